@@ -1,0 +1,52 @@
+# Two commands do everything on a fresh machine: `make bench` and `make test`. `make help` lists the rest.
+MODEL     ?= resnet18
+WEIGHTS   ?= default
+DATA      ?=
+PRECISION ?= fp32,int8
+BACKENDS  ?= eager,relay,onnxruntime
+FRONTEND  ?=
+THREADS   ?=
+BATCH     ?= 1
+ROUNDS    ?= 5
+PYTHON    ?= python3
+
+VENV      := .venv
+READY     := $(VENV)/.ready
+BIN       := $(VENV)/bin
+given      = $(if $($(1)),--$(2) $($(1)))
+SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data) $(call given,THREADS,threads)
+FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup bench build report test lint clean
+
+help: ## List the targets and variables
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS)"
+
+setup: $(READY) ## Create .venv from setup.cfg
+
+$(READY): setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+bench: $(READY) ## Build, check and race MODEL; print the table and write the report
+	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS)
+
+build: $(READY) ## Only compile MODEL with TVM
+	$(BIN)/tvm-bench build $(SUBJECT) $(FORMS)
+
+report: $(READY) ## Write the report of the last bench of MODEL again
+	$(BIN)/tvm-bench report artifacts/$(MODEL)
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+clean: ## Delete what was built and measured; the environment stays
+	rm -rf artifacts/*

@@ -1,0 +1,68 @@
+"""Step 5: the project's own passes over a Relay module, before `relay.build` runs TVM's."""
+
+from __future__ import annotations
+
+import numpy as np
+import tvm
+from tvm import relay
+from tvm.relay.expr_functor import ExprMutator
+
+# INT8 stays NCHW: TVM 0.19 has no NHWC convolution that uses VNNI.
+LAYOUTS = {
+    "nn.conv2d": ["NCHW", "default"],
+    "qnn.conv2d": ["NCHW", "default"],
+    "nn.max_pool2d": ["NCHW"],
+    "nn.avg_pool2d": ["NCHW"],
+    "nn.global_avg_pool2d": ["NCHW"],
+    "nn.adaptive_avg_pool2d": ["NCHW"],
+}
+
+
+def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """QDQ pairs and `qnn.*` operators become integer arithmetic, in the types that `target` is fast in."""
+    steps = [
+        relay.transform.InferType(),
+        _ScalarZeroPoints(),
+        relay.transform.FakeQuantizationToInteger(),
+        relay.transform.InferType(),
+        relay.qnn.transform.Legalize(),
+        relay.qnn.transform.CanonicalizeOps(),
+        relay.transform.FoldConstant(),
+    ]
+    with target, tvm.transform.PassContext(opt_level=3):
+        return tvm.transform.Sequential(steps)(module)
+
+
+def convert_layouts(module: tvm.IRModule) -> tvm.IRModule:
+    """Every convolution and pooling to the layout that TVM's x86 schedules start from."""
+    with tvm.transform.PassContext(opt_level=3):
+        return tvm.transform.Sequential([relay.transform.ConvertLayout(LAYOUTS), relay.transform.InferType()])(module)
+
+
+@relay.transform.function_pass(opt_level=0)
+class _ScalarZeroPoints:
+    """Per-channel zero points that are all zero become one scalar zero, as symmetric weights have them.
+
+    ONNX Runtime writes a vector of zeros; with it, every convolution keeps its terms of zero-point correction.
+    """
+
+    def transform_function(
+        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
+    ) -> relay.Function:
+        return _ZeroVectors().visit(function)
+
+
+class _ZeroVectors(ExprMutator):
+    ZERO_POINTS = {"qnn.dequantize": (2,), "qnn.quantize": (2,)}
+
+    def visit_call(self, call: relay.Call) -> relay.Call:
+        call = super().visit_call(call)
+        positions = self.ZERO_POINTS.get(getattr(call.op, "name", ""), ())
+        arguments = [_scalar(a) if i in positions else a for i, a in enumerate(call.args)]
+        return relay.Call(call.op, arguments, call.attrs, call.type_args, call.span)
+
+
+def _scalar(expression: relay.Expr) -> relay.Expr:
+    if isinstance(expression, relay.Constant) and expression.data.shape and not np.any(expression.data.numpy()):
+        return relay.const(0, expression.data.dtype)
+    return expression

@@ -1,0 +1,30 @@
+"""The CPU that a library is built for."""
+
+from __future__ import annotations
+
+import tvm
+
+from ...cpu import FEATURES
+from ...errors import UserError
+
+
+def resolve(text: str | None, threads: int) -> tvm.target.Target:
+    """`text`, or the host as LLVM names it, with the number of cores.
+
+    A bare `llvm` is never built for: without `-mcpu`, TVM turns INT8 convolutions into INT16.
+    """
+    cpu = tvm.target.codegen.llvm_get_system_cpu()
+    text = text or f"llvm -mcpu={cpu}"
+    try:
+        target = tvm.target.Target(text)
+        known = tvm.target.codegen.llvm_get_cpu_archlist(target)
+    except (tvm.TVMError, ValueError) as error:
+        raise UserError(f"target '{text}': {str(error).strip().splitlines()[-1]}. Example: llvm -mcpu={cpu}") from error
+    if not target.mcpu or target.mcpu not in known:
+        raise UserError(f"target '{text}': give an -mcpu that LLVM knows, such as -mcpu={cpu} or -mcpu=skylake-avx512.")
+    return tvm.target.Target(text if "-num-cores" in text else f"{text} -num-cores={threads}")
+
+
+def features(target: tvm.target.Target) -> list[str]:
+    """The vector features that code for `target` may use, by LLVM's names."""
+    return sorted(FEATURES.keys() & {str(name) for name in tvm.target.codegen.llvm_get_cpu_features(target)})

@@ -1,0 +1,1 @@
+"""Step 2: model -> model, one file a technique."""

@@ -1,0 +1,1 @@
+"""Step 3: a network becomes a file that a runtime opens."""

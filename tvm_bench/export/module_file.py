@@ -1,0 +1,37 @@
+"""An `nn.Module` as a file: how to build it again, and its state dict. Read with `weights_only=True`, so that it runs no code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..compress import ptq
+from ..files import replace_with
+from ..models import resolve
+
+
+def save(module: nn.Module, path: Path, *, model: str, classes: int, precision: str, shape: tuple[int, ...]) -> None:
+    """Write `module`, which `model` (a name that `models.resolve` knows) builds with `classes` outputs."""
+    state = {
+        "model": model,
+        "classes": classes,
+        "precision": precision,
+        "shape": list(shape),
+        "state": module.state_dict(),
+    }
+    with replace_with(path) as beside:
+        torch.save(state, beside)
+
+
+def load(path: Path) -> nn.Module:
+    """Build the module again, in evaluation mode, with the saved weights and, for INT8, the calibrated scales."""
+    saved = torch.load(path, weights_only=True)
+    names = tuple(map(str, range(saved["classes"])))
+    shape = tuple(saved["shape"])
+    module = resolve(saved["model"], "random", input_shape=shape, classes=names).module
+    if saved["precision"] == "int8":
+        module = ptq.skeleton(module, shape)
+    module.load_state_dict(saved["state"])
+    return module.eval()

@@ -1,0 +1,106 @@
+"""ONNX files: written from a module, or brought by the user and checked."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from google.protobuf.message import DecodeError
+from torch import nn
+
+from ..data.preprocess import InputSpec
+from ..errors import UserError
+from ..files import replace_with
+
+OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
+
+
+def save_from_module(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
+    """Export `module` for inputs of `shape` (batch, channels, height, width); batch norms are folded by the exporter."""
+    with warnings.catch_warnings(), replace_with(path) as beside:
+        warnings.simplefilter("ignore")
+        # The tracing exporter: the newer one wants packages of its own and writes weights beside the file.
+        torch.onnx.export(
+            module,
+            (torch.zeros(shape),),
+            str(beside),
+            dynamo=False,
+            input_names=["input"],
+            output_names=["logits"],
+            opset_version=OPSET,
+        )
+
+
+def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.ModelProto:
+    """Read a classifier with one input and one output, its input shape made fixed.
+
+    `shape` (channels, height, width) fills in the sizes that the file leaves open; `batch` an open first one.
+    Raises `UserError` for what is no ONNX file, is damaged, or leaves sizes open.
+    """
+    if not path.is_file():
+        raise UserError(
+            f"no file '{path}'. --model takes a torchvision model, an .onnx file, or package.module:callable."
+        )
+    try:
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[:1]
+        raise UserError(
+            f"'{path}' is not a valid ONNX file, or is cut short: {' '.join(first)}. Export it again."
+        ) from error
+    inputs = _inputs(model)
+    if len(inputs) != 1 or len(model.graph.output) != 1:
+        raise UserError(
+            f"'{path}' has inputs {[i.name for i in inputs]} and outputs {[o.name for o in model.graph.output]}: "
+            "only classifiers with one image input and one output are supported."
+        )
+    model = copy.deepcopy(model)
+    _fix_shape(_inputs(model)[0], path, shape, batch)
+    del model.graph.value_info[:]
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def input_spec(model: onnx.ModelProto) -> InputSpec:
+    """The input's shape; scaling is not written in an ONNX file, so ImageNet's is assumed."""
+    _, channels, height, width = input_shape(model)
+    return InputSpec((channels, height, width), round(min(height, width) * 256 / 224))
+
+
+def input_shape(model: onnx.ModelProto) -> tuple[int, ...]:
+    """(batch, channels, height, width) of the one input."""
+    return tuple(d.dim_value for d in _inputs(model)[0].type.tensor_type.shape.dim)
+
+
+def output_count(model: onnx.ModelProto) -> int:
+    """Number of classes: the last size of the output, or 0 where the file does not tell."""
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    return dims[-1].dim_value if dims else 0
+
+
+def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    weights = {initializer.name for initializer in model.graph.initializer}
+    return [value for value in model.graph.input if value.name not in weights]
+
+
+def _fix_shape(value: onnx.ValueInfoProto, path: Path, shape: tuple[int, ...] | None, batch: int) -> None:
+    tensor = value.type.tensor_type
+    dims = tensor.shape.dim
+    given = [d.dim_value or d.dim_param or "?" for d in dims]
+    if len(dims) != 4 or tensor.elem_type != onnx.TensorProto.FLOAT:
+        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
+        raise UserError(
+            f"'{path}': input '{value.name}' is {kind} {given}; a FLOAT (batch, channels, height, width) is needed."
+        )
+    for dim, wanted in zip(dims, (batch, *(shape or (0, 0, 0))), strict=True):
+        if dim.dim_value and wanted and dim.dim_value != wanted:
+            raise UserError(
+                f"'{path}': input '{value.name}' is fixed at {given}, but {[batch, *(shape or ())]} was asked for. "
+                "Leave --input-shape and --batch out, or export the model with that shape."
+            )
+        dim.dim_value = dim.dim_value or wanted
+    if not all(d.dim_value for d in dims):
+        raise UserError(f"'{path}': input '{value.name}' has open sizes {given}. Give --input-shape C,H,W.")

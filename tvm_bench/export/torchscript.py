@@ -1,0 +1,18 @@
+"""A module as TorchScript, by tracing."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..files import replace_with
+
+
+def save_traced(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
+    """Trace `module` on an input of `shape` (batch, channels, height, width) and write it."""
+    with warnings.catch_warnings(), torch.inference_mode(), replace_with(path) as beside:
+        warnings.simplefilter("ignore")  # deprecation of torch.jit, which Relay's front end needs
+        torch.jit.trace(module, torch.zeros(shape)).save(str(beside))

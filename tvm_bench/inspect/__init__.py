@@ -1,0 +1,1 @@
+"""Looking into a built artifact. The parent's side: imports neither tvm nor torch."""

@@ -1,0 +1,81 @@
+"""Child side of a job: `python -m tvm_bench.job request.json receipt.json`."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import importlib
+import json
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from . import toolchains
+from .errors import UserError
+from .files import sha256, write_json
+from .measure.machine import peak_rss_mb
+
+VERBS = {
+    "models": "tvm_bench.models.describe:names",
+    "describe": "tvm_bench.models.describe:describe",
+    "prepare": "tvm_bench.export.prepare:prepare",
+    "build": "tvm_bench.backends.relay.library:build",
+    "evaluate": "tvm_bench.measure.accuracy:evaluate",
+    "measure": "tvm_bench.measure.latency:measure",
+    "classify": "tvm_bench.measure.accuracy:classify",
+    "train": "tvm_bench.training.run:run",
+}
+USER_ERROR_EXIT = 2
+PR_SET_PDEATHSIG = 1
+
+
+def main(request_path: str, receipt_path: str) -> int:
+    """Run one verb. A user's error is printed and exits with 2; anything else leaves its traceback and exits with 1."""
+    _die_with_parent()
+    asked = json.loads(Path(request_path).read_text())
+    module, _, function = VERBS[asked["verb"]].partition(":")
+    began = time.time()
+    try:
+        result = getattr(importlib.import_module(module), function)(**asked["request"])
+        outputs = {str(path): sha256(Path(path)) for path in result.pop("outputs", [])}
+        receipt = {
+            **asked,
+            "result": result,
+            "outputs": outputs,
+            "versions": toolchains.versions(),
+            "seconds": round(time.time() - began, 3),
+            "peak_rss_mb": peak_rss_mb(),
+        }
+        write_json(Path(receipt_path), receipt)
+        return 0
+    except Exception as error:
+        message = _for_the_user(error)
+        if message is None:
+            traceback.print_exc()
+            return 1
+        print(f"tvm-bench error: {message}", file=sys.stderr)
+        return USER_ERROR_EXIT
+
+
+def _for_the_user(error: Exception) -> str | None:
+    """The text for an error that the user can mend, None for any other."""
+    if isinstance(error, UserError):
+        return str(error)
+    # Compilers and writers wrap ENOSPC in errors of their own: the words are what they have in common.
+    if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+        return f"the disk is full ({error}). Free some space, or give another --artifacts folder, and run again."
+    if isinstance(error, PermissionError):
+        return f"no permission: {error}. Give an --artifacts folder that you may write to."
+    return None
+
+
+def _die_with_parent() -> None:
+    """A parent that is killed takes its job along, so that the next run finds no stranger at work (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

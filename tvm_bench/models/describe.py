@@ -1,0 +1,96 @@
+"""What a model and its data are, found out before any work is begun: every bad input is told here."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from dataclasses import asdict
+from pathlib import Path
+
+from torch import nn
+
+from .. import data as datasets
+from ..data.dataset import Dataset
+from ..errors import UserError
+from ..export import onnx_file
+from . import EMBEDDED, EMBEDDED_SUFFIX, resolve, torchvision_models
+
+
+def describe(
+    model: str, weights: str, input_shape: list[int] | None, data: str | None, batch: int, calibrate: bool
+) -> dict:
+    """Open the model and the data once.
+
+    Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
+    does), `labelled` and `images`. Raises `UserError` for whatever is wrong with either.
+    """
+    test = datasets.load(data, "test") if data else None
+    calibration = datasets.load(data, "calibration") if data and calibrate else None
+    if calibrate and not calibration:
+        raise UserError(
+            "INT8 needs real pictures to calibrate on (noise gives a useless model): give --data fashion-mnist or "
+            "--data imagefolder:PATH, or ask for --precision fp32."
+        )
+    shape = tuple(input_shape) if input_shape else None
+    if model.endswith(".onnx"):
+        loaded = onnx_file.open_checked(Path(model), shape, batch)
+        spec, classes, count = onnx_file.input_spec(loaded), (), onnx_file.output_count(loaded)
+        fingerprint = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+    else:
+        found = resolve(model, weights, input_shape=shape, classes=test.classes if test else ())
+        spec, classes = found.spec, found.classes
+        count, fingerprint = _outputs(found.module, spec.shape), _fingerprint(found.module)
+    return {
+        "spec": asdict(spec),
+        "classes": list(classes or _names(test, count)),
+        "outputs_count": count,
+        "fingerprint": fingerprint,
+        "labelled": bool(test and test.labels is not None and _same_classes(test, classes, count)),
+        "images": len(test) if test else 0,
+        "calibration": {"data": calibration.name, "images": len(calibration)} if calibration else None,
+    }
+
+
+def names() -> dict:
+    """Every torchvision classifier by name, and a note on the weights that come with it."""
+    embedded = {path.name.removesuffix(EMBEDDED_SUFFIX) for path in EMBEDDED.glob(f"*{EMBEDDED_SUFFIX}")}
+    note = {
+        True: "trained on Fashion-MNIST, 10 classes, embedded",
+        False: "ImageNet weights by torchvision, downloaded",
+    }
+    return {"names": [(name, note[name in embedded]) for name in torchvision_models.names()]}
+
+
+def _same_classes(test: Dataset, classes: tuple[str, ...], count: int) -> bool:
+    """Labels mean something only to a network that knows the same classes in the same order."""
+    return len(test.classes) == count and (not classes or tuple(classes) == test.classes)
+
+
+def _names(test: Dataset | None, count: int) -> tuple[str, ...]:
+    return test.classes if test and len(test.classes) == count else ()
+
+
+def _outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    import torch
+
+    with torch.inference_mode():
+        try:
+            logits = module(torch.zeros(1, *shape))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise UserError(
+                f"the model does not run on an input of shape {(1, *shape)}: {error}. Give --input-shape C,H,W."
+            ) from error
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        raise UserError("the model does not return one tensor (batch, classes): only classifiers are supported.")
+    return logits.shape[1]
+
+
+def _fingerprint(module: nn.Module) -> str:
+    digest = hashlib.sha256(repr(module).encode())
+    try:
+        digest.update(Path(inspect.getfile(type(module))).read_bytes())
+    except (TypeError, OSError):
+        pass  # a class made at run time has no file; its structure and weights still count
+    for name, value in module.state_dict().items():
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()

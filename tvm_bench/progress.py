@@ -1,0 +1,64 @@
+"""A progress bar with an estimate; on a log file, a line now and then instead."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+DRAW_EVERY = 0.1  # seconds
+LOG_EVERY = 30.0  # seconds
+
+
+class Progress:
+    """`with Progress("bench", total) as p`: `p.step("what begins")` by ones, or `p.to(done, "what now")`."""
+
+    def __init__(self, title: str, total: float, start: float = 0):
+        self.title, self.total, self.start = title, total, start
+        self.console = Console(file=sys.stderr)
+        self.began = self.logged = time.monotonic()
+        self.drawn = 0.0
+        self.steps = 0
+        self.bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+            auto_refresh=False,  # a thread that redraws would be a neighbour to what is measured
+            speed_estimate_period=300,
+        )
+        self.task = self.bar.add_task(title, total=total, completed=start, note="")
+
+    def __enter__(self) -> Progress:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.bar.update(self.task, completed=self.total, note="done")
+        self.bar.stop()
+
+    def step(self, note: str) -> None:
+        """One step of the total is done, and `note` begins."""
+        self.steps += 1
+        self.to(self.steps - 1, note)
+
+    def to(self, done: float, note: str = "") -> None:
+        """Show that `done` of the total is done."""
+        now = time.monotonic()
+        self.bar.update(self.task, completed=done, note=note, refresh=now - self.drawn > DRAW_EVERY)
+        if now - self.drawn > DRAW_EVERY:
+            self.drawn = now
+        if not self.console.is_terminal and now - self.logged > LOG_EVERY:
+            self.logged = now
+            left = (now - self.began) * (self.total - done) / max(done - self.start, 1e-9)
+            print(f"{self.title} {done / self.total:.1%}, about {left / 60:.1f} min left, {note}", file=sys.stderr)

@@ -1,0 +1,151 @@
+"""The job of `tvm-bench bench`: build every variant, check its answers, then race them in interleaved rounds."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from . import report, workbench
+from .errors import UserError
+from .launch import JobError, locked
+from .measure import machine
+from .progress import Progress
+from .results import Results, Row, save
+from .variant import Subject, Variant
+from .workbench import Workbench
+
+# What a round brings beside its samples: one value each.
+PER_ROUND = ("load_ms", "first_call_ms", "peak_rss_mb", "rss_after_import_mb", "live_threads", "cpu_per_wall")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The same for every variant of a race."""
+
+    rounds: int = 5
+    samples: int = 40
+    warmup: int = 10
+    images: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A variant, the artifact that it runs from once it is built, and its row so far."""
+
+    variant: Variant
+    row: Row
+    artifact: Path = Path()
+
+
+def run(
+    subject: Subject,
+    precisions: tuple[str, ...],
+    backend_names: tuple[str, ...],
+    frontend: str | None,
+    rules: Rules,
+    *,
+    target: str | None,
+    batch: int,
+    threads: int,
+    root: Path,
+    command: str,
+) -> tuple[Results, list[Path]]:
+    """Everything that `bench` does: returns the results and the files of the report. Raises `UserError` for bad input."""
+    variants = [
+        Variant(subject, precision, backend, frontend if backend == "relay" else None, threads=threads, batch=batch)
+        for backend in backend_names
+        for precision in precisions
+        if not (backend == "null" and precision == "int8" and "fp32" in precisions)
+    ]
+    calibrate = any(variant.precision == "int8" for variant in variants)
+    bench = workbench.open_workbench(
+        subject, root=root, threads=threads, batch=batch, calibrate=calibrate, target=target
+    )
+    settings = {
+        "command": command,
+        "model": subject.request(),
+        "threads": threads,
+        "batch": batch,
+        **asdict(rules),
+        "calibration": bench.about["calibration"],
+        "reference": workbench.reference_variant(bench).name,
+    }
+    results = race(bench, variants, rules, settings)
+    save(results, bench.folder / "results.json")
+    return results, report.write(results, bench.folder)
+
+
+def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict) -> Results:
+    """Race `variants`; one that fails becomes a row that says so, and the others go on."""
+    entrants = [Entrant(variant, _empty_row(variant)) for variant in variants]
+    with Progress("bench", 1 + len(entrants) * (2 + rules.rounds)) as progress:
+        reference = workbench.reference_variant(bench)
+        progress.step(f"reference answers: {reference.name}")
+        answers, _ = workbench.evaluate(
+            bench, reference, workbench.build(bench, reference), limit=rules.images, reference=None
+        )
+        for i, entrant in enumerate(entrants):
+            progress.step(f"building {entrant.variant.name}")
+            entrants[i] = _attempt(entrant, lambda e: _built(bench, e))
+            progress.step(f"answers of {entrant.variant.name}")
+            entrants[i] = _attempt(entrants[i], lambda e: _evaluated(bench, e, rules, answers))
+        described = machine.describe()
+        with locked(bench.root / "measuring.lock"):
+            order = random.Random(rules.seed)
+            for number in range(rules.rounds):
+                # In random order, so that the machine's drift meets all alike.
+                for i in order.sample(range(len(entrants)), len(entrants)):
+                    progress.step(f"round {number + 1}/{rules.rounds}: {entrants[i].variant.name}")
+                    entrants[i] = _attempt(entrants[i], lambda e: _with_round(bench, e, rules))
+    return Results(machine=described, settings=settings, variants=tuple(entrant.row for entrant in entrants))
+
+
+def _empty_row(variant: Variant) -> Row:
+    return Row(
+        name=variant.name,
+        precision=variant.precision,
+        backend=variant.backend,
+        frontend=variant.resolved_frontend,
+        tuned=variant.tuned,
+    )
+
+
+def _attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
+    """The entrant after `step`, or out of the race with the reason in its row."""
+    if entrant.row.status == "failed":
+        return entrant
+    try:
+        return step(entrant)
+    except (UserError, JobError) as error:
+        # A number of a variant that failed later is not shown either.
+        failed = replace(_empty_row(entrant.variant), status="failed", error=str(error))
+        return replace(entrant, row=failed)
+
+
+def _built(bench: Workbench, entrant: Entrant) -> Entrant:
+    artifact = workbench.build(bench, entrant.variant)
+    return replace(entrant, artifact=artifact, row=replace(entrant.row, size_mb=workbench.size_mb(artifact)))
+
+
+def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules, reference: Path) -> Entrant:
+    if entrant.variant.backend == "null":
+        return entrant
+    _, found = workbench.evaluate(bench, entrant.variant, entrant.artifact, limit=rules.images, reference=reference)
+    return replace(entrant, row=replace(entrant.row, **found))
+
+
+def _with_round(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
+    found = workbench.measure(bench, entrant.variant, entrant.artifact, warmup=rules.warmup, samples=rules.samples)
+    row = entrant.row
+    rounds = (row.latency_ms or {"rounds": []})["rounds"]
+    evaluated = found["time_evaluator_ms"]
+    row = replace(
+        row,
+        latency_ms={"rounds": [*rounds, found["latency_ms"]]},
+        time_evaluator_ms=[*(row.time_evaluator_ms or []), evaluated] if evaluated else None,
+        **{name: [*getattr(row, name), found[name]] for name in PER_ROUND},
+    )
+    return replace(entrant, row=row)

@@ -1,0 +1,128 @@
+"""What was measured: every sample of every variant. Statistics are derived when a report is read, never stored."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import UserError
+from .files import write_json
+
+SCHEMA = 1
+CURE = "Run `tvm-bench bench` to write a new one."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant. Times in milliseconds, memory in MB (lists: one value a round), accuracies as shares from 0 to 1.
+
+    `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
+    `argmax_agreement` are against the FP32 reference.
+    """
+
+    name: str
+    precision: str
+    backend: str
+    frontend: str | None = None
+    tuned: bool = False
+    status: str = "ok"
+    error: str | None = None
+    latency_ms: dict[str, list[list[float]]] | None = None
+    time_evaluator_ms: list[list[float]] | None = None
+    load_ms: list[float] = field(default_factory=list)
+    first_call_ms: list[float] = field(default_factory=list)
+    peak_rss_mb: list[float] = field(default_factory=list)
+    rss_after_import_mb: list[float] = field(default_factory=list)
+    live_threads: list[int] = field(default_factory=list)
+    cpu_per_wall: list[float] = field(default_factory=list)
+    size_mb: float | None = None
+    images: int | None = None
+    top1: float | None = None
+    top5: float | None = None
+    max_abs_error: float | None = None
+    cosine: float | None = None
+    argmax_agreement: float | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the variant ran to its end."""
+        return self.status == "ok"
+
+    @property
+    def rounds(self) -> list[list[float]]:
+        """Wall-clock samples in milliseconds, one list a round; empty where nothing was timed or the variant failed."""
+        return self.latency_ms["rounds"] if self.ok and self.latency_ms else []
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run of the bench. The report reads `machine`: `cores`, `load_average` (before the first round, a number or
+    the system's three) and `settings`: `threads`, `command`; whatever else they hold is printed as it is."""
+
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    variants: tuple[Row, ...]
+
+    @property
+    def reference(self) -> Row | None:
+        """FP32 eager, which the others are compared with; None where it is missing or failed."""
+        return next(
+            (row for row in self.variants if row.ok and (row.precision, row.backend) == ("fp32", "eager")), None
+        )
+
+
+def save(results: Results, path: Path) -> None:
+    """Write `results` as JSON, whole or not at all."""
+    write_json(path, {"schema": SCHEMA, **asdict(results)})
+
+
+def load(path: Path) -> Results:
+    """Read what `save` wrote. Raises `UserError` for a file that is missing, damaged or of another schema."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"there are no results at {path}. {CURE}") from None
+    except OSError as error:
+        raise UserError(f"cannot read the results at {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"the results at {path} are damaged: not JSON ({error}). {CURE}") from error
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"the results at {path} have schema {schema!r}; this version reads schema {SCHEMA}. {CURE}")
+    try:
+        return _results(value)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"the results at {path} are damaged: {what}. {CURE}") from error
+
+
+def _results(value: dict[str, Any]) -> Results:
+    for key, kind in (("machine", dict), ("settings", dict), ("variants", list)):
+        if not isinstance(value[key], kind):
+            raise ValueError(f"'{key}' is no {'object' if kind is dict else 'list'}")
+    rows = tuple(_row(item) for item in value["variants"])
+    # Rounds are paired by their index: a variant with fewer would be compared with rounds that it did not share.
+    if len(counts := {len(row.rounds) for row in rows if row.rounds}) > 1:
+        raise ValueError(f"the variants have unlike numbers of rounds ({', '.join(map(str, sorted(counts)))})")
+    return Results(value["machine"], value["settings"], rows)
+
+
+def _row(value: dict[str, Any]) -> Row:
+    name = value["name"]
+    if extra := sorted(set(value) - {known.name for known in fields(Row)}):
+        raise ValueError(f"variant {name} has the unknown field '{extra[0]}'")
+    row = Row(**value)
+    if row.status not in ("ok", "failed"):
+        raise ValueError(f"variant {name} has the status {row.status!r}; allowed: 'ok', 'failed'")
+    for where, rounds in (("latency_ms", row.rounds), ("time_evaluator_ms", row.time_evaluator_ms or [])):
+        if not all(times and all(_is_time(time) for time in times) for times in rounds):
+            raise ValueError(f"variant {name} has a round in {where} that is empty or holds no positive number")
+    return row
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf

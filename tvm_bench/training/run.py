@@ -1,0 +1,40 @@
+"""The verb `train`: a torchvision model from scratch, and how good it became."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .. import data as datasets
+from ..data import fashion_mnist
+from ..data.dataset import Dataset
+from ..data.preprocess import InputSpec
+from ..errors import UserError
+from ..models import FASHION_SPEC, architecture
+from ..models.weights import load_state_dict, save_state_dict
+from . import loop
+from .schedule import Schedule, parse_stages
+
+
+def run(
+    model: str, data: str, folder: str, out: str, stages: str, batch_size: int, lr: float, seed: int
+) -> dict[str, object]:
+    """Train, write the weights as FP16 safetensors to `out`, read them back, and score them on the whole test set."""
+    schedule = Schedule(stages=parse_stages(stages), batch_size=batch_size, lr=lr, seed=seed)
+    train, test = _labelled(data, "train"), _labelled(_whole(data), "test")
+    module = architecture(model, len(train.classes))
+    spec = (FASHION_SPEC if train.classes == fashion_mnist.CLASSES else InputSpec()).at(schedule.stages[-1][0])
+    save_state_dict(loop.train(module, spec, train, schedule, Path(folder)), Path(out))
+    load_state_dict(module, Path(out))
+    top1, top5 = loop.accuracy(module, spec, test)
+    return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
+
+
+def _whole(data: str) -> str:
+    return "fashion-mnist:full" if data == "fashion-mnist" else data
+
+
+def _labelled(data: str, split: str) -> Dataset:
+    found = datasets.load(data, split)
+    if found.labels is None:
+        raise UserError(f"{found.name} has no labels: training needs PATH/<class>/<picture>.")
+    return found

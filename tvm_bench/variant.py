@@ -1,0 +1,77 @@
+"""What is asked for: a model in one form, by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PRECISIONS = ("fp32", "int8")
+# The front end whose library was the faster of the two: see "Which front end" in the README.
+DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The model before anything is done to it: where it comes from, and the pictures that go with it."""
+
+    model: str
+    weights: str = "default"
+    input_shape: tuple[int, int, int] | None = None
+    data: str | None = None
+
+    @property
+    def slug(self) -> str:
+        """The model's folder below `artifacts/`: `resnet18`, or `mobilenet_v2-random` for other weights than its own."""
+        name = Path(self.model).stem if self.is_onnx else self.model.split(":")[-1]
+        if self.weights != "default":
+            name += "-" + Path(self.weights).stem
+        if self.input_shape:
+            name += "-" + "x".join(map(str, self.input_shape))
+        return re.sub(r"[^\w.-]+", "_", name)
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the model is an ONNX file, which has no eager form."""
+        return self.model.endswith(".onnx")
+
+    def request(self) -> dict:
+        """The fields as a job's request takes them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a subject. Its name reads like a sentence: `resnet18/int8-relay`."""
+
+    subject: Subject
+    precision: str
+    backend: str
+    frontend: str | None = None  # of Relay; None is the default for the precision
+    tuned: bool = False
+    threads: int = 1
+    batch: int = 1
+
+    @property
+    def resolved_frontend(self) -> str | None:
+        """Which front end Relay takes; None for every other backend."""
+        if self.backend != "relay":
+            return None
+        return self.frontend or ("onnx" if self.subject.is_onnx else DEFAULT_FRONTEND[self.precision])
+
+    @property
+    def form(self) -> str:
+        """The name without the model: `int8-relay-onnx-tuned-b4`."""
+        parts = [self.precision, self.backend]
+        if self.backend == "relay" and self.frontend:
+            parts.append(self.frontend)
+        if self.tuned:
+            parts.append("tuned")
+        if self.batch != 1:
+            parts.append(f"b{self.batch}")
+        return "-".join(parts)
+
+    @property
+    def name(self) -> str:
+        """Model and form: `resnet18/fp32-eager`."""
+        return f"{self.subject.slug}/{self.form}"

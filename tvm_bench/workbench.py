@@ -1,0 +1,172 @@
+"""READ FIRST. One variant's way through the steps; each step is a job (see launch.py), and a finished one is skipped.
+
+about    = describe(subject)                  what the model is: bad input ends here
+source   = prepare(subject, "onnx", "int8")   compress and export: a file
+artifact = build(variant)                     import to Relay, optimize, link: a library
+answers  = evaluate(variant)                  accuracy, and agreement with the FP32 reference
+samples  = measure(variant)                   one round of latencies, in a fresh process
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from . import backends, launch
+from .errors import UserError
+from .variant import Subject, Variant
+
+# What each form of a model is made from; FP32 modules, and ONNX files that the user brought, are made from the model.
+PARENTS = {
+    ("module", "int8"): ("module", "fp32"),
+    ("torchscript", "fp32"): ("module", "fp32"),
+    ("torchscript", "int8"): ("module", "int8"),
+    ("onnx", "fp32"): ("module", "fp32"),
+    ("onnx", "int8"): ("onnx", "fp32"),
+}
+BATCH_FREE = {"module"}  # one file serves every batch size
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Where files go, how many threads work, and what `describe` found out of the subject."""
+
+    root: Path
+    subject: Subject
+    about: dict[str, Any]
+    threads: int
+    target: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The subject's folder below the artifacts."""
+        return self.root / self.subject.slug
+
+    def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
+        """Run a job whose request, receipt and log go to the subject's `jobs/`."""
+        return launch.job(verb, request, self.folder / "jobs", label=f"{verb}-{label}", **options)
+
+
+def open_workbench(
+    subject: Subject, *, root: Path, threads: int, batch: int = 1, calibrate: bool = False, target: str | None = None
+) -> Workbench:
+    """Look at the model and its data. Raises `UserError` for any bad input, before anything is built."""
+    request = {**subject.request(), "batch": batch, "calibrate": calibrate}
+    # Never skipped: a model given as Python code can change without any file that we know of.
+    bench = Workbench(root, subject, {}, threads, target)
+    return replace(bench, about=bench.job("describe", request, "model", threads=threads, keep=False)["result"])
+
+
+def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Path, dict]:
+    """The model as a file of `kind` (module, torchscript, onnx), and the receipt that says how it was quantized."""
+    if bench.subject.is_onnx and kind != "onnx":
+        raise UserError(
+            f"'{bench.subject.model}' is an ONNX file: it has no {kind} form, so eager PyTorch and --frontend pytorch "
+            "cannot take it. Ask for --backends relay,onnxruntime."
+        )
+    parent = None if bench.subject.is_onnx and precision == "fp32" else PARENTS.get((kind, precision))
+    made_from = prepare(bench, *parent, batch)[0] if parent else None
+    label = f"{precision}-{kind}" if kind in BATCH_FREE or batch == 1 else f"{precision}-{kind}-b{batch}"
+    out = bench.folder / "sources" / f"{label}{'.onnx' if kind == 'onnx' else '.pt'}"
+    request = {
+        "kind": kind,
+        "precision": precision,
+        "parent": str(made_from) if made_from else None,
+        "out": str(out),
+        "subject": bench.subject.request(),
+        "description": bench.about,
+        "batch": batch,
+    }
+    inputs = (made_from,) if made_from else ()
+    return out, bench.job("prepare", request, label, inputs=inputs, threads=bench.threads)
+
+
+def build(bench: Workbench, variant: Variant) -> Path:
+    """The file or folder that the variant's backend loads."""
+    backend = backends.named(variant.backend)
+    kind = backends.FRONTENDS[variant.resolved_frontend] if variant.resolved_frontend else backend.source
+    source, receipt = prepare(bench, kind, variant.precision, variant.batch)
+    if not backend.builds:
+        return source
+    folder = bench.folder / variant.form
+    about = {
+        "name": variant.name,
+        "model": bench.subject.request(),
+        "fingerprint": bench.about["fingerprint"],
+        "precision": variant.precision,
+        "frontend": variant.resolved_frontend,
+        "spec": bench.about["spec"],
+        "classes": bench.about["classes"],
+        "quantization": _quantization(bench, variant, receipt),
+    }
+    request = {
+        "source": str(source),
+        "out": str(folder),
+        "shape": [variant.batch, *bench.about["spec"]["shape"]],
+        "threads": variant.threads,
+        "target_text": bench.target,
+        "about": about,
+    }
+    bench.job("build", request, variant.form, inputs=(source,), threads=bench.threads)
+    return folder
+
+
+def evaluate(
+    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, reference: Path | None
+) -> tuple[Path, dict]:
+    """The logits' file, and what they are worth: Top-1, Top-5, agreement with the logits in `reference`."""
+    out = bench.folder / "answers" / f"{variant.form}.npy"
+    request = {
+        "backend": variant.backend,
+        "artifact": str(artifact),
+        "spec": bench.about["spec"],
+        "data": bench.subject.data,
+        "labelled": bench.about["labelled"],
+        "batch": variant.batch,
+        "threads": variant.threads,
+        "limit": limit,
+        "reference": str(reference) if reference else None,
+        "out": str(out),
+    }
+    inputs = (_library(artifact), *((reference,) if reference else ()))
+    receipt = bench.job("evaluate", request, variant.form, inputs=inputs, threads=variant.threads)
+    return out, receipt["result"]
+
+
+def measure(bench: Workbench, variant: Variant, artifact: Path, *, warmup: int, samples: int) -> dict[str, Any]:
+    """One round: `samples` latencies of the variant in a fresh process. Never skipped."""
+    request = {
+        "backend": variant.backend,
+        "artifact": str(artifact),
+        "spec": bench.about["spec"],
+        "batch": variant.batch,
+        "threads": variant.threads,
+        "warmup": warmup,
+        "samples": samples,
+    }
+    return bench.job("measure", request, variant.form, threads=variant.threads, keep=False)["result"]
+
+
+def reference_variant(bench: Workbench) -> Variant:
+    """What every other variant is compared with: FP32 eager PyTorch, or ONNX Runtime for an ONNX file."""
+    backend = "onnxruntime" if bench.subject.is_onnx else "eager"
+    return Variant(bench.subject, "fp32", backend, threads=bench.threads)
+
+
+def size_mb(artifact: Path) -> float:
+    """Size on disk of what is shipped, in MB of 10^6 bytes."""
+    return _library(artifact).stat().st_size / 1e6
+
+
+def _library(artifact: Path) -> Path:
+    return artifact / "lib.so" if artifact.is_dir() else artifact
+
+
+def _quantization(bench: Workbench, variant: Variant, receipt: dict) -> dict | None:
+    """How and on what the source was quantized; a traced module was quantized one step before it was traced."""
+    if variant.precision != "int8":
+        return None
+    if variant.resolved_frontend == "pytorch":
+        receipt = prepare(bench, "module", "int8", variant.batch)[1]
+    return {**receipt["result"]["quantization"], "calibration": bench.about["calibration"]}
