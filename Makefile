@@ -43,10 +43,9 @@ report: $(READY) ## Write the report of the last bench of MODEL again
 test: $(READY) ## Run all tests
 	$(BIN)/python -m pytest
 
-lint: $(READY) ## Style and types
+lint: $(READY) ## Style, likely bugs, type hints
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 
 clean: ## Delete what was built and measured; the environment stays
 	rm -rf artifacts/*

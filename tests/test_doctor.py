@@ -9,14 +9,14 @@ import sys
 import pytest
 from rich.console import Console
 
-from tvm_bench import cpu, toolchains
+from tvm_bench import cpu, doctor, toolchains
 from tvm_bench.errors import UserError
 from tvm_bench.measure import machine
 
 
 @pytest.fixture(scope="module")
 def found():
-    return {check.name: check for check in toolchains.checks()}
+    return {check.name: check for check in doctor.checks()}
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def lacking(checks):
 
 def test_no_compiler_is_an_error_that_names_the_command(found, bare_path):
     text = io.StringIO()
-    assert toolchains.doctor(Console(file=text, width=200)) == 1
+    assert doctor.doctor(Console(file=text, width=200)) == 1
     assert "C++ compiler is missing. apt-get install g++" in text.getvalue()
     others = lacking(found.values()) - {"C++ compiler"}  # nothing else may depend on PATH
     assert text.getvalue().count(" is missing. ") == 1 + len(others)
@@ -39,15 +39,15 @@ def test_no_compiler_is_an_error_that_names_the_command(found, bare_path):
 
 def test_compiler_from_the_environment(bare_path, monkeypatch):
     monkeypatch.setenv("CXX", f"{sys.executable} -O2")
-    assert toolchains.compiler().found == sys.executable
+    assert doctor.compiler().found == sys.executable
     monkeypatch.setenv("CXX", "no-such-compiler")
-    assert toolchains.compiler().state == "missing" and "no-such-compiler" in toolchains.compiler().found
+    assert doctor.compiler().state == "missing" and "no-such-compiler" in doctor.compiler().found
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no compiler on PATH")
 def test_compiler_is_found(monkeypatch):
     monkeypatch.delenv("CXX", raising=False)
-    assert toolchains.compiler().state == "ok"
+    assert doctor.compiler().state == "ok"
 
 
 def test_llvm_and_the_cpu_are_asked_of_tvm(found):
@@ -63,12 +63,12 @@ def test_all_that_is_not_well_has_a_cure(found):
 
 
 def test_a_broken_import_is_reported_with_its_reason():
-    check = toolchains._asked("x", "import no_such_module", str)
+    check = doctor._asked("x", "import no_such_module", str)
     assert check.state == "missing" and "no_such_module" in check.found
 
 
 def test_the_doctor_imports_neither_torch_nor_tvm():
-    code = "import sys; from tvm_bench import toolchains as t; [*t.packages(), *t.data(), *t.resources()]"
+    code = "import sys; from tvm_bench import doctor as t; [*t.packages(), *t.data(), *t.resources()]"
     subprocess.run([sys.executable, "-c", f"{code}; assert not {{'torch', 'tvm'}} & sys.modules.keys()"], check=True)
 
 

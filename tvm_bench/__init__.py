@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 
 def load(artifact: str | Path, *, threads: int | None = None) -> Library:
-    """Open a built library, as `model = tvm_bench.load("artifacts/resnet18/int8-relay")`; see `backends.relay.library.load`."""
+    """Open a built library: `tvm_bench.load("artifacts/resnet18/int8-relay")`. See `backends.relay.library.load`."""
     from .backends.relay import library
 
     return library.load(Path(artifact), threads=threads)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from . import __version__, cpu
+from . import __version__
 from .errors import UserError
 from .launch import JobError
-from .variant import PRECISIONS, Subject
+from .options import BACKEND_NAMES, FORMS, RUNNING, SUBJECT, listed, order, threads, with_options
 
 WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
 
@@ -40,92 +39,6 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
-def _shape(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
-    if value is None:
-        return None
-    sizes = value.replace("x", ",").split(",")
-    if len(sizes) == 4 and sizes[0] == "1":
-        sizes = sizes[1:]
-    if len(sizes) != 3 or not all(size.isdigit() and int(size) > 0 for size in sizes):
-        raise click.BadParameter(f"'{value}': give channels,height,width, such as 3,224,224.")
-    channels, height, width = map(int, sizes)
-    return channels, height, width
-
-
-def _threads(context: click.Context, option: click.Parameter, value: int | None) -> int:
-    cores = cpu.cores()
-    if value is not None and not 1 <= value <= cores:
-        raise click.BadParameter(f"{value}: this process may use {cores} cores; give 1 to {cores}.")
-    return value or cores
-
-
-def _listed(allowed: tuple[str, ...]) -> Callable:
-    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
-        from .errors import unknown
-
-        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-        for name in names:
-            if name not in allowed:
-                raise click.BadParameter(str(unknown(str(option.name), name, allowed)))
-        if not names:
-            raise click.BadParameter(f"give at least one of {', '.join(allowed)}.")
-        return names
-
-    return parse
-
-
-BACKEND_NAMES = ("eager", "relay", "onnxruntime", "null")
-_SUBJECT = (
-    click.option(
-        "--model",
-        default="resnet18",
-        show_default=True,
-        help="A torchvision classifier, a path to an .onnx file, or package.module:callable that returns an nn.Module.",
-    ),
-    click.option(
-        "--weights",
-        default="default",
-        show_default=True,
-        help="default (the embedded ones, the callable's own, or ImageNet's), imagenet, random, or a .safetensors or .pt state dict.",
-    ),
-    click.option(
-        "--input-shape", callback=_shape, metavar="C,H,W", help="Size of the input, where the model does not tell."
-    ),
-    click.option(
-        "--data",
-        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, or imagefolder:PATH.  [default: fashion-mnist for the embedded model, else none]",
-    ),
-)
-_RUNNING = (
-    click.option(
-        "--threads", type=int, callback=_threads, help="Threads for every backend alike.  [default: all cores]"
-    ),
-    click.option(
-        "--artifacts",
-        type=click.Path(path_type=Path),
-        default=Path("artifacts"),
-        show_default=True,
-        help="Where everything is written.",
-    ),
-)
-
-
-def _with(*groups: tuple) -> Callable:
-    def decorate(function: Callable) -> Callable:
-        for option in reversed([option for group in groups for option in group]):
-            function = option(function)
-        return function
-
-    return decorate
-
-
-def _subject(model: str, weights: str, input_shape: tuple[int, int, int] | None, data: str | None) -> Subject:
-    embedded = Path(__file__).parent / "models" / "embedded" / f"{model}-fashion-mnist.safetensors"
-    if data is None and weights == "default" and embedded.exists():
-        data = "fashion-mnist"
-    return Subject(model, weights, input_shape, data)
-
-
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def main() -> None:
@@ -146,14 +59,14 @@ def doctor() -> None:
     """Say what is here, what is missing, and the command that brings it. Exits with 1 when `bench` cannot run."""
     from rich.console import Console
 
-    from . import toolchains
+    from . import doctor as doctors
 
-    sys.exit(toolchains.doctor(Console()))
+    sys.exit(doctors.doctor(Console()))
 
 
 @main.command()
 @click.option("--match", default="", help="Only names that contain this.")
-@_with(_RUNNING[1:])
+@with_options(RUNNING[1:])
 def models(match: str, artifacts: Path) -> None:
     """List the models that --model knows by name, and the embedded one."""
     from . import commands
@@ -164,59 +77,24 @@ def models(match: str, artifacts: Path) -> None:
 
 
 @main.command()
-@_with(_SUBJECT)
-@click.option(
-    "--precision", callback=_listed(PRECISIONS), default="fp32,int8", show_default=True, help="fp32, int8, or both."
-)
-@click.option(
-    "--frontend",
-    type=click.Choice(["onnx", "pytorch"]),
-    help="Which way into Relay.  [default: the faster, see README]",
-)
-@click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call.")
-@_with(_RUNNING)
-def build(
-    model: str,
-    weights: str,
-    input_shape: tuple[int, int, int] | None,
-    data: str | None,
-    precision: tuple[str, ...],
-    frontend: str | None,
-    target: str | None,
-    batch: int,
-    threads: int,
-    artifacts: Path,
-) -> None:
+@with_options(SUBJECT, FORMS, RUNNING)
+def build(**given: Any) -> None:
     """Compile a model to artifacts/MODEL/VARIANT/lib.so, with its manifest and its Relay IR after each stage."""
     from . import commands
 
-    subject = _subject(model, weights, input_shape, data)
-    for folder in commands.build(
-        subject, precision, frontend, target=target, batch=batch, threads=threads, root=artifacts
-    ):
+    for folder in commands.build(order(given)):
         click.echo(f"{folder}/lib.so")
 
 
 @main.command()
-@_with(_SUBJECT)
-@click.option(
-    "--precision", callback=_listed(PRECISIONS), default="fp32,int8", show_default=True, help="fp32, int8, or both."
-)
+@with_options(SUBJECT, FORMS)
 @click.option(
     "--backends",
-    callback=_listed(BACKEND_NAMES),
+    callback=listed(BACKEND_NAMES),
     default="eager,relay,onnxruntime",
     show_default=True,
     help=f"Of {', '.join(BACKEND_NAMES)}; null shows what the harness itself costs.",
 )
-@click.option(
-    "--frontend",
-    type=click.Choice(["onnx", "pytorch"]),
-    help="Which way into Relay.  [default: the faster, see README]",
-)
-@click.option("--target", help="TVM target.  [default: this CPU]")
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call.")
 @click.option(
     "--rounds",
     type=click.IntRange(1),
@@ -224,46 +102,23 @@ def build(
     show_default=True,
     help="Fresh processes for each variant, interleaved.",
 )
-@click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in each of them.")
-@click.option("--images", type=click.IntRange(1), help="Check answers on so many test pictures only.  [default: all]")
-@_with(_RUNNING)
-def bench(
-    model: str,
-    weights: str,
-    input_shape: tuple[int, int, int] | None,
-    data: str | None,
-    precision: tuple[str, ...],
-    backends: tuple[str, ...],
-    frontend: str | None,
-    target: str | None,
-    batch: int,
-    rounds: int,
-    samples: int,
-    images: int | None,
-    threads: int,
-    artifacts: Path,
-) -> None:
+@click.option(
+    "--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in each of the processes."
+)
+@click.option(
+    "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
+)
+@with_options(RUNNING)
+def bench(**given: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
     Finished steps are not repeated; latencies are always measured anew. Exits with 1 when a variant failed.
     """
     from . import race
 
-    subject = _subject(model, weights, input_shape, data)
-    rules = race.Rules(rounds=rounds, samples=samples, images=images)
+    asked, backends = order(given), given.pop("backends")
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
-    results, files = race.run(
-        subject,
-        precision,
-        backends,
-        frontend,
-        rules,
-        target=target,
-        batch=batch,
-        threads=threads,
-        root=artifacts,
-        command=command,
-    )
+    results, files = race.run(asked, backends, race.Rules(**given), command)
     _print_report(results, files)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
@@ -271,7 +126,7 @@ def bench(
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
 def report(results: Path) -> None:
-    """Print the tables of RESULTS (a results.json, or its folder) again, and write report.md and the plots beside it."""
+    """Print the tables of RESULTS (a results.json, or its folder) again; write report.md and plots beside it."""
     from . import report as reports
     from . import results as stored
 
@@ -309,7 +164,7 @@ def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, st
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to print.")
-@click.option("--threads", type=int, callback=_threads, help="Threads.  [default: all cores]")
+@click.option("--threads", type=int, callback=threads, help="Threads.  [default: all cores]")
 def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None:
     """Print the likeliest classes of each IMAGE, by the library in ARTIFACT."""
     from . import commands
@@ -338,23 +193,11 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None
     type=click.Path(path_type=Path),
     help="Where the weights go.  [default: ARTIFACTS/MODEL/training/weights.safetensors]",
 )
-@_with(_RUNNING)
-def train(
-    model: str,
-    data: str,
-    stages: str,
-    batch_size: int,
-    lr: float,
-    seed: int,
-    out: Path | None,
-    threads: int,
-    artifacts: Path,
-) -> None:
+@with_options(RUNNING)
+def train(model: str, data: str, out: Path | None, threads: int, artifacts: Path, **schedule: Any) -> None:
     """Train a classifier from scratch; stop it whenever, the same command goes on where it was."""
     from . import commands
 
-    options = {"stages": stages, "batch_size": batch_size, "lr": lr, "seed": seed}
-    found = commands.train(model, data, options, out, threads=threads, root=artifacts)
-    click.echo(
-        f"Top-1 {found['top1']:.2%}, Top-5 {found['top5']:.2%} on {found['images']} test pictures: {found['weights']}"
-    )
+    found = commands.train(model, data, schedule, out, threads=threads, root=artifacts)
+    scored = f"Top-1 {found['top1']:.2%}, Top-5 {found['top5']:.2%} on {found['images']} test pictures"
+    click.echo(f"{scored}: {found['weights']}")

@@ -8,32 +8,20 @@ from typing import Any
 
 from . import launch, manifest, workbench
 from .errors import UserError
-from .variant import Subject, Variant
+from .progress import Progress
+from .variant import Order, Subject
 
 DAY = 24 * launch.HOUR
 
 
-def build(
-    subject: Subject,
-    precisions: tuple[str, ...],
-    frontend: str | None,
-    *,
-    target: str | None,
-    batch: int,
-    threads: int,
-    root: Path,
-) -> list[Path]:
-    """Build the subject's libraries; returns their folders."""
-    from .progress import Progress
-
-    with Progress("build", 1 + len(precisions)) as progress:
-        progress.step(f"opening {subject.model}")
-        bench = workbench.open_workbench(
-            subject, root=root, threads=threads, batch=batch, calibrate="int8" in precisions, target=target
-        )
+def build(order: Order) -> list[Path]:
+    """Build the libraries that `order` asks for; returns their folders."""
+    with Progress("build", 1 + len(order.precisions)) as progress:
+        progress.step(f"opening {order.subject.model}")
+        bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
         folders = []
-        for precision in precisions:
-            variant = Variant(subject, precision, "relay", frontend, threads=threads, batch=batch)
+        for precision in order.precisions:
+            variant = order.variant(precision, "relay")
             progress.step(f"building {variant.name}")
             folders.append(workbench.build(bench, variant))
     return folders

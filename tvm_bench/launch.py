@@ -45,11 +45,11 @@ def job(
     timeout: float = HOUR,
     show: bool = False,
 ) -> dict[str, Any]:
-    """Run `verb` in a process of its own and return its receipt; with `keep`, a receipt that still holds is returned instead.
+    """Run `verb` in a process of its own and return its receipt; with `keep`, one that still holds is returned instead.
 
-    A receipt holds while the request, the SHA-256 of every input and output, the versions, the code and the CPU are the
-    same. `folder/<label>.log` has what the job printed; `show` lets it print to the terminal. Raises `UserError` for what
-    the user can mend, `JobError` for the rest.
+    A receipt holds while the request, the SHA-256 of every input and output, the versions, the code and the CPU are
+    the same. `folder/<label>.log` has what the job printed; `show` lets it print to the terminal. Raises `UserError`
+    for what the user can mend, `JobError` for the rest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     receipt_path = folder / f"{label}.receipt.json"
@@ -96,7 +96,19 @@ def _key(verb: str, request: dict, inputs: tuple[Path, ...], threads: int) -> st
 
 
 # Code that no job runs: changing it leaves the receipts as they are.
-PARENT_SIDE = {"cli.py", "workbench.py", "launch.py", "inspect", "report", "results.py", "progress.py", "__main__.py"}
+PARENT_SIDE = {
+    "cli.py",
+    "options.py",
+    "commands.py",
+    "race.py",
+    "workbench.py",
+    "launch.py",
+    "inspect",
+    "report",
+    "results.py",
+    "progress.py",
+    "__main__.py",
+}
 
 
 def _valid(path: Path, key: str) -> dict | None:

@@ -13,7 +13,7 @@ from .launch import JobError, locked
 from .measure import machine
 from .progress import Progress
 from .results import Results, Row, save
-from .variant import Subject, Variant
+from .variant import Order, Variant
 from .workbench import Workbench
 
 # What a round brings beside its samples: one value each.
@@ -40,35 +40,16 @@ class Entrant:
     artifact: Path = Path()
 
 
-def run(
-    subject: Subject,
-    precisions: tuple[str, ...],
-    backend_names: tuple[str, ...],
-    frontend: str | None,
-    rules: Rules,
-    *,
-    target: str | None,
-    batch: int,
-    threads: int,
-    root: Path,
-    command: str,
-) -> tuple[Results, list[Path]]:
-    """Everything that `bench` does: returns the results and the files of the report. Raises `UserError` for bad input."""
-    variants = [
-        Variant(subject, precision, backend, frontend if backend == "relay" else None, threads=threads, batch=batch)
-        for backend in backend_names
-        for precision in precisions
-        if not (backend == "null" and precision == "int8" and "fp32" in precisions)
-    ]
-    calibrate = any(variant.precision == "int8" for variant in variants)
-    bench = workbench.open_workbench(
-        subject, root=root, threads=threads, batch=batch, calibrate=calibrate, target=target
-    )
+def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> tuple[Results, list[Path]]:
+    """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
+    pairs = [(precision, backend) for backend in backends for precision in order.precisions]
+    variants = [order.variant(*pair) for pair in pairs if pair != ("int8", "null")]
+    bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
     settings = {
         "command": command,
-        "model": subject.request(),
-        "threads": threads,
-        "batch": batch,
+        "model": order.subject.request(),
+        "threads": order.threads,
+        "batch": order.batch,
         **asdict(rules),
         "calibration": bench.about["calibration"],
         "reference": workbench.reference_variant(bench).name,
@@ -93,7 +74,7 @@ def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict
             progress.step(f"answers of {entrant.variant.name}")
             entrants[i] = _attempt(entrants[i], lambda e: _evaluated(bench, e, rules, answers))
         described = machine.describe()
-        with locked(bench.root / "measuring.lock"):
+        with locked(bench.order.root / "measuring.lock"):
             order = random.Random(rules.seed)
             for number in range(rules.rounds):
                 # In random order, so that the machine's drift meets all alike.

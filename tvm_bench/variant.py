@@ -22,7 +22,7 @@ class Subject:
 
     @property
     def slug(self) -> str:
-        """The model's folder below `artifacts/`: `resnet18`, or `mobilenet_v2-random` for other weights than its own."""
+        """The model's folder below `artifacts/`: `resnet18`, or `mobilenet_v2-random` for weights not its own."""
         name = Path(self.model).stem if self.is_onnx else self.model.split(":")[-1]
         if self.weights != "default":
             name += "-" + Path(self.weights).stem
@@ -75,3 +75,21 @@ class Variant:
     def name(self) -> str:
         """Model and form: `resnet18/fp32-eager`."""
         return f"{self.subject.slug}/{self.form}"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asked for: a subject in some precisions, and the terms that hold for all of them."""
+
+    subject: Subject
+    precisions: tuple[str, ...]
+    frontend: str | None
+    target: str | None
+    batch: int
+    threads: int
+    root: Path
+
+    def variant(self, precision: str, backend: str) -> Variant:
+        """The subject in one precision on one backend, on the order's terms."""
+        frontend = self.frontend if backend == "relay" else None
+        return Variant(self.subject, precision, backend, frontend, threads=self.threads, batch=self.batch)

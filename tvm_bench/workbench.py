@@ -9,13 +9,13 @@ samples  = measure(variant)                   one round of latencies, in a fresh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from . import backends, launch
 from .errors import UserError
-from .variant import Subject, Variant
+from .variant import Order, Subject, Variant
 
 # What each form of a model is made from; FP32 modules, and ONNX files that the user brought, are made from the model.
 PARENTS = {
@@ -30,32 +30,33 @@ BATCH_FREE = {"module"}  # one file serves every batch size
 
 @dataclass(frozen=True)
 class Workbench:
-    """Where files go, how many threads work, and what `describe` found out of the subject."""
+    """An order, and what `describe` found out of its subject."""
 
-    root: Path
-    subject: Subject
+    order: Order
     about: dict[str, Any]
-    threads: int
-    target: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """The model before anything is done to it."""
+        return self.order.subject
 
     @property
     def folder(self) -> Path:
         """The subject's folder below the artifacts."""
-        return self.root / self.subject.slug
+        return self.order.root / self.subject.slug
 
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
-        """Run a job whose request, receipt and log go to the subject's `jobs/`."""
+        """Run a job on all threads of the order; its request, receipt and log go to the subject's `jobs/`."""
+        options = {"threads": self.order.threads, **options}
         return launch.job(verb, request, self.folder / "jobs", label=f"{verb}-{label}", **options)
 
 
-def open_workbench(
-    subject: Subject, *, root: Path, threads: int, batch: int = 1, calibrate: bool = False, target: str | None = None
-) -> Workbench:
+def open_workbench(order: Order, *, calibrate: bool = False) -> Workbench:
     """Look at the model and its data. Raises `UserError` for any bad input, before anything is built."""
-    request = {**subject.request(), "batch": batch, "calibrate": calibrate}
+    bench = Workbench(order, {})
+    request = {**order.subject.request(), "batch": order.batch, "calibrate": calibrate}
     # Never skipped: a model given as Python code can change without any file that we know of.
-    bench = Workbench(root, subject, {}, threads, target)
-    return replace(bench, about=bench.job("describe", request, "model", threads=threads, keep=False)["result"])
+    return Workbench(order, bench.job("describe", request, "model", keep=False)["result"])
 
 
 def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Path, dict]:
@@ -79,7 +80,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
         "batch": batch,
     }
     inputs = (made_from,) if made_from else ()
-    return out, bench.job("prepare", request, label, inputs=inputs, threads=bench.threads)
+    return out, bench.job("prepare", request, label, inputs=inputs)
 
 
 def build(bench: Workbench, variant: Variant) -> Path:
@@ -105,10 +106,10 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "out": str(folder),
         "shape": [variant.batch, *bench.about["spec"]["shape"]],
         "threads": variant.threads,
-        "target_text": bench.target,
+        "target_text": bench.order.target,
         "about": about,
     }
-    bench.job("build", request, variant.form, inputs=(source,), threads=bench.threads)
+    bench.job("build", request, variant.form, inputs=(source,))
     return folder
 
 
@@ -130,7 +131,7 @@ def evaluate(
         "out": str(out),
     }
     inputs = (_library(artifact), *((reference,) if reference else ()))
-    receipt = bench.job("evaluate", request, variant.form, inputs=inputs, threads=variant.threads)
+    receipt = bench.job("evaluate", request, variant.form, inputs=inputs)
     return out, receipt["result"]
 
 
@@ -145,13 +146,13 @@ def measure(bench: Workbench, variant: Variant, artifact: Path, *, warmup: int, 
         "warmup": warmup,
         "samples": samples,
     }
-    return bench.job("measure", request, variant.form, threads=variant.threads, keep=False)["result"]
+    return bench.job("measure", request, variant.form, keep=False)["result"]
 
 
 def reference_variant(bench: Workbench) -> Variant:
     """What every other variant is compared with: FP32 eager PyTorch, or ONNX Runtime for an ONNX file."""
     backend = "onnxruntime" if bench.subject.is_onnx else "eager"
-    return Variant(bench.subject, "fp32", backend, threads=bench.threads)
+    return Variant(bench.subject, "fp32", backend, threads=bench.order.threads)
 
 
 def size_mb(artifact: Path) -> float:

@@ -1,7 +1,7 @@
 """Static post-training quantization by PyTorch: weights per channel (INT8), activations per tensor (UINT8).
 
-Method: Jacob et al. 2018, arXiv:1712.05877, by `torch.ao.quantization`'s FX graph mode with its x86 defaults. Activations
-keep seven bits (`reduce_range`): on CPUs without VNNI, eight would overflow the 16-bit sums of `vpmaddubsw`.
+Method: Jacob et al. 2018, arXiv:1712.05877, by `torch.ao.quantization`'s FX graph mode with its x86 defaults.
+Activations keep seven bits (`reduce_range`): without VNNI, eight would overflow the 16-bit sums of `vpmaddubsw`.
 """
 
 from __future__ import annotations

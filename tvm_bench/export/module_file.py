@@ -1,4 +1,4 @@
-"""An `nn.Module` as a file: how to build it again, and its state dict. Read with `weights_only=True`, so that it runs no code."""
+"""An `nn.Module` as a file: how to build it again, and its state dict. Reading it runs no code."""
 
 from __future__ import annotations
 

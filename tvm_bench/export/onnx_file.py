@@ -19,7 +19,7 @@ OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
 
 
 def save_from_module(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
-    """Export `module` for inputs of `shape` (batch, channels, height, width); batch norms are folded by the exporter."""
+    """Export `module` for inputs of `shape` (batch, channels, height, width); the exporter folds batch norms."""
     with warnings.catch_warnings(), replace_with(path) as beside:
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one wants packages of its own and writes weights beside the file.

@@ -1,4 +1,4 @@
-"""Reads `artifact/relay/`, which `backends/relay/stages.py` wrote: tables of stages, operators and fused groups, and diffs."""
+"""Reads `artifact/relay/`, as `backends/relay/stages.py` wrote it: tables of stages, operators and groups, diffs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,7 @@ from rich.text import Text
 from ..errors import UserError
 
 CONTEXT = 2  # lines around a change
-# Numbers that shift when anything is put in before them: values (%12), parameters of fused functions (%p021), constants.
+# Numbers that shift when something comes before them: values (%12), parameters of fused functions (%p021), constants.
 SHIFTING = ((r"%p?\d+\b", "%"), (r"meta\[relay\.Constant\]\[\d+\]", "constant"))
 
 
@@ -67,7 +68,7 @@ def stages(artifact: Path) -> list[Stage]:
 
 
 def find(stages: list[Stage], text: str) -> Stage:
-    """The stage with the number `text`, or whose name alone begins with it. Raises `UserError` with those that exist."""
+    """The stage with the number `text`, or the only one whose name begins so. Raises `UserError` with the list."""
     hits = [stage for stage in stages if text in (str(stage.number), stage.name, stage.label)]
     hits = hits or [stage for stage in stages if text and stage.name.startswith(text.lower())]
     if len(hits) != 1:
@@ -79,15 +80,15 @@ def find(stages: list[Stage], text: str) -> Stage:
 
 def stages_table(stages: list[Stage]) -> Table:
     """A row a stage: what it contains, in numbers."""
-    numbers = ("calls", "operators", "casts", "layout transforms", "fused groups", "lines")
-    table = Table(title="Relay, stage by stage", title_justify="left")
+    numbers = ("calls", "kinds", "casts", "layout\ntrans-\nforms", "fused\ngroups", "lines")
+    table = _table("Relay, stage by stage")
     table.add_column("stage", no_wrap=True)
     for name in numbers:
         table.add_column(name, justify="right")
-    table.add_column("convolutions and dense layers")
+    table.add_column("conv and dense")
     for stage in stages:
         counts = (sum(stage.calls.values()), len(stage.calls), stage.casts, stage.layout_transforms)
-        dtypes = ", ".join(f"{count} {dtype}" for dtype, count in stage.dtypes.items())
+        dtypes = "\n".join(f"{count} {_operands(dtype)}" for dtype, count in stage.dtypes.items())
         row = (stage.label, *(str(n) for n in (*counts, len(stage.groups), stage.lines)), dtypes)
         table.add_row(*map(Text, row))
     return table
@@ -95,10 +96,10 @@ def stages_table(stages: list[Stage]) -> Table:
 
 def operators_table(stages: list[Stage]) -> Table:
     """Calls by operator, a column a stage; what is most often called at any stage comes first."""
-    table = Table(title="Calls by operator", title_justify="left")
+    table = _table("Calls by operator")
     table.add_column("operator", no_wrap=True)
     for stage in stages:
-        table.add_column(Text(f"{stage.number} {stage.name}"), justify="right")
+        table.add_column(Text(f"{stage.number} {stage.name}".replace("-", "\n")), justify="right")
     peaks: Counter[str] = Counter()
     for stage in stages:
         peaks |= Counter(stage.calls)
@@ -108,15 +109,15 @@ def operators_table(stages: list[Stage]) -> Table:
 
 
 def groups_table(stage: Stage) -> Table:
-    """A row a fused function, in the order of execution: its anchor, what was fused into it, shapes, millions of operations."""
-    table = Table(title=f"{len(stage.groups)} fused groups of stage {stage.label}", title_justify="left")
+    """A row a fused function, in the order of execution: its anchor, what was fused into it, shapes, MFLOP."""
+    table = _table(f"{len(stage.groups)} fused groups of stage {stage.label}")
     table.add_column("#", justify="right")
     table.add_column("anchor <- fused into it")
     table.add_column("first inputs -> output")
     table.add_column("MFLOP", justify="right", no_wrap=True)
     for group in stage.groups:
         shapes = " x ".join(group["inputs"][: 2 if group["flops"] else 1])
-        flops = f"{group['flops'] / 1e6:,.1f}" if group["flops"] else ""
+        flops = f"{group['flops'] / 1e6:,.2f}" if group["flops"] else ""
         table.add_row(str(group["index"]), Text(_fusion(group)), Text(f"{shapes} -> {group['output']}"), flops)
     total = sum(group["flops"] for group in stage.groups) / 1e6
     table.caption = f"{total:,.1f} MFLOP in convolutions and dense layers; a multiply-add counts as 2"
@@ -132,6 +133,16 @@ def diff_of(a: Stage, b: Stage, artifact: Path) -> RenderableType:
     return Group(*map(_coloured, summary), Text(""), *map(_coloured, [*header, *changed]))
 
 
+def _table(title: str) -> Table:
+    # Narrow: eight columns fit a terminal of 80.
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def _operands(dtype: str) -> str:
+    left, _, right = dtype.partition(" x ")
+    return left if left == right else dtype
+
+
 def _changed_counts(a: dict[str, int], b: dict[str, int]) -> list[str]:
     pairs = {name: (a.get(name, 0), b.get(name, 0)) for name in sorted(a.keys() | b.keys())}
     rows = [f"{new - old:<+5d}{name} ({old} -> {new})" for name, (old, new) in pairs.items() if new != old]
@@ -139,7 +150,7 @@ def _changed_counts(a: dict[str, int], b: dict[str, int]) -> list[str]:
 
 
 def _changed_lines(before: list[str], after: list[str]) -> Iterator[str]:
-    """A unified diff. Lines that differ only in numbering or indentation count as equal; all are printed as they are."""
+    """A unified diff. Lines that differ in numbering or indentation alone are equal; all are printed as they are."""
     matcher = difflib.SequenceMatcher(None, [_key(line) for line in before], [_key(line) for line in after])
     for hunk in matcher.get_grouped_opcodes(CONTEXT):
         first, last = hunk[0], hunk[-1]

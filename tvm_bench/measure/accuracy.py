@@ -27,9 +27,9 @@ def evaluate(
 ) -> dict[str, object]:
     """Run every test picture; write the logits, float32 (images, classes), to `out`.
 
-    Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns Top-1 and Top-5 (shares
-    of 1) where the pictures are `labelled`, and against the logits in `reference` the largest absolute error, the mean
-    cosine similarity, and the share of equal argmax.
+    Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns Top-1 and Top-5
+    (shares of 1) where the pictures are `labelled`, and against the logits in `reference` the largest absolute error,
+    the mean cosine similarity, and the share of equal argmax.
     """
     run = backends.runtime(backend).load(Path(artifact), threads=threads)
     wanted = InputSpec.from_dict(spec)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -87,10 +88,8 @@ def _outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
 
 def _fingerprint(module: nn.Module) -> str:
     digest = hashlib.sha256(repr(module).encode())
-    try:
+    with suppress(TypeError, OSError):  # a class made at run time has no file; structure and weights still count
         digest.update(Path(inspect.getfile(type(module))).read_bytes())
-    except (TypeError, OSError):
-        pass  # a class made at run time has no file; its structure and weights still count
     for name, value in module.state_dict().items():
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
     return digest.hexdigest()

@@ -36,7 +36,7 @@ def load_state_dict(module: nn.Module, path: Path) -> None:
 
 
 def save_state_dict(module: nn.Module, path: Path, *, half: bool = True) -> None:
-    """Write a `.safetensors` file; with `half`, matrices and kernels as FP16, vectors (batch norm, biases) as they are."""
+    """Write a `.safetensors` file; with `half`, matrices and kernels as FP16, vectors (batch norm, biases) in FP32."""
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {
         key: value.half().contiguous() if half and value.ndim > 1 else value.contiguous()

@@ -27,8 +27,8 @@ VALIDATION_SHARE = 12  # one training picture in so many is held out
 def train(module: nn.Module, spec: InputSpec, data: Dataset, schedule: Schedule, folder: Path) -> nn.Module:
     """Train `module` in place and return it with the weights of the lowest validation loss at the last size.
 
-    Saves `folder/checkpoint.pt` every two minutes and after each epoch, and goes on from it when it is there and belongs
-    to the same schedule and data. Writes `folder/history.json`: loss, validation loss and accuracy of each epoch.
+    Saves `folder/checkpoint.pt` every two minutes and after each epoch, and goes on from it when it is there and
+    belongs to the same schedule and data. Writes `folder/history.json`: losses and accuracy of each epoch.
     """
     assert data.labels is not None
     folder.mkdir(parents=True, exist_ok=True)

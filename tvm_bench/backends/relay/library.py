@@ -56,7 +56,7 @@ def load(artifact: Path, *, threads: int | None = None) -> Library:
 
 
 class Library:
-    """A compiled classifier. `model(images)` takes float32 (batch, channels, height, width), gives float32 (batch, classes)."""
+    """A compiled classifier: float32 (batch, channels, height, width) in, float32 (batch, classes) out."""
 
     def __init__(self, artifact: Path, found: dict[str, Any], threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
@@ -82,7 +82,7 @@ class Library:
         return self.executor.get_output(0).numpy()
 
     def time_evaluator(self, runs: int) -> list[float]:
-        """Milliseconds of each of `runs` single runs by TVM's own clock: kernels only, hot cache, no copies of NumPy."""
+        """Milliseconds of each of `runs` single runs by TVM's clock: kernels only, hot cache, no copies of NumPy."""
         clock = self.executor.module.time_evaluator("run", self.device, number=1, repeat=runs)
         return [seconds * 1e3 for seconds in clock().results]
 
@@ -117,7 +117,7 @@ def _describe(
 
 @tvm.instrument.pass_instrument
 class _Fused:
-    """Keeps the module as the last fusion of `relay.build` left it: optimized a second time, it would take as long again."""
+    """Keeps the module as the last fusion of `relay.build` left it: optimizing again would double the build."""
 
     def __init__(self):
         self.module: tvm.IRModule | None = None

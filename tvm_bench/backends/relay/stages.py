@@ -13,7 +13,7 @@ from tvm import IRModule, ir, relay
 
 from ...files import replace_with, write_json
 
-# The anchor of a fused group is its first operator of the highest rank; below these ranks, TVM's own pattern kinds decide.
+# A group's anchor is its first operator of the highest rank. Operators not named here rank by TVM's own pattern kind.
 RANKS = {"conv": 30, "dense": 20, "matmul": 20, "pool": 10}
 # Regular expressions are for the text only. What they take out hides the code; the types of the values stay.
 NOISE = (
@@ -92,7 +92,7 @@ def _calls(expression: relay.Expr) -> Iterator[relay.Call]:
 
 
 def _is_primitive(operator: Any) -> bool:
-    return isinstance(operator, relay.Function) and bool(operator.attrs) and "Primitive" in operator.attrs.keys()
+    return isinstance(operator, relay.Function) and bool(operator.attrs) and bool(operator.attrs.get("Primitive"))
 
 
 def _short(call: relay.Call) -> str:
@@ -102,7 +102,8 @@ def _short(call: relay.Call) -> str:
 def _rank(call: relay.Call) -> int:
     name = _short(call)
     known = next((rank for part, rank in RANKS.items() if part in name), None)
-    if known and not name.endswith("_transform"):
+    prepares_weights = name.endswith("weight_transform") and "without" not in name
+    if known and not prepares_weights:
         return known
     return int(call.op.get_attr("TOpPattern") or 0) if isinstance(call.op, ir.Op) else 0
 

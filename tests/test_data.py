@@ -1,0 +1,101 @@
+"""Real bytes in the published formats, and what is made of them."""
+
+import gzip
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tvm_bench import data
+from tvm_bench.data import fashion_mnist
+from tvm_bench.data.preprocess import InputSpec, network_input
+from tvm_bench.errors import UserError
+
+
+def write_idx(path, values):
+    header = bytes([0, 0, 8, values.ndim]) + b"".join(int(size).to_bytes(4, "big") for size in values.shape)
+    path.write_bytes(gzip.compress(header + values.astype(np.uint8).tobytes()))
+
+
+def test_the_embedded_set():
+    test, calibration = data.load("fashion-mnist", "test"), data.load("fashion-mnist", "calibration")
+    assert (np.bincount(test.labels) == 200).all() and len(test.classes) == 10
+    assert len(calibration) == 512 and test.image(0).size == (28, 28)
+
+
+def test_idx_files_are_read_and_damage_is_told(tmp_path, monkeypatch):
+    images, labels = np.random.default_rng(0).integers(0, 256, (7, 28, 28)), np.arange(7)
+    for split in ("train", "t10k"):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", images)
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", labels)
+    monkeypatch.setattr(fashion_mnist, "FOLDERS", (tmp_path,))
+    found = data.load("fashion-mnist:full", "test")
+    assert len(found) == 7 and (np.asarray(found.image(3)) == images[3]).all() and (found.labels == labels).all()
+    path = tmp_path / "t10k-images-idx3-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="Get the data set again"):
+        data.load("fashion-mnist:full", "test")
+    monkeypatch.setattr(fashion_mnist, "FOLDERS", (tmp_path / "none",))
+    with pytest.raises(UserError, match="dataset-fashion-mnist"):
+        data.load("fashion-mnist", "train")
+
+
+def folder_of_pictures(root, classes=("ant", "bee"), each=10):
+    for number, name in enumerate(classes):
+        (root / name).mkdir(parents=True)
+        for i in range(each):
+            Image.new("RGB", (40, 30), (number * 200, i, 0)).save(root / name / f"{i}.png")
+
+
+def test_a_folder_is_split_without_overlap(tmp_path):
+    folder_of_pictures(tmp_path)
+    test, calibration = (data.load(f"imagefolder:{tmp_path}", split) for split in ("test", "calibration"))
+    assert len(test) + len(calibration) == 20 and len(calibration) == 4
+    assert test.classes == ("ant", "bee")
+    for i, label in enumerate(test.labels):
+        assert test.image(i).getpixel((0, 0))[0] == label * 200
+    seen = [{d.image(i).getpixel((0, 0)) for i in range(len(d))} for d in (test, calibration)]
+    assert not seen[0] & seen[1]
+
+
+def test_train_and_val_folders_are_used_as_such(tmp_path):
+    folder_of_pictures(tmp_path / "train", each=6)
+    folder_of_pictures(tmp_path / "val", each=3)
+    assert [len(data.load(f"imagefolder:{tmp_path}", split)) for split in data.SPLITS] == [12, 12, 6]
+
+
+def test_pictures_without_classes_have_no_labels(tmp_path):
+    for i in range(5):
+        Image.new("L", (20, 20), i).save(tmp_path / f"{i}.png")
+    assert data.load(f"imagefolder:{tmp_path}", "test").labels is None
+
+
+def test_preprocessing_equals_torchvisions():
+    from tvm_bench.models.torchvision_models import import_torchvision
+
+    transforms = import_torchvision().transforms
+    spec = InputSpec(shape=(3, 48, 48), resize=56)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (70, 100, 3), np.uint8))
+    theirs = transforms.Compose(
+        [
+            transforms.Resize(56),
+            transforms.CenterCrop(48),
+            transforms.ToTensor(),
+            transforms.Normalize(spec.mean, spec.std),
+        ]
+    )(picture)
+    assert np.abs(network_input(picture, spec) - theirs.numpy()).max() < 1e-5
+
+
+def test_grey_networks_see_grey():
+    spec = InputSpec(shape=(3, 8, 8), resize=8, mean=(0.5,) * 3, std=(0.5,) * 3, grey=True)
+    planes = network_input(Image.new("RGB", (9, 9), (255, 0, 0)), spec)
+    assert planes.dtype == np.float32 and (planes[0] == planes[1]).all() and (planes[0] == planes[2]).all()
+    assert planes[0, 0, 0] == pytest.approx((76 / 255 - 0.5) / 0.5)
+
+
+def test_the_last_batch_is_filled_up():
+    test = data.load("fashion-mnist", "test")
+    spec = InputSpec(shape=(3, 28, 28), resize=28, grey=True)
+    batches = list(test.batches(spec, 4, limit=6))
+    assert [len(batch) for batch in batches] == [4, 4] and (batches[1][1] == batches[1][3]).all()

@@ -1,0 +1,121 @@
+"""The process boundary: nothing is done twice, nothing stale is served, nothing half-written looks whole."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.conftest import ROOT, TINY
+from tvm_bench import launch
+from tvm_bench.errors import UserError
+from tvm_bench.files import replace_with
+
+
+def prepare(cli, root, *more):
+    return cli("build", "--model", TINY, "--precision", "fp32", "--artifacts", root, *more)
+
+
+def times(root):
+    return {
+        path.name: path.stat().st_mtime_ns for path in (root / "cnn").rglob("*.*") if path.suffix in (".so", ".onnx")
+    }
+
+
+def test_a_finished_step_is_not_repeated_and_a_changed_file_is(cli, tmp_path):
+    assert prepare(cli, tmp_path).returncode == 0
+    first = times(tmp_path)
+    assert prepare(cli, tmp_path).returncode == 0
+    assert times(tmp_path) == first
+    library = tmp_path / "cnn" / "fp32-relay" / "lib.so"
+    whole = library.read_bytes()
+    library.write_bytes(whole[:1000])
+    assert prepare(cli, tmp_path).returncode == 0
+    assert len(library.read_bytes()) == len(whole)
+    assert times(tmp_path)["fp32-onnx.onnx"] == first["fp32-onnx.onnx"], "only the damaged file is made again"
+
+
+def test_a_killed_build_is_taken_up_again(cli, tmp_path):
+    command = [sys.executable, "-m", "tvm_bench", "build", "--model", TINY, "--precision", "fp32"]
+    for seconds in (2.0, 6.0):
+        process = subprocess.Popen([*command, "--artifacts", tmp_path], cwd=ROOT, stderr=subprocess.DEVNULL)
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    time.sleep(1)
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in listed, "a job outlived its parent"
+    assert prepare(cli, tmp_path).returncode == 0
+    assert not list((tmp_path / "cnn" / "sources").glob(".*")) or times(tmp_path)
+
+
+def test_two_runs_at_once_leave_whole_files(tmp_path, cli):
+    command = [sys.executable, "-m", "tvm_bench", "build", "--model", TINY, "--precision", "fp32"]
+    runs = [
+        subprocess.Popen([*command, "--artifacts", tmp_path], cwd=ROOT, stdout=subprocess.DEVNULL) for _ in range(2)
+    ]
+    assert [run.wait() for run in runs] == [0, 0]
+    first = times(tmp_path)
+    assert prepare(cli, tmp_path).returncode == 0
+    assert times(tmp_path) == first
+
+
+def test_the_environment_is_built_not_inherited(monkeypatch, tmp_path):
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("TVM_BIND_THREADS", "strange")
+    environment = launch._environment(2)
+    assert environment["OMP_NUM_THREADS"] == environment["TVM_NUM_THREADS"] == "2"
+    assert environment.get("TVM_BIND_THREADS", "0") == "0"
+
+
+def test_errors_of_a_job_reach_the_parent(tmp_path):
+    with pytest.raises(launch.JobError, match="KeyError"):
+        launch.job("no such verb", {}, tmp_path, label="unknown")
+    with pytest.raises(launch.JobError, match=r"exit code 1: .*TypeError"):
+        launch.job("describe", {"wrong": 1}, tmp_path, label="arguments")
+    request = {
+        "model": "resnet19",
+        "weights": "random",
+        "input_shape": None,
+        "data": None,
+        "batch": 1,
+        "calibrate": False,
+    }
+    with pytest.raises(UserError, match="Did you mean resnet"):
+        launch.job("describe", request, tmp_path, label="name")
+    assert not list(tmp_path.glob("*.receipt.json"))
+
+
+def test_a_job_that_hangs_or_dies_is_told(tmp_path):
+    with pytest.raises(launch.JobError, match="longer than 0 s"):
+        launch.job("models", {}, tmp_path, label="hangs", timeout=0.2)
+    with pytest.raises(launch.JobError, match="SIGKILL"):
+        launch._run(
+            [sys.executable, "-c", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})"],
+            tmp_path / "log",
+            dict(os.environ),
+            60,
+            False,
+        )
+
+
+def test_a_receipt_says_what_was_asked_and_made(cli, tmp_path):
+    assert prepare(cli, tmp_path).returncode == 0
+    receipt = json.loads((tmp_path / "cnn" / "jobs" / "build-fp32-relay.receipt.json").read_text())
+    assert receipt["verb"] == "build" and receipt["request"]["shape"] == [1, 3, 32, 32]
+    assert all(len(digest) == 64 for digest in receipt["outputs"].values()) and len(receipt["outputs"]) == 3
+    assert receipt["peak_rss_mb"] > 50 and receipt["seconds"] > 0 and receipt["versions"]["torch"]
+
+
+def test_files_are_whole_or_not_there(tmp_path):
+    path = tmp_path / "file.txt"
+    with pytest.raises(RuntimeError), replace_with(path) as beside:
+        beside.write_text("half")
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+    with replace_with(path) as beside:
+        beside.write_text("whole")
+    assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]

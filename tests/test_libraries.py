@@ -1,0 +1,117 @@
+"""Libraries built by TVM for the tiny network: right answers by both front ends, and nothing opened unchecked."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import tvm_bench
+from tvm_bench import data, manifest
+from tvm_bench.backends import eager, onnxruntime
+from tvm_bench.data.preprocess import InputSpec
+from tvm_bench.errors import UserError
+
+IMAGES = 100
+
+
+def answers(run, spec):
+    return np.concatenate([run(images) for images in data.load("fashion-mnist", "test").batches(spec, 1, IMAGES)])
+
+
+@pytest.fixture(scope="module")
+def spec(built):
+    return InputSpec.from_dict(manifest.read(built / "fp32-relay-onnx")["spec"])
+
+
+@pytest.fixture(scope="module")
+def fp32_eager(built, spec):
+    return answers(eager.load(built / "sources" / "fp32-module.pt", threads=1), spec)
+
+
+@pytest.mark.parametrize("frontend", ["onnx", "pytorch"])
+def test_fp32_library_answers_as_eager(built, spec, fp32_eager, frontend):
+    library = tvm_bench.load(built / f"fp32-relay-{frontend}")
+    assert np.abs(answers(library, spec) - fp32_eager).max() < 1e-4
+    assert np.ptp(fp32_eager) > 0.1, "a constant network would pass anything"
+
+
+@pytest.mark.parametrize(
+    ("frontend", "source", "load"),
+    [("onnx", "int8-onnx.onnx", onnxruntime.load), ("pytorch", "int8-module.pt", eager.load)],
+)
+def test_int8_library_answers_as_its_source(built, spec, fp32_eager, frontend, source, load):
+    compiled = answers(tvm_bench.load(built / f"int8-relay-{frontend}"), spec)
+    expected = answers(load(built / "sources" / source, threads=1), spec)
+    assert (compiled.argmax(1) == expected.argmax(1)).mean() >= 0.97
+    assert np.abs(compiled - fp32_eager).max() > 0, "INT8 that equals FP32 to the bit is not INT8"
+
+
+@pytest.mark.parametrize("frontend", ["onnx", "pytorch"])
+def test_int8_convolutions_are_integer_in_the_library(built, frontend):
+    stage = json.loads((built / f"int8-relay-{frontend}" / "relay" / "4-optimized-and-fused.json").read_text())
+    assert stage["dtypes"], "no convolution was counted"
+    assert not any("float" in pair for pair in stage["dtypes"]), stage["dtypes"]
+    assert stage["calls"].get("qnn.conv2d", 0) == 0
+
+
+def test_plain_tvm_loads_the_library(built):
+    """Nothing of ours is needed: only tvm and numpy."""
+    code = """
+import sys, numpy, tvm
+from tvm.contrib import graph_executor
+model = graph_executor.GraphModule(tvm.runtime.load_module(sys.argv[1] + "/lib.so")["default"](tvm.cpu()))
+golden = numpy.load(sys.argv[1] + "/golden.npz")
+model.set_input(0, golden["input"]); model.run()
+assert numpy.array_equal(model.get_output(0).numpy(), golden["output"])
+assert "tvm_bench" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code, str(built / "int8-relay-pytorch")], check=True, cwd="/")
+
+
+def test_manifest_tells_what_was_built(built):
+    found = manifest.verify(built / "int8-relay-pytorch")
+    assert "-mcpu=" in found["target"] and "-num-cores=" in found["target"]
+    assert found["kernels"] and set(found["kernels"].values()) == {"default"}
+    assert found["quantization"]["calibration"]["images"] == 512
+    assert "per channel" in found["quantization"]["weights"] and "Observer" in found["quantization"]["activations"]
+    assert len(found["fingerprint"]) == 64
+
+
+def altered(built, tmp_path, change):
+    folder = tmp_path / "copy"
+    shutil.copytree(built / "fp32-relay-onnx", folder)
+    found = json.loads((folder / "manifest.json").read_text())
+    change(folder, found)
+    (folder / "manifest.json").write_text(json.dumps(found))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda folder, found: found["cpu_features"].append("amx-fictional"), None),
+        (lambda folder, found: found.update(cpu_features=["amx-tile", "avx512fp16"]), "lacks"),
+        (lambda folder, found: (folder / "lib.so").write_bytes(b"\x7fELF"), "not the file that was built"),
+        (lambda folder, found: (folder / "lib.so").unlink(), "missing"),
+        (lambda folder, found: found.update(schema=99), "schema 99"),
+    ],
+)
+def test_a_library_is_checked_before_it_is_opened(built, tmp_path, change, words, monkeypatch):
+    folder = altered(built, tmp_path, change)
+    if words is None:  # a feature that nobody knows is not held against this CPU
+        tvm_bench.load(folder)
+        return
+    opened = []
+    monkeypatch.setattr("tvm.runtime.load_module", opened.append)
+    with pytest.raises(UserError, match=words):
+        tvm_bench.load(folder)
+    assert not opened
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 3, 32, 32), np.float64)])
+def test_wrong_input_is_refused(built, wrong):
+    with pytest.raises(UserError, match=r"takes float32 \(1, 3, 32, 32\)"):
+        tvm_bench.load(built / "fp32-relay-onnx")(wrong)

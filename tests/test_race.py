@@ -1,0 +1,109 @@
+"""`bench` end to end on the tiny network, in real processes. No timing is asserted, only that it was measured."""
+
+import json
+
+import pytest
+
+from tests.conftest import TINY
+
+RACE = ("bench", "--model", TINY, "--data", "fashion-mnist", "--images", "50", "--rounds", "2", "--samples", "5")
+
+
+@pytest.fixture(scope="module")
+def race(cli, tmp_path_factory):
+    root = tmp_path_factory.mktemp("race")
+    done = cli(*RACE, "--artifacts", root, "--threads", "1", "--backends", "eager,relay,onnxruntime,null")
+    return root, done
+
+
+def rows(root):
+    found = json.loads((root / "cnn" / "results.json").read_text())
+    return found, {row["name"].split("/")[1]: row for row in found["variants"]}
+
+
+def test_all_variants_are_measured_and_right(race):
+    root, done = race
+    assert done.returncode == 0, done.stderr
+    _, found = rows(root)
+    assert set(found) == {
+        "fp32-eager", "int8-eager", "fp32-relay", "int8-relay", "fp32-onnxruntime", "int8-onnxruntime", "fp32-null",
+    }  # fmt: skip
+    for name, row in found.items():
+        assert row["status"] == "ok", row["error"]
+        assert [len(samples) for samples in row["latency_ms"]["rounds"]] == [5, 5]
+        assert all(len(row[key]) == 2 for key in ("load_ms", "first_call_ms", "peak_rss_mb", "rss_after_import_mb"))
+        assert all(
+            peak >= after > 10 for peak, after in zip(row["peak_rss_mb"], row["rss_after_import_mb"], strict=True)
+        )
+        assert bool(row["time_evaluator_ms"]) == ("relay" in name)
+        assert row["size_mb"] > 0
+        if "null" not in name:
+            assert row["images"] == 50 and 0 <= row["top1"] <= row["top5"] <= 1
+    for name in ("fp32-relay", "fp32-onnxruntime"):
+        assert found[name]["max_abs_error"] < 1e-4 and found[name]["argmax_agreement"] == 1
+    assert 0 < found["int8-relay"]["max_abs_error"] < 1
+
+
+def test_machine_and_settings_are_recorded(race):
+    found, _ = rows(race[0])
+    assert found["schema"] == 1
+    assert found["machine"]["cores"] >= 1 and found["machine"]["cpu"]
+    assert found["settings"]["threads"] == 1 and found["settings"]["rounds"] == 2
+    assert found["settings"]["command"].startswith("tvm-bench bench --model")
+
+
+def test_the_report_is_printed_and_written(race, cli):
+    root, done = race
+    assert "int8-relay" in done.stdout and "fp32-eager" in done.stdout
+    folder = root / "cnn"
+    assert "int8-relay" in (folder / "report.md").read_text()
+    for plot in ("latency", "memory", "size", "accuracy"):
+        assert (folder / "plots" / f"{plot}.png").stat().st_size > 5000
+    (folder / "report.md").unlink()
+    assert cli("report", folder).returncode == 0 and (folder / "report.md").exists()
+
+
+def test_a_second_race_builds_nothing_again(race, cli):
+    root, _ = race
+    libraries = {path: path.stat().st_mtime_ns for path in (root / "cnn").rglob("*.so")}
+    answers = {path: path.stat().st_mtime_ns for path in (root / "cnn").rglob("*.npy")}
+    done = cli(*RACE, "--artifacts", root, "--threads", "1", "--backends", "eager,relay")
+    assert done.returncode == 0
+    assert {path: path.stat().st_mtime_ns for path in libraries} == libraries
+    assert {path: path.stat().st_mtime_ns for path in answers} == answers
+
+
+def test_a_failed_variant_is_a_row_and_exit_code_1(cli, tmp_path):
+    done = cli(
+        "bench", "--model", "tests.tiny:untraceable", "--data", "fashion-mnist", "--images", "10", "--rounds", "2",
+        "--samples", "3", "--backends", "eager,onnxruntime", "--artifacts", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = json.loads((tmp_path / "untraceable" / "results.json").read_text())
+    failed = {row["name"].split("/")[1]: row for row in found["variants"] if row["status"] == "failed"}
+    assert set(failed) == {"int8-eager"}
+    assert "cannot be quantized" in failed["int8-eager"]["error"] and failed["int8-eager"]["latency_ms"] is None
+    assert "failed" in done.stdout
+
+
+def test_no_labels_no_accuracy(cli, tmp_path):
+    done = cli(
+        "bench", "--model", TINY, "--precision", "fp32", "--rounds", "2", "--samples", "3", "--backends", "relay",
+        "--artifacts", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "cnn" / "results.json").read_text())["variants"][0]
+    assert row["top1"] is None and row["images"] is None and row["argmax_agreement"] == 1
+    assert not (tmp_path / "cnn" / "plots" / "accuracy.png").exists()
+
+
+def test_an_onnx_file_races_without_its_module(race, cli, tmp_path):
+    source = race[0] / "cnn" / "sources" / "fp32-onnx.onnx"
+    done = cli(
+        "bench", "--model", source, "--precision", "fp32", "--backends", "relay,onnxruntime", "--rounds", "2",
+        "--samples", "3", "--batch", "1", "--artifacts", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "fp32-onnx" / "results.json").read_text())
+    assert found["settings"]["reference"] == "fp32-onnx/fp32-onnxruntime"
+    assert all(row["max_abs_error"] < 1e-4 for row in found["variants"])

@@ -1,0 +1,54 @@
+"""A network that compiles in seconds: convolutions with batch norm, a shortcut, pooling, a dense layer."""
+
+from torch import nn
+
+from tvm_bench.data.preprocess import InputSpec
+
+
+class Tiny(nn.Module):
+    input_spec = InputSpec(shape=(3, 32, 32), resize=32, mean=(0.286,) * 3, std=(0.353,) * 3, grey=True)
+
+    def __init__(self, classes=10):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+        self.block = nn.Sequential(nn.Conv2d(16, 16, 3, 1, 1, bias=False), nn.BatchNorm2d(16))
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.head = nn.Linear(16, classes)
+
+    def forward(self, images):
+        features = self.stem(images)
+        features = nn.functional.relu(features + self.block(features))
+        return self.head(self.pool(features).flatten(1))
+
+
+def cnn():
+    return Tiny()
+
+
+def nan():
+    module = Tiny()
+    nn.init.constant_(module.head.bias, float("nan"))
+    return module
+
+
+def untraceable():
+    class Branching(Tiny):
+        def forward(self, images):
+            logits = super().forward(images)
+            return logits if images.sum() > 0 else -logits
+
+    return Branching()
+
+
+def unsupported():
+    """Determinants have no operator in Relay, by either front end."""
+
+    class Determinant(Tiny):
+        def forward(self, images):
+            return super().forward(images) * images[:, 0].det()[:, None]
+
+    return Determinant()
+
+
+def not_a_module():
+    return "resnet18"

@@ -1,0 +1,34 @@
+"""Labelled pictures: the embedded default, Fashion-MNIST in full, and folders of one's own."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from ..errors import unknown
+from . import fashion_mnist, imagefolder
+from .dataset import Dataset
+from .preprocess import InputSpec
+
+SPLITS = ("train", "calibration", "test")
+
+
+def load(name: str, split: str) -> Dataset:
+    """Open `name` (`fashion-mnist`, `fashion-mnist:full`, `imagefolder:PATH`).
+
+    `split` is one of `SPLITS`; calibration pictures are never among the test pictures.
+    Raises `UserError` for an unknown name, or where the files are not to be found.
+    """
+    kind, _, argument = name.partition(":")
+    if kind == "fashion-mnist" and argument in ("", "full"):
+        return fashion_mnist.load(split, full=argument == "full")
+    if kind == "imagefolder" and argument:
+        return imagefolder.load(argument, split)
+    raise unknown("data set", name, ("fashion-mnist", "fashion-mnist:full", "imagefolder:PATH"))
+
+
+def noise(spec: InputSpec, count: int = 64) -> Dataset:
+    """Seeded pictures of noise, without labels: to compare variants with each other where there is no data."""
+    _, height, width = spec.shape
+    pixels = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
+    return Dataset("noise", (), None, lambda i: Image.fromarray(pixels[i]), count)

@@ -1,0 +1,35 @@
+"""What a data set is to the rest of the project."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .preprocess import InputSpec, network_input
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Pictures in a fixed order. `labels` is int64 (images,), or None where nobody labelled them."""
+
+    name: str
+    classes: tuple[str, ...]
+    labels: np.ndarray | None
+    image: Callable[[int], Image]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def batches(self, spec: InputSpec, batch: int, limit: int | None = None) -> Iterator[np.ndarray]:
+        """Network inputs in order, float32 (batch, channels, height, width); the last picture fills up the last batch."""
+        count = min(self.size, limit or self.size)
+        for start in range(0, count, batch):
+            indices = [min(i, count - 1) for i in range(start, start + batch)]
+            yield np.stack([network_input(self.image(i), spec) for i in indices])

@@ -1,0 +1,82 @@
+"""Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747; MIT licence): the embedded subset, and the full set."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import UserError
+from .dataset import Dataset
+
+CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+EMBEDDED = Path(__file__).parent / "embedded" / "fashion-mnist.npz"
+FOLDERS = (
+    Path("/usr/share/datasets/fashion-mnist"),  # Debian's package dataset-fashion-mnist
+    Path("data/FashionMNIST/raw"),  # where torchvision.datasets.FashionMNIST("data", download=True) puts it
+)
+PREFIX = {"train": "train", "test": "t10k"}
+
+
+def load(split: str, *, full: bool) -> Dataset:
+    """`test` is the embedded 2,000 pictures, or all 10,000 with `full`; `train` is always the full 60,000."""
+    if split == "calibration" or (split == "test" and not full):
+        with np.load(EMBEDDED) as arrays:
+            return _dataset(split, arrays[f"{split}_images"], arrays[f"{split}_labels"])
+    folder = find()
+    return _dataset(
+        f"{split}, full",
+        read_idx(folder / f"{PREFIX[split]}-images-idx3-ubyte.gz"),
+        read_idx(folder / f"{PREFIX[split]}-labels-idx1-ubyte.gz"),
+    )
+
+
+def find() -> Path:
+    """The folder that holds the full set. Raises `UserError` where there is none."""
+    for folder in FOLDERS:
+        if (folder / "train-images-idx3-ubyte.gz").exists():
+            return folder
+    raise UserError(
+        f"the full Fashion-MNIST set was not found in {' or '.join(map(str, FOLDERS))}. "
+        "Install it with `apt-get install dataset-fashion-mnist`, or let torchvision download it: "
+        "python -c 'import torchvision; torchvision.datasets.FashionMNIST(\"data\", download=True)'"
+    )
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped IDX file of bytes (yann.lecun.com/exdb/mnist): uint8, shaped as its header says."""
+    try:
+        raw = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError) as error:
+        raise UserError(f"{path} cannot be read as a gzipped IDX file: {error}. Get the data set again.") from error
+    dimensions = raw[3] if len(raw) > 3 else 0
+    shape = tuple(np.frombuffer(raw, ">u4", dimensions, offset=4)) if len(raw) >= 4 + 4 * dimensions else ()
+    values = np.frombuffer(raw, np.uint8, offset=min(len(raw), 4 + 4 * dimensions))
+    if not shape or raw[2] != 8 or values.size != int(np.prod(shape)):
+        raise UserError(f"{path} is not an IDX file of bytes, or is cut short. Get the data set again.")
+    return values.reshape(shape)
+
+
+def embed(path: Path = EMBEDDED, *, per_class: int = 200, calibration: int = 512) -> None:
+    """Write the embedded subset: the first `per_class` test pictures of each class, and seeded training pictures."""
+    train, test = load("train", full=True), load("test", full=True)
+    assert train.labels is not None and test.labels is not None
+    chosen = np.sort(np.concatenate([np.flatnonzero(test.labels == c)[:per_class] for c in range(len(CLASSES))]))
+    drawn = np.sort(np.random.default_rng(0).choice(len(train), calibration, replace=False))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(
+        path,
+        test_images=np.stack([np.asarray(test.image(i)) for i in chosen]),
+        test_labels=test.labels[chosen].astype(np.uint8),
+        calibration_images=np.stack([np.asarray(train.image(i)) for i in drawn]),
+        calibration_labels=train.labels[drawn].astype(np.uint8),
+    )
+
+
+def _dataset(split: str, images: np.ndarray, labels: np.ndarray) -> Dataset:
+    from PIL import Image
+
+    return Dataset(
+        f"fashion-mnist ({split})", CLASSES, labels.astype(np.int64), lambda i: Image.fromarray(images[i]), len(images)
+    )

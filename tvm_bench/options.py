@@ -1,0 +1,126 @@
+"""What the commands have in common: their options, and the order that comes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import backends, cpu
+from .errors import unknown
+from .variant import PRECISIONS, Order, Subject
+
+
+def shape(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """`3,224,224` or `1x3x224x224` -> (3, 224, 224)."""
+    if value is None:
+        return None
+    sizes = value.replace("x", ",").split(",")
+    if len(sizes) == 4 and sizes[0] == "1":
+        sizes = sizes[1:]
+    if len(sizes) != 3 or not all(size.isdigit() and int(size) > 0 for size in sizes):
+        raise click.BadParameter(f"'{value}': give channels,height,width, such as 3,224,224.")
+    channels, height, width = map(int, sizes)
+    return channels, height, width
+
+
+def threads(context: click.Context, option: click.Parameter, value: int | None) -> int:
+    """The thread budget: all cores where none is given, never more."""
+    cores = cpu.cores()
+    if value is not None and not 1 <= value <= cores:
+        raise click.BadParameter(f"{value}: this process may use {cores} cores; give 1 to {cores}.")
+    return value or cores
+
+
+def listed(allowed: tuple[str, ...]) -> Callable:
+    """A callback for a list with commas, of names that are `allowed`."""
+
+    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        for name in names:
+            if name not in allowed:
+                raise click.BadParameter(str(unknown(str(option.name), name, allowed)))
+        if not names:
+            raise click.BadParameter(f"give at least one of {', '.join(allowed)}.")
+        return names
+
+    return parse
+
+
+BACKEND_NAMES = tuple(backends.BACKENDS)
+SUBJECT = (
+    click.option(
+        "--model",
+        default="resnet18",
+        show_default=True,
+        help="A torchvision classifier, a path to an .onnx file, or package.module:callable that returns an nn.Module.",
+    ),
+    click.option(
+        "--weights",
+        default="default",
+        show_default=True,
+        help="default (embedded, the callable's own, or ImageNet's), imagenet, random, or a .safetensors or .pt file.",
+    ),
+    click.option(
+        "--input-shape", callback=shape, metavar="C,H,W", help="Size of the input, where the model does not tell."
+    ),
+    click.option(
+        "--data",
+        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, or imagefolder:PATH.  "
+        "[default: fashion-mnist for the embedded model, else none]",
+    ),
+)
+FORMS = (
+    click.option(
+        "--precision", callback=listed(PRECISIONS), default="fp32,int8", show_default=True, help="fp32, int8, or both."
+    ),
+    click.option(
+        "--frontend",
+        type=click.Choice(["onnx", "pytorch"]),
+        help="Which way into Relay.  [default: the faster one for the precision, see README]",
+    ),
+    click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
+    click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call."),
+)
+RUNNING = (
+    click.option(
+        "--threads", type=int, callback=threads, help="Threads for every backend alike.  [default: all cores]"
+    ),
+    click.option(
+        "--artifacts",
+        type=click.Path(path_type=Path),
+        default=Path("artifacts"),
+        show_default=True,
+        help="Where everything is written.",
+    ),
+)
+
+
+def with_options(*groups: tuple) -> Callable:
+    """One decorator for several groups of options."""
+
+    def decorate(function: Callable) -> Callable:
+        for option in reversed([option for group in groups for option in group]):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def order(given: dict[str, Any]) -> Order:
+    """Take the common options out of `given`, and leave the command's own."""
+    model, weights, data = given.pop("model"), given.pop("weights"), given.pop("data")
+    embedded = Path(__file__).parent / "models" / "embedded" / f"{model}-fashion-mnist.safetensors"
+    if data is None and weights == "default" and embedded.exists():
+        data = "fashion-mnist"
+    return Order(
+        subject=Subject(model, weights, given.pop("input_shape"), data),
+        precisions=given.pop("precision"),
+        frontend=given.pop("frontend"),
+        target=given.pop("target"),
+        batch=given.pop("batch"),
+        threads=given.pop("threads"),
+        root=given.pop("artifacts"),
+    )
