@@ -8,6 +8,8 @@ FRONTEND  ?=
 THREADS   ?=
 BATCH     ?= 1
 ROUNDS    ?= 5
+TRIALS    ?= 400
+MINUTES   ?=
 PYTHON    ?= python3
 
 VENV      := .venv
@@ -18,11 +20,11 @@ SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data) $(cal
 FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench build report test lint clean
+.PHONY: help setup bench tune build report test lint clean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS)"
+	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS) TRIALS=$(TRIALS) MINUTES="
 
 setup: $(READY) ## Create .venv from setup.cfg
 
@@ -33,6 +35,9 @@ $(READY): setup.cfg pyproject.toml
 
 bench: $(READY) ## Build, check and race MODEL; print the table and write the report
 	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS)
+
+tune: $(READY) ## Search faster FP32 kernels for MODEL; bench then races them too
+	$(BIN)/tvm-bench tune $(SUBJECT) --precision fp32 --batch $(BATCH) --trials $(TRIALS) $(call given,MINUTES,minutes)
 
 build: $(READY) ## Only compile MODEL with TVM
 	$(BIN)/tvm-bench build $(SUBJECT) $(FORMS)

@@ -101,7 +101,7 @@ def test_a_model_that_cannot_be_quantized_by_tracing(cli, tmp_path):
         "build", "--model", "tests.tiny:untraceable", "--data", "fashion-mnist", "--precision", "int8",
         "--artifacts", tmp_path,
     )  # fmt: skip
-    assert done.returncode == 2 and "cannot be quantized" in done.stderr and ".onnx" in done.stderr
+    assert done.returncode == 2 and "cannot be quantized" in done.stderr and "--frontend onnx" in done.stderr
 
 
 def test_wrong_sizes_and_threads(refused):

@@ -42,6 +42,9 @@ def test_all_variants_are_measured_and_right(race):
     for name in ("fp32-relay", "fp32-onnxruntime"):
         assert found[name]["max_abs_error"] < 1e-4 and found[name]["argmax_agreement"] == 1
     assert 0 < found["int8-relay"]["max_abs_error"] < 1
+    assert found["int8-relay"]["source_argmax_agreement"] >= 0.96
+    assert found["fp32-relay"]["source_max_abs_error"] < 1e-4
+    assert found["int8-eager"]["source_argmax_agreement"] is None
 
 
 def test_machine_and_settings_are_recorded(race):

@@ -170,7 +170,7 @@ def test_a_quiet_run_has_no_doubts():
     ("row", "machine", "words"),
     [
         (a_row("fp32-eager", constant(10.0, 5) + constant(12.0, 1)), {}, "apart: resnet18/fp32-eager (20%)"),
-        (a_row("fp32-eager", constant(10.0)), {"load_average": 5.5}, "load average 5.5 on 4 cores"),
+        (a_row("fp32-eager", constant(10.0)), {"busy_share": 0.55}, "55% of its cores"),
         (a_row("fp32-eager", constant(10.0, 4)), {}, "Only 4 rounds"),
         (a_row("fp32-eager", constant(10.0, 6, 10)), {}, "Fewer than 200 samples"),
         (a_row("fp32-eager", constant(10.0), cpu_per_wall=[3.9, 4.5]), {}, "resnet18/fp32-eager (4.50)"),

@@ -13,7 +13,7 @@ import click
 from . import __version__
 from .errors import UserError
 from .launch import JobError
-from .options import BACKEND_NAMES, FORMS, RUNNING, SUBJECT, listed, order, threads, with_options
+from .options import BACKEND_NAMES, FORMS, LOGS, RUNNING, SUBJECT, listed, order, threads, with_options
 
 WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
 
@@ -108,7 +108,7 @@ def build(**given: Any) -> None:
 @click.option(
     "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
 )
-@with_options(RUNNING)
+@with_options(LOGS, RUNNING)
 def bench(**given: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
@@ -121,6 +121,27 @@ def bench(**given: Any) -> None:
     results, files = race.run(asked, backends, race.Rules(**given), command)
     _print_report(results, files)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
+
+
+@main.command()
+@with_options(SUBJECT, FORMS)
+@click.option("--trials", type=click.IntRange(1), default=400, show_default=True, help="Schedules to measure in all.")
+@click.option("--minutes", type=float, help="Stop after so many minutes, whatever is left of the trials.")
+@with_options(LOGS, RUNNING)
+def tune(trials: int, minutes: float | None, **given: Any) -> None:
+    """Search faster FP32 kernels with AutoScheduler; `bench` then races them as MODEL/fp32-relay-tuned.
+
+    Records are kept after every few trials: stop it whenever, the same command goes on, and does nothing when the
+    trials are spent.
+    """
+    from rich.console import Console
+
+    from . import tuning
+    from .report import tasks
+
+    records, ledger = tuning.tune(order(given), tuning.Budget(trials, minutes))
+    tasks.show(ledger, Console())
+    click.echo(str(records))
 
 
 @main.command()

@@ -21,6 +21,7 @@ VERBS = {
     "models": "tvm_bench.models.describe:names",
     "describe": "tvm_bench.models.describe:describe",
     "prepare": "tvm_bench.export.prepare:prepare",
+    "tune": "tvm_bench.backends.relay.autoscheduler:tune",
     "build": "tvm_bench.backends.relay.library:build",
     "evaluate": "tvm_bench.measure.accuracy:evaluate",
     "measure": "tvm_bench.measure.latency:measure",

@@ -84,6 +84,15 @@ FORMS = (
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
     click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call."),
 )
+LOGS = (
+    click.option(
+        "--logs",
+        type=click.Path(path_type=Path),
+        default=Path("tuning_logs"),
+        show_default=True,
+        help="Where tuning records are kept.",
+    ),
+)
 RUNNING = (
     click.option(
         "--threads", type=int, callback=threads, help="Threads for every backend alike.  [default: all cores]"
@@ -123,4 +132,5 @@ def order(given: dict[str, Any]) -> Order:
         batch=given.pop("batch"),
         threads=given.pop("threads"),
         root=given.pop("artifacts"),
+        logs=given.pop("logs", Path("tuning_logs")),
     )

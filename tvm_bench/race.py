@@ -45,6 +45,8 @@ def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> 
     pairs = [(precision, backend) for backend in backends for precision in order.precisions]
     variants = [order.variant(*pair) for pair in pairs if pair != ("int8", "null")]
     bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
+    if ("fp32", "relay") in pairs and bench.records.exists():
+        variants.append(order.variant("fp32", "relay", tuned=True))
     settings = {
         "command": command,
         "model": order.subject.request(),
@@ -66,15 +68,15 @@ def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict
         reference = workbench.reference_variant(bench)
         progress.step(f"reference answers: {reference.name}")
         answers, _ = workbench.evaluate(
-            bench, reference, workbench.build(bench, reference), limit=rules.images, reference=None
+            bench, reference, workbench.build(bench, reference), limit=rules.images, against={}
         )
         for i, entrant in enumerate(entrants):
             progress.step(f"building {entrant.variant.name}")
             entrants[i] = _attempt(entrant, lambda e: _built(bench, e))
             progress.step(f"answers of {entrant.variant.name}")
             entrants[i] = _attempt(entrants[i], lambda e: _evaluated(bench, e, rules, answers))
-        described = machine.describe()
         with locked(bench.order.root / "measuring.lock"):
+            described = {**machine.describe(), "busy_share": machine.busy_share()}
             order = random.Random(rules.seed)
             for number in range(rules.rounds):
                 # In random order, so that the machine's drift meets all alike.
@@ -114,7 +116,12 @@ def _built(bench: Workbench, entrant: Entrant) -> Entrant:
 def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules, reference: Path) -> Entrant:
     if entrant.variant.backend == "null":
         return entrant
-    _, found = workbench.evaluate(bench, entrant.variant, entrant.artifact, limit=rules.images, reference=reference)
+    source = workbench.source_variant(entrant.variant)
+    against = {"reference": reference}
+    if source:
+        made_from = workbench.build(bench, source)
+        against["source"], _ = workbench.evaluate(bench, source, made_from, limit=rules.images, against=against)
+    _, found = workbench.evaluate(bench, entrant.variant, entrant.artifact, limit=rules.images, against=against)
     return replace(entrant, row=replace(entrant.row, **found))
 
 

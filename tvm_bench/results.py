@@ -20,7 +20,8 @@ class Row:
     """One variant. Times in milliseconds, memory in MB (lists: one value a round), accuracies as shares from 0 to 1.
 
     `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
-    `argmax_agreement` are against the FP32 reference.
+    `argmax_agreement` are against the FP32 reference; those with `source_` against the model that a library was built
+    from, run by its own runtime.
     """
 
     name: str
@@ -45,6 +46,8 @@ class Row:
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None
+    source_max_abs_error: float | None = None
+    source_argmax_agreement: float | None = None
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -60,8 +63,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """One run of the bench. The report reads `machine`: `cores`, `load_average` (before the first round, a number or
-    the system's three) and `settings`: `threads`, `command`; whatever else they hold is printed as it is."""
+    """One run of the bench. The report reads `machine`: `cores`, `busy_share` (of the CPU, by others, before the first
+    round) and `settings`: `threads`, `command`; whatever else they hold is printed as it is."""
 
     machine: dict[str, Any]
     settings: dict[str, Any]

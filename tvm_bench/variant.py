@@ -88,8 +88,9 @@ class Order:
     batch: int
     threads: int
     root: Path
+    logs: Path = Path("tuning_logs")
 
-    def variant(self, precision: str, backend: str) -> Variant:
+    def variant(self, precision: str, backend: str, *, tuned: bool = False) -> Variant:
         """The subject in one precision on one backend, on the order's terms."""
         frontend = self.frontend if backend == "relay" else None
-        return Variant(self.subject, precision, backend, frontend, threads=self.threads, batch=self.batch)
+        return Variant(self.subject, precision, backend, frontend, tuned, threads=self.threads, batch=self.batch)

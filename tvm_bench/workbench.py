@@ -9,7 +9,7 @@ samples  = measure(variant)                   one round of latencies, in a fresh
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ class Workbench:
         """The subject's folder below the artifacts."""
         return self.order.root / self.subject.slug
 
+    @property
+    def records(self) -> Path:
+        """Tuning records hold for one model, CPU and number of threads, so their folder is named by all three."""
+        name = f"{self.about['mcpu']}-{self.order.threads}t-b{self.order.batch}"
+        return self.order.logs / self.subject.slug / "fp32" / name / "records.json"
+
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
         """Run a job on all threads of the order; its request, receipt and log go to the subject's `jobs/`."""
         options = {"threads": self.order.threads, **options}
@@ -55,6 +61,7 @@ def open_workbench(order: Order, *, calibrate: bool = False) -> Workbench:
     """Look at the model and its data. Raises `UserError` for any bad input, before anything is built."""
     bench = Workbench(order, {})
     request = {**order.subject.request(), "batch": order.batch, "calibrate": calibrate}
+    request |= {"target": order.target, "threads": order.threads}
     # Never skipped: a model given as Python code can change without any file that we know of.
     return Workbench(order, bench.job("describe", request, "model", keep=False)["result"])
 
@@ -91,6 +98,9 @@ def build(bench: Workbench, variant: Variant) -> Path:
     if not backend.builds:
         return source
     folder = bench.folder / variant.form
+    records = bench.records if variant.tuned else None
+    if records and not records.exists():
+        raise UserError(f"no tuning records at {records}. Make them with `tvm-bench tune`.")
     about = {
         "name": variant.name,
         "model": bench.subject.request(),
@@ -107,16 +117,20 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "shape": [variant.batch, *bench.about["spec"]["shape"]],
         "threads": variant.threads,
         "target_text": bench.order.target,
+        "records": str(records) if records else None,
         "about": about,
     }
-    bench.job("build", request, variant.form, inputs=(source,))
+    bench.job("build", request, variant.form, inputs=(source, *((records,) if records else ())))
     return folder
 
 
 def evaluate(
-    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, reference: Path | None
+    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, against: dict[str, Path]
 ) -> tuple[Path, dict]:
-    """The logits' file, and what they are worth: Top-1, Top-5, agreement with the logits in `reference`."""
+    """The logits' file, and what they are worth: Top-1, Top-5, agreement with the logits in `against`.
+
+    `against` may hold `reference` and, for a library, `source`.
+    """
     out = bench.folder / "answers" / f"{variant.form}.npy"
     request = {
         "backend": variant.backend,
@@ -127,10 +141,10 @@ def evaluate(
         "batch": variant.batch,
         "threads": variant.threads,
         "limit": limit,
-        "reference": str(reference) if reference else None,
+        "against": {name: str(path) for name, path in against.items()},
         "out": str(out),
     }
-    inputs = (_library(artifact), *((reference,) if reference else ()))
+    inputs = (_library(artifact), *against.values())
     receipt = bench.job("evaluate", request, variant.form, inputs=inputs)
     return out, receipt["result"]
 
@@ -153,6 +167,14 @@ def reference_variant(bench: Workbench) -> Variant:
     """What every other variant is compared with: FP32 eager PyTorch, or ONNX Runtime for an ONNX file."""
     backend = "onnxruntime" if bench.subject.is_onnx else "eager"
     return Variant(bench.subject, "fp32", backend, threads=bench.order.threads)
+
+
+def source_variant(variant: Variant) -> Variant | None:
+    """What runs the file that a library was built from, by its own runtime; None where the variant runs it itself."""
+    if not variant.resolved_frontend:
+        return None
+    backend = {"onnx": "onnxruntime", "pytorch": "eager"}[variant.resolved_frontend]
+    return replace(variant, backend=backend, frontend=None, tuned=False)
 
 
 def size_mb(artifact: Path) -> float:

@@ -52,7 +52,7 @@ def _prepared(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
         except (torch.fx.proxy.TraceError, NotImplementedError, TypeError) as error:
             raise UserError(
                 f"{type(module).__name__} cannot be quantized: torch.fx cannot trace it ({error}). Ask for "
-                "--precision fp32, or export it to ONNX and give the .onnx file, which is quantized without tracing."
+                "--frontend onnx, which quantizes the ONNX file and needs no tracing, or for --precision fp32."
             ) from error
 
 

@@ -28,7 +28,7 @@ class Dataset:
         return self.size
 
     def batches(self, spec: InputSpec, batch: int, limit: int | None = None) -> Iterator[np.ndarray]:
-        """Network inputs in order, float32 (batch, channels, height, width); the last picture fills up the last batch."""
+        """Network inputs in order, float32 (batch, channels, height, width); the last one is filled up."""
         count = min(self.size, limit or self.size)
         for start in range(0, count, batch):
             indices = [min(i, count - 1) for i in range(start, start + batch)]

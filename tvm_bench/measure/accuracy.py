@@ -22,14 +22,14 @@ def evaluate(
     batch: int,
     threads: int,
     limit: int | None,
-    reference: str | None,
+    against: dict[str, str],
     out: str,
 ) -> dict[str, object]:
     """Run every test picture; write the logits, float32 (images, classes), to `out`.
 
     Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns Top-1 and Top-5
-    (shares of 1) where the pictures are `labelled`, and against the logits in `reference` the largest absolute error,
-    the mean cosine similarity, and the share of equal argmax.
+    (shares of 1) where the pictures are `labelled`, and against the logits in `against["reference"]` the largest
+    absolute error, the mean cosine similarity and the share of equal argmax; against `against["source"]` two of them.
     """
     run = backends.runtime(backend).load(Path(artifact), threads=threads)
     wanted = InputSpec.from_dict(spec)
@@ -41,8 +41,11 @@ def evaluate(
     result: dict[str, object] = {"outputs": [out], "images": count if labelled else None}
     if labelled and test.labels is not None:
         result |= scores(logits, test.labels[:count])
-    if reference:
-        result |= agreement(logits, np.load(reference))
+    if "reference" in against:
+        result |= agreement(logits, np.load(against["reference"]))
+    if "source" in against:
+        found = agreement(logits, np.load(against["source"]))
+        result |= {f"source_{name}": found[name] for name in ("max_abs_error", "argmax_agreement")}
     return result
 
 

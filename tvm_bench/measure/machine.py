@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ def mhz() -> dict[str, float | None]:
     return {"now": float(now) if now else None, "max": float(most) / 1000 if most else None}
 
 
+def busy_share(seconds: float = 1.0) -> float | None:
+    """Share of all cores, 0 to 1, that others use while this process sleeps for `seconds`; stolen time counts."""
+    before = _cpu_times()
+    time.sleep(seconds)
+    after = _cpu_times()
+    if not before or not after:
+        return None
+    spent = [b - a for a, b in zip(before, after, strict=True)]
+    idle = spent[3] + spent[4]  # idle and waiting for disks
+    return round(1 - idle / max(sum(spent), 1), 4)
+
+
 def packages() -> dict[str, str]:
     """Versions of those of `PACKAGES` that this interpreter has."""
     found = {}
@@ -101,6 +114,12 @@ def packages() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+def _cpu_times() -> list[int]:
+    """Ticks of all cores in user, nice, system, idle, iowait, irq, softirq, steal; empty where the kernel has none."""
+    first = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
+    return [int(ticks) for ticks in first[1:9]]
 
 
 def _status(key: str) -> float | None:

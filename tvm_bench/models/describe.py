@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from .. import data as datasets
+from ..backends.relay import target as relay_target
 from ..data.dataset import Dataset
 from ..errors import UserError
 from ..export import onnx_file
@@ -18,13 +19,22 @@ from . import EMBEDDED, EMBEDDED_SUFFIX, resolve, torchvision_models
 
 
 def describe(
-    model: str, weights: str, input_shape: list[int] | None, data: str | None, batch: int, calibrate: bool
+    model: str,
+    weights: str,
+    input_shape: list[int] | None,
+    data: str | None,
+    batch: int,
+    calibrate: bool,
+    target: str | None,
+    threads: int,
 ) -> dict:
     """Open the model and the data once.
 
     Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
-    does), `labelled` and `images`. Raises `UserError` for whatever is wrong with either.
+    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` and `images`. Raises `UserError` for whatever
+    is wrong with either, and for an unknown `target`.
     """
+    mcpu = relay_target.resolve(target, threads).mcpu
     test = datasets.load(data, "test") if data else None
     calibration = datasets.load(data, "calibration") if data and calibrate else None
     if calibrate and not calibration:
@@ -46,6 +56,7 @@ def describe(
         "classes": list(classes or _names(test, count)),
         "outputs_count": count,
         "fingerprint": fingerprint,
+        "mcpu": mcpu,
         "labelled": bool(test and test.labels is not None and _same_classes(test, classes, count)),
         "images": len(test) if test else 0,
         "calibration": {"data": calibration.name, "images": len(calibration)} if calibration else None,

@@ -28,7 +28,9 @@ QUALITY = (
     "size MB",
     "Top-1 [95 %]",
     "Top-5",
-    "agreement with\nFP32 eager",
+    "same answer as\nFP32 eager",
+    "as its\nsource",
+    "max error\nto source",
 )
 
 
@@ -57,6 +59,8 @@ def quality_cells(row: Row, results: Results) -> list[str]:
         top1(row),
         units.percent(row.top5),
         units.percent(row.argmax_agreement),
+        units.percent(row.source_argmax_agreement),
+        units.NONE if row.source_max_abs_error is None else f"{row.source_max_abs_error:.1e}",
     ]
 
 

@@ -11,6 +11,7 @@ from .statistics import Estimate, by_latency, median, ratio, round_medians
 from .units import times
 
 MAX_SPREAD = 0.10
+MAX_BUSY = 0.10  # of all cores, by other programs or, on a virtual machine, by its neighbours
 MIN_ROUNDS = 5  # with fewer, no resampling gives an interval that holds 95 % of the time
 MIN_SAMPLES = 200
 MAX_CPU_SHARE = 1.1
@@ -65,12 +66,11 @@ def doubts(results: Results) -> list[str]:
 
 
 def _loaded(machine: dict) -> str | None:
-    load, cores = machine.get("load_average"), machine.get("cores")
-    load = load[0] if isinstance(load, list | tuple) else load
-    if load is None or cores is None or load <= cores:
+    busy = machine.get("busy_share")
+    if busy is None or busy <= MAX_BUSY:
         return None
     return (
-        f"The machine was busy at the start: load average {load:.1f} on {cores} cores. Stop what else runs, and repeat."
+        f"The machine was busy with other work at the start: {busy:.0%} of its cores. Stop what else runs, and repeat."
     )
 
 

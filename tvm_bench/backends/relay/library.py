@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +18,19 @@ from ... import cpu, manifest, toolchains
 from ...data.preprocess import InputSpec
 from ...errors import UserError
 from ...files import replace_with, sha256, write_json
-from . import frontend, passes, stages, target
+from . import autoscheduler, frontend, passes, stages, target
 
 REPEATS_WHEN_BUILT = 30
 
 
-def build(source: str, out: str, shape: list[int], threads: int, target_text: str | None, about: dict) -> dict:
+def build(
+    source: str, out: str, shape: list[int], threads: int, target_text: str | None, records: str | None, about: dict
+) -> dict:
     """Build `out/lib.so` from the file `source` for inputs of `shape`, and everything that explains it.
 
     Beside it: `manifest.json`, `golden.npz` (an input and its output), `relay/*.txt` (the IR after each stage).
-    `about` is what the manifest repeats of the model. Raises `UserError` without a C++ compiler.
+    `records` are AutoScheduler's; `about` is what the manifest repeats of the model. Raises `UserError` without a C++
+    compiler.
     """
     _need_compiler()
     folder, chosen = Path(out), target.resolve(target_text, threads)
@@ -33,16 +38,17 @@ def build(source: str, out: str, shape: list[int], threads: int, target_text: st
     stages.write_stage(folder / "relay", 1, "imported", module)
     module = passes.lower_quantization(module, chosen)
     stages.write_stage(folder / "relay", 2, "quantization-lowered", module)
-    module = passes.convert_layouts(module)
+    module = passes.convert_layouts(module, autoscheduler.LAYOUT if records else "NCHW")
     stages.write_stage(folder / "relay", 3, "layouts-converted", module)
     fused = _Fused()
-    with tvm.transform.PassContext(opt_level=3, instruments=[fused]):
+    with _schedules(records) as (config, kernels), tvm.transform.PassContext(3, config=config, instruments=[fused]):
         factory = relay.build(module, target=chosen)
     assert fused.module, "relay.build always fuses"
     stages.write_stage(folder / "relay", 4, "optimized-and-fused", fused.module)
     with replace_with(folder / "lib.so") as path:
         factory.export_library(str(path))
-    _describe(folder, module, factory, chosen, threads, about)
+    kernels = {str(name): "default" for name in factory.function_metadata if "fused" in str(name)} | kernels
+    _describe(folder, module, chosen, threads, {**about, "kernels": kernels})
     return {"outputs": [str(folder / name) for name in ("lib.so", "golden.npz", manifest.NAME)]}
 
 
@@ -88,7 +94,7 @@ class Library:
 
 
 def _describe(
-    folder: Path, module: tvm.IRModule, factory: Any, chosen: tvm.target.Target, threads: int, about: dict
+    folder: Path, module: tvm.IRModule, chosen: tvm.target.Target, threads: int, about: dict[str, Any]
 ) -> None:
     """Run the library once on a seeded input, and write what it answered and what it is."""
     parameter = module["main"].params[0]
@@ -102,7 +108,6 @@ def _describe(
         "threads": threads,
         "versions": toolchains.versions(),
         "llvm": tvm.target.codegen.llvm_version_major(),
-        "kernels": {str(name): "default" for name in sorted(factory.function_metadata) if "fused" in str(name)},
         "files": {"lib.so": sha256(folder / "lib.so")},
     }
     if not cpu.missing(entry["cpu_features"]):
@@ -113,6 +118,16 @@ def _describe(
         entry["files"]["golden.npz"] = sha256(folder / "golden.npz")
         entry["latency_ms_when_built"] = float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))
     write_json(folder / manifest.NAME, entry)
+
+
+@contextmanager
+def _schedules(records: str | None) -> Iterator[tuple[dict, dict[str, str]]]:
+    """What `relay.build` needs to use `records`, and the kernels that asked for one, filled in while it builds."""
+    if not records:
+        yield {}, {}
+        return
+    with autoscheduler.Records(Path(records)) as found:
+        yield {"relay.backend.use_auto_scheduler": True}, found.kernels
 
 
 @tvm.instrument.pass_instrument

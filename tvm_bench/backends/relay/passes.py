@@ -7,9 +7,9 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-# INT8 stays NCHW: TVM 0.19 has no NHWC convolution that uses VNNI. Pooling is not named: told its layout, it would no
-# longer follow the blocked one (NCHW16c) that its neighbours get, and pay two transforms for it.
-LAYOUTS = {"nn.conv2d": ["NCHW", "default"], "qnn.conv2d": ["NCHW", "default"]}
+# Pooling is not named: told its layout, it would no longer follow the blocked one (NCHW16c) that its neighbours get,
+# and pay two transforms for it.
+CONVOLUTIONS = ("nn.conv2d", "qnn.conv2d")
 
 
 def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
@@ -27,19 +27,24 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         return tvm.transform.Sequential(steps)(module)
 
 
-def convert_layouts(module: tvm.IRModule) -> tvm.IRModule:
-    """Convolutions to the layout that TVM's x86 schedules start from; nothing where they have it already."""
-    if all(layout == "NCHW" for layout in _convolution_layouts(module)):
+def convert_layouts(module: tvm.IRModule, wanted: str = "NCHW") -> tvm.IRModule:
+    """Convolutions to the layout that their schedules start from; nothing where they have it already.
+
+    TVM's default schedules for x86 want NCHW, AutoScheduler NHWC. INT8 stays NCHW: TVM 0.19 has no NHWC convolution
+    that uses VNNI.
+    """
+    if _convolution_layouts(module) <= {wanted}:
         return module
+    layouts = {name: [wanted, "default"] for name in CONVOLUTIONS}
     with tvm.transform.PassContext(opt_level=3):
-        return tvm.transform.Sequential([relay.transform.ConvertLayout(LAYOUTS), relay.transform.InferType()])(module)
+        return tvm.transform.Sequential([relay.transform.ConvertLayout(layouts), relay.transform.InferType()])(module)
 
 
 def _convolution_layouts(module: tvm.IRModule) -> set[str]:
     found: set[str] = set()
 
     def visit(node: relay.Expr) -> None:
-        if isinstance(node, relay.Call) and getattr(node.op, "name", "") in LAYOUTS:
+        if isinstance(node, relay.Call) and getattr(node.op, "name", "") in CONVOLUTIONS:
             found.add(str(node.attrs.data_layout))
 
     relay.analysis.post_order_visit(module["main"], visit)

@@ -1,0 +1,127 @@
+"""Tuning by AutoScheduler (Zheng et al. 2020, "Ansor", OSDI, arXiv:2006.06762): FP32, convolutions in NHWC.
+
+One job measures one task for a few trials: what a compiler that aborts can cost is those trials and no more.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import auto_scheduler
+
+from ...files import replace_with
+from . import frontend, passes, target
+
+LAYOUT = "NHWC"
+MAX_NUMBER = 3  # runs in a measurement
+MIN_REPEAT_MS = 100
+
+
+def tune(
+    source: str,
+    shape: list[int],
+    threads: int,
+    target_text: str | None,
+    records: str,
+    task: str | None,
+    trials: int,
+    cost_model: str,
+) -> dict[str, Any]:
+    """Measure up to `trials` new schedules of the task with the key `task` (None: only look); append them to `records`.
+
+    `cost_model` is `xgboost` or `random`: the first learns, but aborts on some tasks of TVM 0.19. Returns every task
+    with its weight (how often it occurs), FLOPs, trials and failures so far, and the best time in milliseconds.
+    """
+    path, chosen = Path(records), target.resolve(target_text, threads)
+    _drop_cut_line(path)
+    module = frontend.relay_from_file(Path(source), tuple(shape))
+    module = passes.convert_layouts(passes.lower_quantization(module, chosen), LAYOUT)
+    tasks, weights = auto_scheduler.extract_tasks(module["main"], {}, chosen)
+    for found in tasks:
+        if found.workload_key == task:
+            _measure(found, path, trials, cost_model)
+    return {"mcpu": chosen.mcpu, "tasks": _ledger(tasks, weights, path)}
+
+
+def _measure(task: auto_scheduler.SearchTask, records: Path, trials: int, cost_model: str) -> None:
+    records.parent.mkdir(parents=True, exist_ok=True)
+    model = auto_scheduler.RandomModel()
+    known = []
+    if records.exists():
+        known.append(auto_scheduler.PreloadMeasuredStates(str(records)))
+    if cost_model == "xgboost":
+        model = auto_scheduler.XGBModel(seed=0)
+        if records.exists():
+            model.update_from_file(str(records))
+    policy = auto_scheduler.SketchPolicy(task, model, seed=0, verbose=0, init_search_callbacks=known)
+    options = auto_scheduler.TuningOptions(
+        num_measure_trials=trials,
+        num_measures_per_round=trials,
+        runner=auto_scheduler.LocalRunner(number=MAX_NUMBER, min_repeat_ms=MIN_REPEAT_MS, enable_cpu_cache_flush=False),
+        measure_callbacks=[auto_scheduler.RecordToFile(str(records))],
+        verbose=0,
+    )
+    task.tune(options, search_policy=policy)
+
+
+def _ledger(tasks: list[auto_scheduler.SearchTask], weights: list[int], records: Path) -> list[dict[str, Any]]:
+    trials: Counter[str] = Counter()
+    failed: Counter[str] = Counter()
+    best: dict[str, float] = {}
+    if records.exists():
+        for given, result in auto_scheduler.RecordReader(str(records)):
+            key = given.task.workload_key
+            trials[key] += 1
+            if result.error_no:
+                failed[key] += 1
+            else:
+                best[key] = min(best.get(key, np.inf), float(np.mean([cost.value for cost in result.costs])) * 1e3)
+    return [
+        {
+            "key": task.workload_key,
+            "name": task.desc,
+            "weight": weight,
+            "flops": float(task.compute_dag.flop_ct),
+            "trials": trials[task.workload_key],
+            "failed": failed[task.workload_key],
+            "best_ms": best.get(task.workload_key),
+        }
+        for task, weight in zip(tasks, weights, strict=True)
+    ]
+
+
+def _drop_cut_line(records: Path) -> None:
+    """A process that was killed while it wrote leaves half a record, on which TVM's reader dies."""
+    if not records.exists():
+        return
+    lines = records.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n") and _is_json(line)]
+    if len(whole) < len(lines):
+        with replace_with(records) as beside:
+            beside.write_text("".join(whole))
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+        return True
+    except ValueError:
+        return False
+
+
+class Records(auto_scheduler.ApplyHistoryBest):
+    """The best records by task, and which kernels of a build found one: TVM falls back in silence."""
+
+    def __init__(self, path: Path):
+        super().__init__(str(path))
+        self.kernels: dict[str, str] = {}
+
+    def _query_inside(self, target: tvm.target.Target, workload_key: str, func_name: str) -> Any:
+        state = super()._query_inside(target, workload_key, func_name)
+        self.kernels[func_name] = "default" if state is None else "record"
+        return state
