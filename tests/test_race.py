@@ -17,7 +17,7 @@ def race(cli, tmp_path_factory):
 
 
 def rows(root):
-    found = json.loads((root / "cnn" / "results.json").read_text())
+    found = json.loads((root / "tiny-cnn" / "results.json").read_text())
     return found, {row["name"].split("/")[1]: row for row in found["variants"]}
 
 
@@ -58,7 +58,7 @@ def test_machine_and_settings_are_recorded(race):
 def test_the_report_is_printed_and_written(race, cli):
     root, done = race
     assert "int8-relay" in done.stdout and "fp32-eager" in done.stdout
-    folder = root / "cnn"
+    folder = root / "tiny-cnn"
     assert "int8-relay" in (folder / "report.md").read_text()
     for plot in ("latency", "memory", "size", "accuracy"):
         assert (folder / "plots" / f"{plot}.png").stat().st_size > 5000
@@ -68,8 +68,8 @@ def test_the_report_is_printed_and_written(race, cli):
 
 def test_a_second_race_builds_nothing_again(race, cli):
     root, _ = race
-    libraries = {path: path.stat().st_mtime_ns for path in (root / "cnn").rglob("*.so")}
-    answers = {path: path.stat().st_mtime_ns for path in (root / "cnn").rglob("*.npy")}
+    libraries = {path: path.stat().st_mtime_ns for path in (root / "tiny-cnn").rglob("*.so")}
+    answers = {path: path.stat().st_mtime_ns for path in (root / "tiny-cnn").rglob("*.npy")}
     done = cli(*RACE, "--artifacts", root, "--threads", "1", "--backends", "eager,relay")
     assert done.returncode == 0
     assert {path: path.stat().st_mtime_ns for path in libraries} == libraries
@@ -82,7 +82,7 @@ def test_a_failed_variant_is_a_row_and_exit_code_1(cli, tmp_path):
         "--samples", "3", "--backends", "eager,onnxruntime", "--artifacts", tmp_path,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
-    found = json.loads((tmp_path / "untraceable" / "results.json").read_text())
+    found = json.loads((tmp_path / "tiny-untraceable" / "results.json").read_text())
     failed = {row["name"].split("/")[1]: row for row in found["variants"] if row["status"] == "failed"}
     assert set(failed) == {"int8-eager"}
     assert "cannot be quantized" in failed["int8-eager"]["error"] and failed["int8-eager"]["latency_ms"] is None
@@ -95,13 +95,13 @@ def test_no_labels_no_accuracy(cli, tmp_path):
         "--artifacts", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    row = json.loads((tmp_path / "cnn" / "results.json").read_text())["variants"][0]
+    row = json.loads((tmp_path / "tiny-cnn" / "results.json").read_text())["variants"][0]
     assert row["top1"] is None and row["images"] is None and row["argmax_agreement"] == 1
-    assert not (tmp_path / "cnn" / "plots" / "accuracy.png").exists()
+    assert not (tmp_path / "tiny-cnn" / "plots" / "accuracy.png").exists()
 
 
 def test_an_onnx_file_races_without_its_module(race, cli, tmp_path):
-    source = race[0] / "cnn" / "sources" / "fp32-onnx.onnx"
+    source = race[0] / "tiny-cnn" / "sources" / "fp32-onnx.onnx"
     done = cli(
         "bench", "--model", source, "--precision", "fp32", "--backends", "relay,onnxruntime", "--rounds", "2",
         "--samples", "3", "--batch", "1", "--artifacts", tmp_path,

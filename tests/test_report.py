@@ -255,3 +255,8 @@ def test_reporting_needs_neither_torch_nor_tvm():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
     code = "import sys, tvm_bench.report, tvm_bench.results; print({'numpy', 'matplotlib'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
+
+
+def test_one_round_names_neither_a_winner_nor_a_tie():
+    run = a_run(a_row("fp32-eager", constant(260.0, 1)), a_row("fp32-relay", constant(1.0, 1)))
+    assert "nobody is named" in verdict.finding(run)

@@ -77,9 +77,9 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
         "--samples", "3", "--logs", root / "logs", "--artifacts", root / "artifacts",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    folder = root / "artifacts" / "cnn"
+    folder = root / "artifacts" / "tiny-cnn"
     rows = {row["name"]: row for row in json.loads((folder / "results.json").read_text())["variants"]}
-    assert rows["cnn/fp32-relay-tuned"]["max_abs_error"] < 1e-4
+    assert rows["tiny-cnn/fp32-relay-tuned"]["max_abs_error"] < 1e-4
     kernels = json.loads((folder / "fp32-relay-tuned" / "manifest.json").read_text())["kernels"]
     assert "record" in kernels.values(), kernels
     plain, library = (tvm_bench.load(folder / form) for form in ("fp32-relay", "fp32-relay-tuned"))

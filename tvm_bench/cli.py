@@ -198,6 +198,7 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None
 
 @main.command()
 @click.option("--model", default="resnet18", show_default=True, help="A torchvision classifier.")
+@click.option("--weights", default="random", show_default=True, help="Where to begin: random, or a file to fine-tune.")
 @click.option("--data", default="fashion-mnist", show_default=True, help="fashion-mnist or imagefolder:PATH.")
 @click.option(
     "--stages",
@@ -216,7 +217,7 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None
 )
 @with_options(RUNNING)
 def train(model: str, data: str, out: Path | None, threads: int, artifacts: Path, **schedule: Any) -> None:
-    """Train a classifier from scratch; stop it whenever, the same command goes on where it was."""
+    """Train a classifier, from scratch or from weights; stop it whenever, the same command goes on where it was."""
     from . import commands
 
     found = commands.train(model, data, schedule, out, threads=threads, root=artifacts)

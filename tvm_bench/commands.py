@@ -46,7 +46,7 @@ def model_names(root: Path) -> list[tuple[str, str]]:
 
 
 def train(model: str, data: str, options: dict[str, Any], out: Path | None, *, threads: int, root: Path) -> dict:
-    """Train from scratch, or go on with a training that was stopped. Returns the job's result."""
+    """Train, or go on with a training that was stopped. Returns the job's result."""
     folder = root / Subject(model).slug / "training"
     request = {
         "model": model,

@@ -28,7 +28,7 @@ VERBS = {
     "classify": "tvm_bench.measure.accuracy:classify",
     "train": "tvm_bench.training.run:run",
 }
-USER_ERROR_EXIT = 2
+USER_ERROR, USER_ERROR_EXIT = "tvm-bench error: ", 2  # launch.py looks for both
 PR_SET_PDEATHSIG = 1
 
 
@@ -56,7 +56,7 @@ def main(request_path: str, receipt_path: str) -> int:
         if message is None:
             traceback.print_exc()
             return 1
-        print(f"tvm-bench error: {message}", file=sys.stderr)
+        print(f"{USER_ERROR}{message}")
         return USER_ERROR_EXIT
 
 

@@ -134,7 +134,7 @@ def _environment(threads: int) -> dict[str, str]:
 def _run(command: list[str], log: Path, environment: dict[str, str], timeout: float, show: bool) -> None:
     """Wait for the child (blocked, never polling). Raises `UserError` on exit 2, `JobError` on any other failure."""
     process = subprocess.Popen(
-        command, env=environment, text=True, stdout=None if show else subprocess.PIPE, stderr=subprocess.STDOUT
+        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=None if show else subprocess.STDOUT
     )
     try:
         printed, _ = process.communicate(timeout=timeout)

@@ -23,7 +23,7 @@ class Subject:
     @property
     def slug(self) -> str:
         """The model's folder below `artifacts/`: `resnet18`, or `mobilenet_v2-random` for weights not its own."""
-        name = Path(self.model).stem if self.is_onnx else self.model.split(":")[-1]
+        name = Path(self.model).stem if self.is_onnx else "-".join(self.model.rpartition(".")[2].split(":"))
         if self.weights != "default":
             name += "-" + Path(self.weights).stem
         if self.input_shape:

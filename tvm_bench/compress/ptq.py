@@ -30,7 +30,13 @@ def quantize_static(module: nn.Module, batches: Iterable[np.ndarray], shape: tup
     with torch.inference_mode():
         for images in batches:
             prepared(torch.from_numpy(images))
-    return _converted(prepared)
+    quantized = _converted(prepared)
+    if any(isinstance(value, torch.ScriptObject) for value in quantized.state_dict().values()):
+        raise UserError(
+            f"{type(module).__name__} calls convolutions as functions, which torch.ao neither fuses nor can store. "
+            "Ask for --frontend onnx, which quantizes the ONNX file, or for --precision fp32."
+        )
+    return quantized
 
 
 def skeleton(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import torch
@@ -21,8 +22,10 @@ def save(module: nn.Module, path: Path, *, model: str, classes: int, precision: 
         "shape": list(shape),
         "state": module.state_dict(),
     }
+    buffer = io.BytesIO()  # torch's own writer hides a full disk behind an error of its own
+    torch.save(state, buffer)
     with replace_with(path) as beside:
-        torch.save(state, beside)
+        beside.write_bytes(buffer.getbuffer())
 
 
 def load(path: Path) -> nn.Module:

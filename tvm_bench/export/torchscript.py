@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from ..files import replace_with
 
 def save_traced(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
     """Trace `module` on an input of `shape` (batch, channels, height, width) and write it."""
-    with warnings.catch_warnings(), torch.inference_mode(), replace_with(path) as beside:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")  # deprecation of torch.jit, which Relay's front end needs
-        torch.jit.trace(module, torch.zeros(shape)).save(str(beside))
+        torch.jit.save(torch.jit.trace(module, torch.zeros(shape)), buffer)
+    with replace_with(path) as beside:
+        beside.write_bytes(buffer.getbuffer())

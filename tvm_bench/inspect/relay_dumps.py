@@ -61,9 +61,7 @@ def stages(artifact: Path) -> list[Stage]:
     folder = artifact / "relay"
     files = sorted(folder.glob("[0-9]*-*.json"), key=lambda path: int(path.name.partition("-")[0]))
     if not files:
-        raise UserError(
-            f"'{artifact}' has no Relay dumps in {folder}. Make them with `tvm-bench build --backend relay`."
-        )
+        raise UserError(f"'{artifact}' has no Relay dumps in {folder}. Make them with `tvm-bench build`.")
     return [_read(path) for path in files]
 
 

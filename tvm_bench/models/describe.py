@@ -16,6 +16,7 @@ from ..data.dataset import Dataset
 from ..errors import UserError
 from ..export import onnx_file
 from . import EMBEDDED, EMBEDDED_SUFFIX, resolve, torchvision_models
+from .weights import state_hash
 
 
 def describe(
@@ -36,12 +37,6 @@ def describe(
     """
     mcpu = relay_target.resolve(target, threads).mcpu
     test = datasets.load(data, "test") if data else None
-    calibration = datasets.load(data, "calibration") if data and calibrate else None
-    if calibrate and not calibration:
-        raise UserError(
-            "INT8 needs real pictures to calibrate on (noise gives a useless model): give --data fashion-mnist or "
-            "--data imagefolder:PATH, or ask for --precision fp32."
-        )
     shape = tuple(input_shape) if input_shape else None
     if model.endswith(".onnx"):
         loaded = onnx_file.open_checked(Path(model), shape, batch)
@@ -51,6 +46,12 @@ def describe(
         found = resolve(model, weights, input_shape=shape, classes=test.classes if test else ())
         spec, classes = found.spec, found.classes
         count, fingerprint = _outputs(found.module, spec.shape), _fingerprint(found.module)
+    calibration = datasets.load(data, "calibration") if data and calibrate else None
+    if calibrate and not calibration:
+        raise UserError(
+            "INT8 needs real pictures to calibrate on (noise gives a useless model): give --data fashion-mnist or "
+            "--data imagefolder:PATH, or ask for --precision fp32."
+        )
     return {
         "spec": asdict(spec),
         "classes": list(classes or _names(test, count)),
@@ -98,9 +99,7 @@ def _outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
 
 
 def _fingerprint(module: nn.Module) -> str:
-    digest = hashlib.sha256(repr(module).encode())
+    digest = hashlib.sha256((repr(module) + state_hash(module)).encode())
     with suppress(TypeError, OSError):  # a class made at run time has no file; structure and weights still count
         digest.update(Path(inspect.getfile(type(module))).read_bytes())
-    for name, value in module.state_dict().items():
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
     return digest.hexdigest()

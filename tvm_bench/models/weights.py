@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 from pathlib import Path
 
@@ -43,6 +44,14 @@ def save_state_dict(module: nn.Module, path: Path, *, half: bool = True) -> None
         for key, value in module.state_dict().items()
     }
     save_file(state, path)
+
+
+def state_hash(module: nn.Module) -> str:
+    """SHA-256 of all names and values of the state dict, in hexadecimal."""
+    digest = hashlib.sha256()
+    for name, value in module.state_dict().items():
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def check_finite(module: nn.Module, what: str) -> None:

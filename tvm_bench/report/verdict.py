@@ -51,6 +51,8 @@ def finding(results: Results) -> str:
     first = fastest(results)
     if first is None:
         return "Nothing was timed"
+    if first.ratio and np.isnan(first.ratio.low):
+        return "One round has no interval: nobody is named the fastest"
     if first.tie:
         return f"Tie for the fastest: {_enumerate(first.names)}"
     if first.ratio is None:

@@ -17,6 +17,7 @@ from ..data.preprocess import InputSpec, colour, network_input, normalize
 from ..files import replace_with, write_json
 from ..measure.accuracy import scores
 from ..models.torchvision_models import import_torchvision
+from ..models.weights import state_hash
 from ..progress import Progress
 from .schedule import Epoch, Schedule
 
@@ -28,7 +29,7 @@ def train(module: nn.Module, spec: InputSpec, data: Dataset, schedule: Schedule,
     """Train `module` in place and return it with the weights of the lowest validation loss at the last size.
 
     Saves `folder/checkpoint.pt` every two minutes and after each epoch, and goes on from it when it is there and
-    belongs to the same schedule and data. Writes `folder/history.json`: losses and accuracy of each epoch.
+    belongs to the same start, schedule and data. Writes `folder/history.json`: losses and accuracy of each epoch.
     """
     assert data.labels is not None
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,8 @@ def train(module: nn.Module, spec: InputSpec, data: Dataset, schedule: Schedule,
     optimizer = torch.optim.SGD(
         module.parameters(), schedule.lr, schedule.momentum, weight_decay=schedule.weight_decay, nesterov=True
     )
-    run = _Run(module, optimizer, {"schedule": json.dumps(asdict(schedule)), "data": data.name}, folder)
+    identity = {"schedule": json.dumps(asdict(schedule)), "data": data.name, "start": state_hash(module)}
+    run = _Run(module, optimizer, identity, folder)
     run.resume()
     pixels = schedule.pixels * len(pictures)
     epochs = list(schedule.epochs(len(pictures)))

@@ -16,12 +16,17 @@ from .schedule import Schedule, parse_stages
 
 
 def run(
-    model: str, data: str, folder: str, out: str, stages: str, batch_size: int, lr: float, seed: int
+    model: str, weights: str, data: str, folder: str, out: str, stages: str, batch_size: int, lr: float, seed: int
 ) -> dict[str, object]:
-    """Train, write the weights as FP16 safetensors to `out`, read them back, and score them on the whole test set."""
+    """Train from `weights` (`random`, or a file), write FP16 safetensors to `out`, read them back, and score them.
+
+    The score is on the whole test set, in FP32, at the last of the schedule's sizes.
+    """
     schedule = Schedule(stages=parse_stages(stages), batch_size=batch_size, lr=lr, seed=seed)
     train, test = _labelled(data, "train"), _labelled(_whole(data), "test")
     module = architecture(model, len(train.classes))
+    if weights != "random":
+        load_state_dict(module, Path(weights))
     spec = (FASHION_SPEC if train.classes == fashion_mnist.CLASSES else InputSpec()).at(schedule.stages[-1][0])
     save_state_dict(loop.train(module, spec, train, schedule, Path(folder)), Path(out))
     load_state_dict(module, Path(out))
