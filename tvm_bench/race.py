@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from . import report, workbench
 from .errors import UserError
@@ -67,14 +68,12 @@ def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict
     with Progress("bench", 1 + len(entrants) * (2 + rules.rounds)) as progress:
         reference = workbench.reference_variant(bench)
         progress.step(f"reference answers: {reference.name}")
-        answers, _ = workbench.evaluate(
-            bench, reference, workbench.build(bench, reference), limit=rules.images, against={}
-        )
+        _answers(bench, reference, rules)
         for i, entrant in enumerate(entrants):
             progress.step(f"building {entrant.variant.name}")
             entrants[i] = _attempt(entrant, lambda e: _built(bench, e))
             progress.step(f"answers of {entrant.variant.name}")
-            entrants[i] = _attempt(entrants[i], lambda e: _evaluated(bench, e, rules, answers))
+            entrants[i] = _attempt(entrants[i], lambda e: _evaluated(bench, e, rules))
         with locked(bench.order.root / "measuring.lock"):
             described = {**machine.describe(), "busy_share": machine.busy_share()}
             order = random.Random(rules.seed)
@@ -113,16 +112,21 @@ def _built(bench: Workbench, entrant: Entrant) -> Entrant:
     return replace(entrant, artifact=artifact, row=replace(entrant.row, size_mb=workbench.size_mb(artifact)))
 
 
-def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules, reference: Path) -> Entrant:
+def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
     if entrant.variant.backend == "null":
         return entrant
-    source = workbench.source_variant(entrant.variant)
-    against = {"reference": reference}
-    if source:
-        made_from = workbench.build(bench, source)
-        against["source"], _ = workbench.evaluate(bench, source, made_from, limit=rules.images, against=against)
-    _, found = workbench.evaluate(bench, entrant.variant, entrant.artifact, limit=rules.images, against=against)
-    return replace(entrant, row=replace(entrant.row, **found))
+    if source := workbench.source_variant(entrant.variant):
+        _answers(bench, source, rules)
+    return replace(entrant, row=replace(entrant.row, **_answers(bench, entrant.variant, rules)))
+
+
+def _answers(bench: Workbench, variant: Variant, rules: Rules) -> dict[str, Any]:
+    """Evaluate a variant against the reference and, for a library, against the model that it was built from."""
+    against = {"reference": workbench.answers(bench, workbench.reference_variant(bench))}
+    if source := workbench.source_variant(variant):
+        against["source"] = workbench.answers(bench, source)
+    artifact = workbench.build(bench, variant)
+    return workbench.evaluate(bench, variant, artifact, limit=rules.images, against=against)
 
 
 def _with_round(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:

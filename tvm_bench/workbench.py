@@ -126,12 +126,12 @@ def build(bench: Workbench, variant: Variant) -> Path:
 
 def evaluate(
     bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, against: dict[str, Path]
-) -> tuple[Path, dict]:
-    """The logits' file, and what they are worth: Top-1, Top-5, agreement with the logits in `against`.
+) -> dict[str, Any]:
+    """What the variant's answers are worth: Top-1, Top-5, agreement with the logits in the files of `against`.
 
-    `against` may hold `reference` and, for a library, `source`.
+    `against` may hold `reference` (which is compared with itself) and, for a library, `source`.
     """
-    out = bench.folder / "answers" / f"{variant.form}.npy"
+    out = answers(bench, variant)
     request = {
         "backend": variant.backend,
         "artifact": str(artifact),
@@ -144,9 +144,13 @@ def evaluate(
         "against": {name: str(path) for name, path in against.items()},
         "out": str(out),
     }
-    inputs = (_library(artifact), *against.values())
-    receipt = bench.job("evaluate", request, variant.form, inputs=inputs)
-    return out, receipt["result"]
+    inputs = (_library(artifact), *(path for path in against.values() if path != out))
+    return bench.job("evaluate", request, variant.form, inputs=inputs)["result"]
+
+
+def answers(bench: Workbench, variant: Variant) -> Path:
+    """The file of the variant's logits, which `evaluate` writes."""
+    return bench.folder / "answers" / f"{variant.form}.npy"
 
 
 def measure(bench: Workbench, variant: Variant, artifact: Path, *, warmup: int, samples: int) -> dict[str, Any]:
