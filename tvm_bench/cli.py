@@ -15,6 +15,7 @@ from .errors import UserError
 from .launch import JobError
 from .options import BACKEND_NAMES, FORMS, LOGS, RUNNING, SUBJECT, listed, order, threads, with_options
 
+PIPE_WIDTH = 132
 WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
 
 
@@ -39,6 +40,13 @@ def _fail(message: str, code: int) -> None:
     sys.exit(code)
 
 
+def _console() -> Any:
+    """The terminal; in a file or a pipe, which has no width, wide enough for the tables."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def main() -> None:
@@ -57,11 +65,9 @@ def main() -> None:
 @main.command()
 def doctor() -> None:
     """Say what is here, what is missing, and the command that brings it. Exits with 1 when `bench` cannot run."""
-    from rich.console import Console
-
     from . import doctor as doctors
 
-    sys.exit(doctors.doctor(Console()))
+    sys.exit(doctors.doctor(_console()))
 
 
 @main.command()
@@ -134,13 +140,11 @@ def tune(trials: int, minutes: float | None, **given: Any) -> None:
     Records are kept after every few trials: stop it whenever, the same command goes on, and does nothing when the
     trials are spent.
     """
-    from rich.console import Console
-
     from . import tuning
     from .report import tasks
 
     records, ledger = tuning.tune(order(given), tuning.Budget(trials, minutes))
-    tasks.show(ledger, Console())
+    tasks.show(ledger, _console())
     click.echo(str(records))
 
 
@@ -157,11 +161,9 @@ def report(results: Path) -> None:
 
 
 def _print_report(results: Any, files: list[Path]) -> None:
-    from rich.console import Console
-
     from .report import table
 
-    console = Console()
+    console = _console()
     table.show(results, console)
     for file in files:
         click.echo(str(file))
@@ -174,11 +176,9 @@ def _print_report(results: Any, files: list[Path]) -> None:
 @click.option("--diff", nargs=2, metavar="A B", help="What changed from stage A to stage B.")
 def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, str] | None) -> None:
     """Read the Relay IR of ARTIFACT: its stages, its operators, what was fused, what a stage changed."""
-    from rich.console import Console
-
     from .inspect import relay_dumps
 
-    relay_dumps.show(artifact, groups=groups, diff=diff, stage=stage, console=Console())
+    relay_dumps.show(artifact, groups=groups, diff=diff, stage=stage, console=_console())
 
 
 @main.command()
