@@ -79,7 +79,7 @@ FORMS = (
     click.option(
         "--frontend",
         type=click.Choice(["onnx", "pytorch"]),
-        help="Which way into Relay.  [default: the faster one for the precision, see README]",
+        help="Which way into Relay.  [default: onnx for FP32, pytorch for INT8]",
     ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
     click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call."),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PRECISIONS = ("fp32", "int8")
-# The front end whose library was the faster of the two: see "Which front end" in the README.
+# See "Which front end" in the README.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
 
 
