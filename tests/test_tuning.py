@@ -1,10 +1,12 @@
 """AutoScheduler on the tiny network: records are made, used, and survive a cut line and a kill."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,6 +68,33 @@ def test_a_killed_tuning_keeps_its_records(cli, tmp_path):
     assert len(kept) >= 8
     assert cli(*command(tmp_path, len(kept) - 1)).returncode == 0, "what was measured counts as spent"
     assert records.read_text().splitlines()[: len(kept) - 1] == kept[:-1]
+
+
+def test_a_compiler_that_dies_costs_its_round_and_is_remembered(cli, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tvm_bench", *map(str, command(tmp_path, 8))], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    os.kill(compiler(process.pid), signal.SIGKILL)
+    assert process.wait(timeout=300) == 0, "the tuning goes on"
+    (path,) = (tmp_path / "logs").rglob("ledger.json")
+    ledger = json.loads(path.read_text())
+    assert sum(ledger["crashes"].values()) == 1
+    assert sum(task["trials"] for task in ledger["tasks"]) >= 8
+    assert cli(*command(tmp_path, 24)).returncode == 0
+    assert json.loads(path.read_text())["crashes"] == ledger["crashes"]
+
+
+def compiler(parent):
+    """The child of `parent` that measures schedules, once there is one."""
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+            words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            requests = [Path(word) for word in words if word.endswith(".request.json")]
+            if requests and json.loads(requests[0].read_text())["request"].get("task"):
+                return int(child)
+        time.sleep(0.05)
+    raise AssertionError("no schedule was ever measured")
 
 
 def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):

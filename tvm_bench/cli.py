@@ -99,7 +99,8 @@ def build(**given: Any) -> None:
     callback=listed(BACKEND_NAMES),
     default="eager,relay,onnxruntime",
     show_default=True,
-    help=f"Of {', '.join(BACKEND_NAMES)}; null shows what the harness itself costs.",
+    help=f"Of {', '.join(BACKEND_NAMES)}. relay-stock is Relay with TVM's own default schedules; null shows what the "
+    "harness itself costs.",
 )
 @click.option(
     "--rounds",

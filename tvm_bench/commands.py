@@ -16,12 +16,12 @@ DAY = 24 * launch.HOUR
 
 def build(order: Order) -> list[Path]:
     """Build the libraries that `order` asks for; returns their folders."""
-    with Progress("build", 1 + len(order.precisions)) as progress:
+    variants = [variant for precision in order.precisions for variant in order.variants(precision, "relay")]
+    with Progress("build", 1 + len(variants)) as progress:
         progress.step(f"opening {order.subject.model}")
         bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
         folders = []
-        for precision in order.precisions:
-            variant = order.variant(precision, "relay")
+        for variant in variants:
             progress.step(f"building {variant.name}")
             folders.append(workbench.build(bench, variant))
     return folders

@@ -37,7 +37,9 @@ def threads(context: click.Context, option: click.Parameter, value: int | None) 
 def listed(allowed: tuple[str, ...]) -> Callable:
     """A callback for a list with commas, of names that are `allowed`."""
 
-    def parse(context: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    def parse(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+        if value is None:
+            return ()
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
         for name in names:
             if name not in allowed:
@@ -78,8 +80,9 @@ FORMS = (
     ),
     click.option(
         "--frontend",
-        type=click.Choice(["onnx", "pytorch"]),
-        help="Which way into Relay.  [default: onnx for FP32, pytorch for INT8]",
+        "frontends",
+        callback=listed(tuple(backends.FRONTENDS)),
+        help="Which way into Relay: onnx, pytorch, or both.  [default: onnx for FP32, pytorch for INT8]",
     ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
     click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call."),
@@ -127,7 +130,7 @@ def order(given: dict[str, Any]) -> Order:
     return Order(
         subject=Subject(model, weights, given.pop("input_shape"), data),
         precisions=given.pop("precision"),
-        frontend=given.pop("frontend"),
+        frontends=given.pop("frontends"),
         target=given.pop("target"),
         batch=given.pop("batch"),
         threads=given.pop("threads"),

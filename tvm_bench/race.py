@@ -44,10 +44,10 @@ class Entrant:
 def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> tuple[Results, list[Path]]:
     """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
     pairs = [(precision, backend) for backend in backends for precision in order.precisions]
-    variants = [order.variant(*pair) for pair in pairs if pair != ("int8", "null")]
+    variants = [variant for pair in pairs if pair != ("int8", "null") for variant in order.variants(*pair)]
     bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
     if ("fp32", "relay") in pairs and bench.records.exists():
-        variants.append(order.variant("fp32", "relay", tuned=True))
+        variants += order.variants("fp32", "relay", tuned=True)
     settings = {
         "command": command,
         "model": order.subject.request(),
@@ -68,7 +68,7 @@ def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict
     with Progress("bench", 1 + len(entrants) * (2 + rules.rounds)) as progress:
         reference = workbench.reference_variant(bench)
         progress.step(f"reference answers: {reference.name}")
-        _answers(bench, reference, rules)
+        _answers(bench, reference, workbench.build(bench, reference), rules)
         for i, entrant in enumerate(entrants):
             progress.step(f"building {entrant.variant.name}")
             entrants[i] = _attempt(entrant, lambda e: _built(bench, e))
@@ -116,16 +116,16 @@ def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
     if entrant.variant.backend == "null":
         return entrant
     if source := workbench.source_variant(entrant.variant):
-        _answers(bench, source, rules)
-    return replace(entrant, row=replace(entrant.row, **_answers(bench, entrant.variant, rules)))
+        _answers(bench, source, workbench.build(bench, source), rules)
+    found = _answers(bench, entrant.variant, entrant.artifact, rules)
+    return replace(entrant, row=replace(entrant.row, **found))
 
 
-def _answers(bench: Workbench, variant: Variant, rules: Rules) -> dict[str, Any]:
+def _answers(bench: Workbench, variant: Variant, artifact: Path, rules: Rules) -> dict[str, Any]:
     """Evaluate a variant against the reference and, for a library, against the model that it was built from."""
     against = {"reference": workbench.answers(bench, workbench.reference_variant(bench))}
     if source := workbench.source_variant(variant):
         against["source"] = workbench.answers(bench, source)
-    artifact = workbench.build(bench, variant)
     return workbench.evaluate(bench, variant, artifact, limit=rules.images, against=against)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,8 +42,8 @@ def tune(order: Order, budget: Budget) -> tuple[Path, list[dict[str, Any]]]:
         )
     bench = workbench.open_workbench(order)
     ledger = _round(bench, None, 0, "random")
+    crashes = _crashes(bench.records.with_name(LEDGER))
     until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
-    crashes: dict[str, int] = {}
     with Progress("tuning", budget.trials, start=min(_spent(ledger), budget.trials)) as progress:
         while (left := budget.trials - _spent(ledger)) > 0 and time.monotonic() < until:
             task = _next(ledger, crashes)
@@ -72,6 +73,11 @@ def _round(bench: Workbench, task: str | None, trials: int, cost_model: str) -> 
         "cost_model": cost_model,
     }
     return bench.job("tune", request, "fp32-relay", keep=False)["result"]["tasks"]
+
+
+def _crashes(ledger: Path) -> dict[str, int]:
+    """How often a compiler died on each task, in this run and those before."""
+    return json.loads(ledger.read_text())["crashes"] if ledger.exists() else {}
 
 
 def _next(ledger: list[dict[str, Any]], crashes: dict[str, int]) -> dict[str, Any] | None:

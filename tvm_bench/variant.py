@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 PRECISIONS = ("fp32", "int8")
+RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
 # See "Which front end" in the README.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
 
@@ -55,7 +56,7 @@ class Variant:
     @property
     def resolved_frontend(self) -> str | None:
         """Which front end Relay takes; None for every other backend."""
-        if self.backend != "relay":
+        if self.backend not in RELAY:
             return None
         return self.frontend or ("onnx" if self.subject.is_onnx else DEFAULT_FRONTEND[self.precision])
 
@@ -63,7 +64,7 @@ class Variant:
     def form(self) -> str:
         """The name without the model: `int8-relay-onnx-tuned-b4`."""
         parts = [self.precision, self.backend]
-        if self.backend == "relay" and self.frontend:
+        if self.frontend:
             parts.append(self.frontend)
         if self.tuned:
             parts.append("tuned")
@@ -83,14 +84,15 @@ class Order:
 
     subject: Subject
     precisions: tuple[str, ...]
-    frontend: str | None
+    frontends: tuple[str, ...]  # of Relay; empty is the default for the precision
     target: str | None
     batch: int
     threads: int
     root: Path
     logs: Path = Path("tuning_logs")
 
-    def variant(self, precision: str, backend: str, *, tuned: bool = False) -> Variant:
-        """The subject in one precision on one backend, on the order's terms."""
-        frontend = self.frontend if backend == "relay" else None
-        return Variant(self.subject, precision, backend, frontend, tuned, threads=self.threads, batch=self.batch)
+    def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
+        """The subject in one precision on one backend, on the order's terms: one variant, or one a front end."""
+        frontends = self.frontends if backend in RELAY and self.frontends and not tuned else (None,)
+        terms = {"tuned": tuned, "threads": self.threads, "batch": self.batch}
+        return [Variant(self.subject, precision, backend, frontend, **terms) for frontend in frontends]

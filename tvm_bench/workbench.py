@@ -118,6 +118,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "threads": variant.threads,
         "target_text": bench.order.target,
         "records": str(records) if records else None,
+        "stock": variant.backend == "relay-stock",
         "about": about,
     }
     bench.job("build", request, variant.form, inputs=(source, *((records,) if records else ())))

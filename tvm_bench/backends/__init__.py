@@ -28,6 +28,7 @@ class Backend:
 BACKENDS = {
     "eager": Backend("eager", source="module"),
     "relay": Backend("relay.library", source="onnx", builds=True),
+    "relay-stock": Backend("relay.library", source="onnx", builds=True),
     "onnxruntime": Backend("onnxruntime", source="onnx"),
     "null": Backend("null", source="module"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,26 @@ from ... import cpu, manifest, toolchains
 from ...data.preprocess import InputSpec
 from ...errors import UserError
 from ...files import replace_with, sha256, write_json
-from . import autoscheduler, frontend, passes, stages, target
+from . import autoscheduler, frontend, passes, schedules, stages, target
 
 REPEATS_WHEN_BUILT = 30
 
 
 def build(
-    source: str, out: str, shape: list[int], threads: int, target_text: str | None, records: str | None, about: dict
+    source: str,
+    out: str,
+    shape: list[int],
+    threads: int,
+    target_text: str | None,
+    records: str | None,
+    stock: bool,
+    about: dict,
 ) -> dict:
     """Build `out/lib.so` from the file `source` for inputs of `shape`, and everything that explains it.
 
     Beside it: `manifest.json`, `golden.npz` (an input and its output), `relay/*.txt` (the IR after each stage).
-    `records` are AutoScheduler's; `about` is what the manifest repeats of the model. Raises `UserError` without a C++
-    compiler.
+    `records` are AutoScheduler's; without them, `stock` keeps to TVM's own default schedules. `about` is what the
+    manifest repeats of the model. Raises `UserError` without a C++ compiler.
     """
     _need_compiler()
     folder, chosen = Path(out), target.resolve(target_text, threads)
@@ -41,7 +48,10 @@ def build(
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if records else "NCHW")
     stages.write_stage(folder / "relay", 3, "layouts-converted", module)
     fused = _Fused()
-    with _schedules(records) as (config, kernels), tvm.transform.PassContext(3, config=config, instruments=[fused]):
+    with (
+        _schedules(records, stock) as (config, kernels),
+        tvm.transform.PassContext(3, config=config, instruments=[fused]),
+    ):
         factory = relay.build(module, target=chosen)
     assert fused.module, "relay.build always fuses"
     stages.write_stage(folder / "relay", 4, "optimized-and-fused", fused.module)
@@ -121,10 +131,11 @@ def _describe(
 
 
 @contextmanager
-def _schedules(records: str | None) -> Iterator[tuple[dict, dict[str, str]]]:
+def _schedules(records: str | None, stock: bool) -> Iterator[tuple[dict, dict[str, str]]]:
     """What `relay.build` needs to use `records`, and the kernels that asked for one, filled in while it builds."""
     if not records:
-        yield {}, {}
+        with nullcontext() if stock else schedules.defaults():
+            yield {}, {}
         return
     with autoscheduler.Records(Path(records)) as found:
         yield {"relay.backend.use_auto_scheduler": True}, found.kernels

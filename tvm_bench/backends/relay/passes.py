@@ -22,6 +22,8 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),
         relay.transform.FoldConstant(),
+        # Lowering pads with the zero point in a kernel of its own; where that is 0, the convolution can do it.
+        relay.transform.FoldExplicitPadding(),
     ]
     with target, tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)

@@ -1,0 +1,124 @@
+"""The project's own default schedules: used where they should be, and right on sizes that do not divide evenly."""
+
+import numpy as np
+import pytest
+import torch
+import tvm
+from torch.nn import functional as F
+from tvm import relay
+from tvm.contrib import graph_executor
+
+from tvm_bench.backends.relay import schedules, target, vnni
+from tvm_bench.cpu import host_features
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+
+
+def run(output, data):
+    """Build `output` with the project's schedules; returns what it answers, its kernels' names and their assembly."""
+    with schedules.defaults(), tvm.transform.PassContext(3):
+        library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+    executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
+    executor.run(data=data)
+    kernels = " ".join(map(str, library.function_metadata))
+    return executor.get_output(0).numpy(), kernels, library.get_lib().get_source("asm")
+
+
+def convolution(data, weight, out_dtype, **attributes):
+    return relay.nn.conv2d(
+        relay.var("data", shape=data.shape, dtype=str(data.dtype)),
+        relay.const(weight),
+        channels=len(weight),
+        kernel_size=weight.shape[2:],
+        out_dtype=out_dtype,
+        **attributes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "padding"),
+    [
+        ((1, 16, 8, 8), 16, (1, 1)),
+        ((2, 32, 7, 9), 16, (1, 1)),
+        ((1, 16, 11, 6), 48, (0, 0)),
+        ((1, 16, 5, 5), 16, (2, 1)),
+    ],
+)
+def test_winograd_is_right_with_what_is_fused_behind_it(shape, outputs, padding):
+    random = np.random.default_rng(0)
+    data = random.standard_normal(shape).astype(np.float32)
+    weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
+    bias = random.standard_normal(outputs).astype(np.float32)
+    output = convolution(data, weight, "float32", padding=padding)
+    found, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data)
+    exact = F.conv2d(*(torch.from_numpy(a).double() for a in (data, weight, bias)), padding=padding).relu().numpy()
+    assert "winograd" in kernels
+    assert np.abs(found - exact).max() < 2e-5
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "attributes"),
+    [
+        (512, 512, {}),
+        (16, 16, {"strides": (2, 2)}),
+        (16, 16, {"dilation": (2, 2)}),
+        (16, 24, {}),
+        (16, 16, {"groups": 2}),
+    ],
+)
+def test_winograd_is_left_alone_where_it_does_not_fit(inputs, outputs, attributes):
+    data = np.ones((1, inputs, 8, 8), np.float32)
+    weight = np.ones((outputs, inputs // attributes.get("groups", 1), 3, 3), np.float32)
+    output = convolution(data, weight, "float32", padding=(1, 1), **attributes)
+    found, kernels, _ = run(output, data)
+    expected = F.conv2d(
+        torch.from_numpy(data),
+        torch.from_numpy(weight),
+        padding=1,
+        stride=attributes.get("strides", 1),
+        dilation=attributes.get("dilation", 1),
+        groups=attributes.get("groups", 1),
+    )
+    assert "winograd" not in kernels
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+
+
+@pytest.mark.skipif("avx512vnni" not in host_features(), reason="TVM's own schedule is kept on this CPU")
+@pytest.mark.parametrize(
+    ("shape", "outputs", "kernel", "stride"),
+    [((1, 16, 8, 8), 16, 3, 1), ((2, 64, 7, 5), 128, 3, 2), ((1, 32, 14, 14), 64, 1, 2), ((1, 4, 19, 19), 16, 7, 2)],
+)
+def test_int8_convolution_is_exact_and_uses_vnni(shape, outputs, kernel, stride):
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, shape).astype(np.uint8)
+    weight = random.integers(-128, 128, (outputs, shape[1], kernel, kernel)).astype(np.int8)
+    bias = random.integers(-1000, 1000, (outputs, 1, 1)).astype(np.int32)
+    attributes = {"strides": (stride, stride), "padding": (kernel // 2, kernel // 2)}
+    output = convolution(data, weight, "int32", **attributes)
+    found, _, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
+    exact = F.conv2d(
+        torch.from_numpy(data).double(), torch.from_numpy(weight).double(), stride=stride, padding=kernel // 2
+    )
+    np.testing.assert_array_equal(found, np.maximum(exact.numpy() + bias, 0))
+    np.testing.assert_array_equal(run(output, data)[0], exact.numpy(), err_msg="nothing fused behind it")
+    assert "vpdpbusd" in assembly
+
+
+def test_a_register_tile_divides_the_output_and_fits_the_registers():
+    for blocks in (1, 2, 3, 4, 6, 16, 32):
+        for height, width in ((56, 56), (28, 28), (7, 7), (1, 1), (13, 13), (17, 31), (112, 112)):
+            tile = vnni.register_tile(blocks, height, width)
+            assert all(size % part == 0 for size, part in zip((blocks, height, width), tile, strict=True))
+            assert np.prod(tile) + tile[0] + 1 <= vnni.REGISTERS
+
+
+def test_tvms_schedules_come_back():
+    data = np.ones((1, 16, 8, 8), np.float32)
+    output = convolution(data, np.ones((16, 16, 3, 3), np.float32), "float32", padding=(1, 1))
+    assert "winograd" in run(output, data)[1], "nothing fused behind it"
+    with tvm.transform.PassContext(3):
+        stock = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+    assert "winograd" not in " ".join(map(str, stock.function_metadata))
