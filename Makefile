@@ -36,8 +36,8 @@ $(READY): setup.cfg pyproject.toml
 bench: $(READY) ## Build, check and race MODEL; print the table and write the report
 	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS)
 
-tune: $(READY) ## Search faster FP32 kernels for MODEL; bench then races them too
-	$(BIN)/tvm-bench tune $(SUBJECT) --precision fp32 --batch $(BATCH) --trials $(TRIALS) $(call given,MINUTES,minutes)
+tune: $(READY) ## Search faster kernels for MODEL; bench then races them too
+	$(BIN)/tvm-bench tune $(SUBJECT) $(FORMS) --trials $(TRIALS) $(call given,MINUTES,minutes)
 
 build: $(READY) ## Only compile MODEL with TVM
 	$(BIN)/tvm-bench build $(SUBJECT) $(FORMS)

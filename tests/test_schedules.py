@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import schedules, target, vnni
+from tvm_bench.backends.relay import dot, schedules, target, vnni
 from tvm_bench.cpu import host_features
 
 
@@ -86,12 +86,17 @@ def test_winograd_is_left_alone_where_it_does_not_fit(inputs, outputs, attribute
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
 
 
-@pytest.mark.skipif("avx512vnni" not in host_features(), reason="TVM's own schedule is kept on this CPU")
+# AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
+RUNS = [k for k in dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx512vnni") in host_features()]
+
+
+@pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)
 @pytest.mark.parametrize(
     ("shape", "outputs", "kernel", "stride"),
     [((1, 16, 8, 8), 16, 3, 1), ((2, 64, 7, 5), 128, 3, 2), ((1, 32, 14, 14), 64, 1, 2), ((1, 4, 19, 19), 16, 7, 2)],
 )
-def test_int8_convolution_is_exact_and_uses_vnni(shape, outputs, kernel, stride):
+def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, kernel, stride, monkeypatch):
+    monkeypatch.setattr(dot, "best", lambda: kind)
     random = np.random.default_rng(0)
     data = random.integers(0, 256, shape).astype(np.uint8)
     weight = random.integers(-128, 128, (outputs, shape[1], kernel, kernel)).astype(np.int8)
@@ -104,15 +109,16 @@ def test_int8_convolution_is_exact_and_uses_vnni(shape, outputs, kernel, stride)
     )
     np.testing.assert_array_equal(found, np.maximum(exact.numpy() + bias, 0))
     np.testing.assert_array_equal(run(output, data)[0], exact.numpy(), err_msg="nothing fused behind it")
-    assert "vpdpbusd" in assembly
+    assert ("vpdpbusd" if "vnni" in kind.feature else "vpmaddwd") in assembly
 
 
-def test_a_register_tile_divides_the_output_and_fits_the_registers():
+@pytest.mark.parametrize("registers", [8, 32])
+def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
     for blocks in (1, 2, 3, 4, 6, 16, 32):
         for height, width in ((56, 56), (28, 28), (7, 7), (1, 1), (13, 13), (17, 31), (112, 112)):
             tile = vnni.register_tile(blocks, height, width)
             assert all(size % part == 0 for size, part in zip((blocks, height, width), tile, strict=True))
-            assert np.prod(tile) + tile[0] + 1 <= vnni.REGISTERS
+            assert np.prod(tile) + tile[0] + 1 <= registers
 
 
 def test_tvms_schedules_come_back():

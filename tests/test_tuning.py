@@ -1,4 +1,4 @@
-"""AutoScheduler on the tiny network: records are made, used, and survive a cut line and a kill."""
+"""Both tuners on the tiny network: records are made, used, and survive a cut line, a kill and a dying compiler."""
 
 import json
 import os
@@ -10,16 +10,33 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tvm
 
 import tvm_bench
+from tests import test_schedules
 from tests.conftest import ROOT, TINY
+from tvm_bench.backends.relay import dot, target
 
-TRIALS = 12
+TRIALS = 4
 
 
 def command(root, trials=TRIALS):
-    options = ["--precision", "fp32", "--threads", "1", "--logs", root / "logs", "--artifacts", root / "artifacts"]
-    return ["tune", "--model", TINY, "--trials", trials, *options]
+    return [
+        "tune",
+        "--model",
+        TINY,
+        "--tuner",
+        "autoscheduler",
+        "--precision",
+        "fp32",
+        "--trials",
+        trials,
+        *where(root),
+    ]
+
+
+def where(root):
+    return ["--threads", "1", "--logs", root / "logs", "--artifacts", root / "artifacts"]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +59,8 @@ def test_the_budget_is_spent_and_written_down(tuned):
 def test_a_second_run_has_nothing_left_to_do(tuned, cli):
     root, records = tuned
     before = records.read_bytes()
-    assert cli(*command(root)).returncode == 0
+    done = cli(*command(root))
+    assert done.returncode == 0 and "nothing was left to do" in done.stdout
     assert records.read_bytes() == before
 
 
@@ -54,34 +72,41 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
 
 
-def test_a_killed_tuning_keeps_its_records(cli, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tvm_bench", *map(str, command(tmp_path, 24))], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
-    until = time.monotonic() + 120
-    while not list((tmp_path / "logs").rglob("ledger.json")) and time.monotonic() < until:
-        time.sleep(0.2)
+def test_a_tuning_that_was_killed_anywhere_goes_on(cli, tmp_path):
+    process = start(tmp_path, 4)
+    time.sleep(np.random.default_rng().uniform(2, 30))
     process.send_signal(signal.SIGKILL)
     process.wait()
-    (records,) = (tmp_path / "logs").rglob("records.json")
-    kept = records.read_text().splitlines()
-    assert len(kept) >= 8
-    assert cli(*command(tmp_path, len(kept) - 1)).returncode == 0, "what was measured counts as spent"
-    assert records.read_text().splitlines()[: len(kept) - 1] == kept[:-1]
+    done = cli(*metaschedule(tmp_path, 4))
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "logs").rglob("ledger.json")
+    assert spent(path) == 4, "what was measured before counts as spent"
+    assert len(path.with_name("database_tuning_record.json").read_text().splitlines()) == 4
 
 
 def test_a_compiler_that_dies_costs_its_round_and_is_remembered(cli, tmp_path):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tvm_bench", *map(str, command(tmp_path, 8))], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
+    process = start(tmp_path, 4)
     os.kill(compiler(process.pid), signal.SIGKILL)
     assert process.wait(timeout=300) == 0, "the tuning goes on"
     (path,) = (tmp_path / "logs").rglob("ledger.json")
-    ledger = json.loads(path.read_text())
-    assert sum(ledger["crashes"].values()) == 1
-    assert sum(task["trials"] for task in ledger["tasks"]) >= 8
-    assert cli(*command(tmp_path, 24)).returncode == 0
-    assert json.loads(path.read_text())["crashes"] == ledger["crashes"]
+    crashes = json.loads(path.read_text())["crashes"]
+    assert sum(len(deaths) for deaths in crashes.values()) == 1 and "SIGKILL" in str(crashes)
+    assert spent(path) == 4
+    assert cli(*metaschedule(tmp_path, 5)).returncode == 0
+    assert json.loads(path.read_text())["crashes"] == crashes and spent(path) == 5
+
+
+def metaschedule(root, trials):
+    return ["tune", "--model", TINY, "--precision", "fp32", "--trials", trials, *where(root)]
+
+
+def start(root, trials):
+    words = [sys.executable, "-m", "tvm_bench", *map(str, metaschedule(root, trials))]
+    return subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+
+
+def spent(ledger):
+    return sum(task["trials"] for task in json.loads(ledger.read_text())["tasks"])
 
 
 def compiler(parent):
@@ -107,13 +132,71 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
     folder = root / "artifacts" / "tiny-cnn"
     rows = {row["name"]: row for row in json.loads((folder / "results.json").read_text())["variants"]}
     assert rows["tiny-cnn/fp32-relay-tuned"]["max_abs_error"] < 1e-4
-    kernels = json.loads((folder / "fp32-relay-tuned" / "manifest.json").read_text())["kernels"]
-    assert "record" in kernels.values(), kernels
+    found = json.loads((folder / "fp32-relay-tuned" / "manifest.json").read_text())
+    assert set(found["tuning"]["candidates_ms"]) == {"default", "autoscheduler"}
+    assert found["tuning"]["chosen"] == min(found["tuning"]["candidates_ms"], key=found["tuning"]["candidates_ms"].get)
+    assert ("record" in found["kernels"].values()) == (found["tuning"]["chosen"] == "autoscheduler")
     plain, library = (tvm_bench.load(folder / form) for form in ("fp32-relay", "fp32-relay-tuned"))
     images = np.random.default_rng(1).standard_normal(plain.shape).astype(np.float32)
     assert np.abs(plain(images) - library(images)).max() < 1e-4
 
 
-def test_int8_is_refused_with_the_reason(cli, tmp_path):
-    done = cli("tune", "--model", TINY, "--precision", "int8", "--artifacts", tmp_path)
-    assert done.returncode == 2 and "INT8" in done.stderr
+@pytest.fixture(scope="module")
+def tuned_int8(cli, tmp_path_factory):
+    root = tmp_path_factory.mktemp("tuned-int8")
+    options = ("--model", TINY, "--data", "fashion-mnist", "--precision", "int8", *where(root))
+    done = cli("tune", *options, "--trials", "4")
+    assert done.returncode == 0, done.stderr
+    return root, options, done
+
+
+def test_metaschedule_tunes_int8_and_the_library_answers_to_the_bit(tuned_int8, cli):
+    root, options, done = tuned_int8
+    (path,) = (root / "logs").rglob("ledger.json")
+    ledger = json.loads(path.read_text())
+    assert sum(task["trials"] for task in ledger["tasks"]) == 4
+    assert "of its time:" in done.stdout
+    assert cli("build", *options).returncode == 0
+    folder = root / "artifacts" / "tiny-cnn"
+    found = json.loads((folder / "int8-relay-tuned" / "manifest.json").read_text())["tuning"]
+    assert set(found["candidates_ms"]) == {"default", "metaschedule"}
+    assert sum(found["coverage"].values()) == pytest.approx(1)
+    plain, library = (tvm_bench.load(folder / form) for form in ("int8-relay", "int8-relay-tuned"))
+    for seed in range(5):
+        images = np.random.default_rng(seed).standard_normal(plain.shape).astype(np.float32)
+        np.testing.assert_array_equal(plain(images), library(images))
+
+
+def test_coverage_can_be_required(tuned_int8, cli):
+    _, options, _ = tuned_int8
+    done = cli("build", *options, "--require-coverage", "1")
+    assert done.returncode == 2 and "Without a record: tvmgen_default_" in done.stderr
+    assert cli("build", *options, "--require-coverage", "0.001").returncode == 0
+
+
+def test_a_cut_line_of_metaschedule_is_dropped(tuned_int8, cli):
+    root, options, _ = tuned_int8
+    (path,) = (root / "logs").rglob("database_tuning_record.json")
+    whole = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(whole[:-1]) + whole[-1][:40])
+    assert cli("tune", *options, "--trials", "3").returncode == 0
+    assert path.read_text().splitlines(keepends=True) == whole[:-1]
+
+
+def test_autoscheduler_refuses_int8_with_the_reason(cli, tmp_path):
+    done = cli("tune", "--model", TINY, "--tuner", "autoscheduler", "--precision", "int8", "--artifacts", tmp_path)
+    assert done.returncode == 2 and "INT8" in done.stderr and "metaschedule" in done.stderr
+
+
+def test_every_dot_product_is_exact_in_tir():
+    """The intrinsics that MetaSchedule uses, run by themselves against NumPy."""
+    random = np.random.default_rng(0)
+    for kind in test_schedules.RUNS:
+        implementation = tvm.tir.TensorIntrin.get(dot.register(kind)).impl
+        compiled = tvm.build(implementation, target=target.resolve(None, 1))
+        data = random.integers(0, 256, 4).astype(np.uint8)
+        weights = random.integers(-128, 128, (kind.lanes, 4)).astype(np.int8)
+        sums = random.integers(-1000, 1000, kind.lanes).astype(np.int32)
+        result = tvm.nd.array(sums)
+        compiled(tvm.nd.array(data), tvm.nd.array(weights), result)
+        np.testing.assert_array_equal(result.numpy(), sums + weights.astype(np.int32) @ data.astype(np.int32))

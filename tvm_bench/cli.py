@@ -13,7 +13,8 @@ import click
 from . import __version__
 from .errors import UserError
 from .launch import JobError
-from .options import BACKEND_NAMES, FORMS, LOGS, RUNNING, SUBJECT, listed, order, threads, with_options
+from .options import BACKEND_NAMES, FORMS, LOGS, RUNNING, SUBJECT, listed, order, threads, tracker, with_options
+from .workbench import TUNERS
 
 PIPE_WIDTH = 132
 WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
@@ -83,13 +84,24 @@ def models(match: str, artifacts: Path) -> None:
 
 
 @main.command()
-@with_options(SUBJECT, FORMS, RUNNING)
-def build(**given: Any) -> None:
-    """Compile a model to artifacts/MODEL/VARIANT/lib.so, with its manifest and its Relay IR after each stage."""
-    from . import commands
+@with_options(SUBJECT, FORMS)
+@click.option(
+    "--require-coverage",
+    type=click.FloatRange(0, 1),
+    help="Fail when tuning records cover a smaller share (0 to 1) of a tuned library's time.",
+)
+@with_options(LOGS, RUNNING)
+def build(require_coverage: float | None, **given: Any) -> None:
+    """Compile a model to artifacts/MODEL/VARIANT/lib.so, with its manifest and its Relay IR after each stage.
 
-    for folder in commands.build(order(given)):
-        click.echo(f"{folder}/lib.so")
+    Where there are tuning records, the tuned library is built too, and the shares of its time by record and default are
+    printed.
+    """
+    from . import commands
+    from .report import tasks
+
+    for folder, shares in commands.build(order(given), require_coverage):
+        click.echo(f"{folder}/lib.so" + (f"  ({tasks.coverage(shares)})" if shares else ""))
 
 
 @main.command()
@@ -132,21 +144,33 @@ def bench(**given: Any) -> None:
 
 @main.command()
 @with_options(SUBJECT, FORMS)
+@click.option(
+    "--tuner",
+    type=click.Choice(["auto", *TUNERS]),
+    default="auto",
+    show_default=True,
+    help="metaschedule tunes FP32 and INT8, autoscheduler FP32 only; auto is metaschedule.",
+)
 @click.option("--trials", type=click.IntRange(1), default=400, show_default=True, help="Schedules to measure in all.")
 @click.option("--minutes", type=float, help="Stop after so many minutes, whatever is left of the trials.")
+@click.option(
+    "--rpc-tracker", callback=tracker, metavar="HOST:PORT", help="Measure on the machines of a TVM RPC tracker."
+)
+@click.option("--rpc-key", default="cpu", show_default=True, help="The key that their servers gave to the tracker.")
 @with_options(LOGS, RUNNING)
-def tune(trials: int, minutes: float | None, **given: Any) -> None:
-    """Search faster FP32 kernels with AutoScheduler; `bench` then races them as MODEL/fp32-relay-tuned.
+def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_key: str, **given: Any) -> None:
+    """Search faster kernels, build with what was found, and say whether it was worth it.
 
-    Records are kept after every few trials: stop it whenever, the same command goes on, and does nothing when the
-    trials are spent.
+    The budget is for each precision. Records are kept after every few trials: stop it whenever, the same command goes
+    on, and does nothing when the trials are spent. `bench` then races MODEL/PRECISION-relay-tuned too.
     """
     from . import tuning
     from .report import tasks
 
-    records, ledger = tuning.tune(order(given), tuning.Budget(trials, minutes))
-    tasks.show(ledger, _console())
-    click.echo(str(records))
+    rpc = {"host": rpc_tracker[0], "port": rpc_tracker[1], "key": rpc_key} if rpc_tracker else None
+    tuner = "metaschedule" if tuner == "auto" else tuner
+    for tuned in tuning.tune(order(given), tuner, tuning.Budget(trials, minutes), rpc):
+        tasks.show(tuned, _console())
 
 
 @main.command()

@@ -14,17 +14,41 @@ from .variant import Order, Subject
 DAY = 24 * launch.HOUR
 
 
-def build(order: Order) -> list[Path]:
-    """Build the libraries that `order` asks for; returns their folders."""
+def build(order: Order, require_coverage: float | None) -> list[tuple[Path, dict[str, float] | None]]:
+    """Build the libraries that `order` asks for, and the tuned ones where there are records.
+
+    Returns their folders, each with the shares of its time by what its kernels came from (None: not tuned). Raises
+    `UserError` when less than `require_coverage` of a tuned library's time (0 to 1), or no library at all, is tuned.
+    """
     variants = [variant for precision in order.precisions for variant in order.variants(precision, "relay")]
-    with Progress("build", 1 + len(variants)) as progress:
+    with Progress("build", 1 + 2 * len(variants)) as progress:
         progress.step(f"opening {order.subject.model}")
         bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-        folders = []
+        for precision in order.precisions:
+            if bench.tuned_by(precision):
+                variants += order.variants(precision, "relay", tuned=True)
+            elif require_coverage:
+                raise UserError(f"{precision} has no tuning records in {order.logs}. Make them with `tvm-bench tune`.")
+        built: list[tuple[Path, dict[str, float] | None]] = []
         for variant in variants:
             progress.step(f"building {variant.name}")
-            folders.append(workbench.build(bench, variant))
-    return folders
+            folder = workbench.build(bench, variant)
+            tuning = manifest.read(folder)["tuning"]
+            built.append((folder, tuning and tuning["coverage"]))
+            _require(require_coverage, manifest.read(folder))
+    return built
+
+
+def _require(share: float | None, found: dict[str, Any]) -> None:
+    if not share or not found["tuning"]:
+        return
+    covered = 1 - found["tuning"]["coverage"]["default"]
+    if covered < share:
+        untuned = sorted(name for name, kind in found["kernels"].items() if kind == "default")
+        raise UserError(
+            f"records cover {covered:.1%} of the time of {found['name']}, and {share:.1%} was required. "
+            f"Tune more (`tvm-bench tune`). Without a record: {', '.join(untuned)}"
+        )
 
 
 def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> list[list[dict[str, Any]]]:

@@ -29,6 +29,25 @@ def write_json(path: Path, value: Any) -> None:
         beside.write_text(json.dumps(value, indent=1) + "\n")
 
 
+def drop_cut_lines(path: Path) -> None:
+    """Remove what is no whole line of JSON: a process that was killed while it wrote leaves half a line."""
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    whole = [line for line in lines if line.endswith("\n") and _is_json(line)]
+    if len(whole) < len(lines):
+        with replace_with(path) as beside:
+            beside.write_text("".join(whole))
+
+
+def _is_json(line: str) -> bool:
+    try:
+        json.loads(line)
+        return True
+    except ValueError:
+        return False
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -101,6 +101,7 @@ PARENT_SIDE = {
     "options.py",
     "commands.py",
     "race.py",
+    "tuning.py",
     "workbench.py",
     "launch.py",
     "inspect",

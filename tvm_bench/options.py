@@ -34,6 +34,16 @@ def threads(context: click.Context, option: click.Parameter, value: int | None) 
     return value or cores
 
 
+def tracker(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """`127.0.0.1:9190` -> ("127.0.0.1", 9190)."""
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter(f"'{value}': give HOST:PORT, such as 127.0.0.1:9190.")
+    return host, int(port)
+
+
 def listed(allowed: tuple[str, ...]) -> Callable:
     """A callback for a list with commas, of names that are `allowed`."""
 

@@ -46,8 +46,9 @@ def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> 
     pairs = [(precision, backend) for backend in backends for precision in order.precisions]
     variants = [variant for pair in pairs if pair != ("int8", "null") for variant in order.variants(*pair)]
     bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
-    if ("fp32", "relay") in pairs and bench.records.exists():
-        variants += order.variants("fp32", "relay", tuned=True)
+    for precision, backend in pairs:
+        if backend == "relay" and bench.tuned_by(precision):
+            variants += order.variants(precision, backend, tuned=True)
     settings = {
         "command": command,
         "model": order.subject.request(),

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import workbench
+from . import manifest, workbench
 from .errors import UserError
 from .files import write_json
 from .launch import JobError
 from .progress import Progress
 from .variant import Order
-from .workbench import Workbench
+from .workbench import LEDGER, TUNERS, Workbench
 
-PER_ROUND = 16  # trials that a compiler which aborts can cost
+PER_ROUND = {"autoscheduler": 8, "metaschedule": 64}  # trials that a compiler which aborts can cost
+ROUND_LIMIT = 900.0  # seconds after which a compiler hangs
 MINUTE = 60.0
-LEDGER = "ledger.json"
+WORTH = 0.002  # of the estimated latency: tasks whose last two rounds together gained less are left
+MAX_CRASHES = 2
 
 
 @dataclass(frozen=True)
@@ -29,74 +31,125 @@ class Budget:
     minutes: float | None = None
 
 
-def tune(order: Order, budget: Budget) -> tuple[Path, list[dict[str, Any]]]:
-    """Tune FP32 until the budget is spent; returns the records' file and the ledger of tasks.
+@dataclass(frozen=True)
+class Tuned:
+    """What a tuning came to: the ledger of its tasks, and the library that was built with its records."""
+
+    precision: str
+    tuner: str
+    records: Path
+    ledger: dict[str, Any]
+    spent: int  # trials of this run
+    measured: dict[str, Any]  # of the built model: `candidates_ms`, `chosen`, `coverage`
+
+    @property
+    def paid_after(self) -> float | None:
+        """Inferences after which the tuning's time is won back; None when nothing was gained."""
+        times = self.measured["candidates_ms"]
+        gained = times["default"] - times[self.measured["chosen"]]
+        return self.ledger["seconds"] * 1e3 / gained if gained > 0 else None
+
+
+def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> list[Tuned]:
+    """Tune each precision of `order` until the budget is spent or nothing is gained any more, then build with it.
 
     Every round is on disk when it ends: the same command goes on after a kill, and does nothing when nothing is left.
-    A round whose process died is written down, and its task goes on with the random cost model.
+    A round whose process died or hung is written down, and its task goes on with the random cost model.
     """
-    if order.precisions != ("fp32",):
-        raise UserError(
-            f"precision {','.join(order.precisions)}: AutoScheduler cannot use the INT8 dot products of a CPU, so only "
-            "fp32 is tuned. Give --precision fp32; INT8 keeps TVM's default schedules."
-        )
-    bench = workbench.open_workbench(order)
-    ledger = _round(bench, None, 0, "random")
-    crashes = _crashes(bench.records.with_name(LEDGER))
+    for precision in order.precisions:
+        if precision not in TUNERS[tuner]:
+            raise UserError(
+                f"precision {precision}: {tuner} cannot use the INT8 dot products of a CPU and tunes "
+                f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
+            )
+    bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
+    return [_tuned(bench, precision, tuner, budget, rpc) for precision in order.precisions]
+
+
+def _tuned(bench: Workbench, precision: str, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> Tuned:
+    folder = bench.records(precision, tuner)
+    ledger = _read(folder / LEDGER)
+    (variant,) = bench.order.variants(precision, "relay", tuned=True)
+
+    def measure(task: str | None, trials: int, cost_model: str) -> list[dict[str, Any]]:
+        request = {
+            "source": str(workbench.source(bench, variant)[0]),
+            "shape": [variant.batch, *bench.about["spec"]["shape"]],
+            "threads": variant.threads,
+            "target_text": bench.order.target,
+            "records": str(folder),
+            "task": task,
+            "trials": trials,
+            "cost_model": cost_model,
+            "rpc": rpc,
+        }
+        receipt = bench.job(tuner, request, f"{precision}-relay", keep=False, timeout=ROUND_LIMIT)
+        return receipt["result"]["tasks"]
+
+    ledger["tasks"] = measure(None, 0, "random")
+    if before := _spent(ledger):
+        write_json(folder / LEDGER, ledger)  # a run that was killed may have measured more than it wrote here
     until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
-    with Progress("tuning", budget.trials, start=min(_spent(ledger), budget.trials)) as progress:
+    with Progress(f"tuning {precision}", budget.trials, start=min(before, budget.trials)) as progress:
         while (left := budget.trials - _spent(ledger)) > 0 and time.monotonic() < until:
-            task = _next(ledger, crashes)
+            task = _next(ledger)
             if task is None:
                 break
+            began, key = time.monotonic(), task["key"]
+            crashed = key in ledger["crashes"]
             try:
-                model = "random" if crashes.get(task["key"]) else "xgboost"
-                ledger = _round(bench, task["key"], min(PER_ROUND, left), model)
-            except JobError:
-                crashes[task["key"]] = crashes.get(task["key"], 0) + 1
-                ledger = _round(bench, None, 0, "random")
-            write_json(bench.records.with_name(LEDGER), {"tasks": ledger, "crashes": crashes})
+                ledger["tasks"] = measure(key, min(PER_ROUND[tuner], left), "random" if crashed else "xgboost")
+                ledger["rounds"].setdefault(key, []).append(_task(ledger, key)["best_ms"])
+            except JobError as error:
+                ledger["crashes"].setdefault(key, []).append(str(error)[:200])
+                ledger["tasks"] = measure(None, 0, "random")
+            ledger["seconds"] += time.monotonic() - began
+            write_json(folder / LEDGER, ledger)
             progress.to(min(_spent(ledger), budget.trials), f"{_estimate(ledger)}, last: {task['name'][:40]}")
-    return bench.records, ledger
+    if not (folder / LEDGER).exists():
+        raise UserError(f"nothing was tuned in {budget.minutes} minutes. Give more of --minutes or --trials.")
+    artifact = workbench.build(bench, variant)
+    return Tuned(precision, tuner, folder, ledger, _spent(ledger) - before, manifest.read(artifact)["tuning"])
 
 
-def _round(bench: Workbench, task: str | None, trials: int, cost_model: str) -> list[dict[str, Any]]:
-    source, _ = workbench.prepare(bench, "onnx", "fp32", bench.order.batch)
-    request = {
-        "source": str(source),
-        "shape": [bench.order.batch, *bench.about["spec"]["shape"]],
-        "threads": bench.order.threads,
-        "target_text": bench.order.target,
-        "records": str(bench.records),
-        "task": task,
-        "trials": trials,
-        "cost_model": cost_model,
-    }
-    return bench.job("tune", request, "fp32-relay", keep=False)["result"]["tasks"]
+def _read(path: Path) -> dict[str, Any]:
+    """`tasks`; `rounds`, the best time of a task after each; `crashes`, what killed a task's compiler; `seconds`."""
+    empty: dict[str, Any] = {"tasks": [], "rounds": {}, "crashes": {}, "seconds": 0.0}
+    return empty | (json.loads(path.read_text()) if path.exists() else {})
 
 
-def _crashes(ledger: Path) -> dict[str, int]:
-    """How often a compiler died on each task, in this run and those before."""
-    return json.loads(ledger.read_text())["crashes"] if ledger.exists() else {}
-
-
-def _next(ledger: list[dict[str, Any]], crashes: dict[str, int]) -> dict[str, Any] | None:
-    """First every task once, the heaviest first; then where a share of its time, over its trials, promises most."""
-    able = [task for task in ledger if crashes.get(task["key"], 0) < 2 and not _hopeless(task)]
+def _next(ledger: dict[str, Any]) -> dict[str, Any] | None:
+    """First every task once, the heaviest first; then the one whose last rounds gained most. None: it is enough."""
+    able = [task for task in ledger["tasks"] if len(ledger["crashes"].get(task["key"], ())) < MAX_CRASHES]
     if fresh := [task for task in able if not task["trials"]]:
         return max(fresh, key=lambda task: task["flops"] * task["weight"])
-    return max(able, key=lambda task: task["weight"] * task["best_ms"] / task["trials"], default=None)
+    gains = {task["key"]: _gain(ledger, task) for task in able}
+    promising = [task for task in able if gains[task["key"]] > WORTH * _total(ledger)]
+    return max(promising, key=lambda task: gains[task["key"]], default=None)
 
 
-def _hopeless(task: dict[str, Any]) -> bool:
-    return task["trials"] > 0 and task["best_ms"] is None
+def _gain(ledger: dict[str, Any], task: dict[str, Any]) -> float:
+    """Milliseconds of the model that a task's last two rounds gained; after one round, a tenth of what it takes."""
+    if task["best_ms"] is None:
+        return 0.0
+    rounds = [best for best in ledger["rounds"].get(task["key"], []) if best]
+    if len(rounds) < 2:
+        return 0.1 * task["weight"] * task["best_ms"]
+    return task["weight"] * (rounds[-min(3, len(rounds))] - rounds[-1])
 
 
-def _spent(ledger: list[dict[str, Any]]) -> int:
-    return sum(task["trials"] for task in ledger)
+def _task(ledger: dict[str, Any], key: str) -> dict[str, Any]:
+    return next(task for task in ledger["tasks"] if task["key"] == key)
 
 
-def _estimate(ledger: list[dict[str, Any]]) -> str:
-    measured = [task for task in ledger if task["best_ms"] is not None]
-    total = sum(task["weight"] * task["best_ms"] for task in measured)
-    return f"{total:.2f} ms in {len(measured)} of {len(ledger)} tasks"
+def _spent(ledger: dict[str, Any]) -> int:
+    return sum(task["trials"] for task in ledger["tasks"])
+
+
+def _total(ledger: dict[str, Any]) -> float:
+    return sum(task["weight"] * task["best_ms"] for task in ledger["tasks"] if task["best_ms"])
+
+
+def _estimate(ledger: dict[str, Any]) -> str:
+    measured = sum(task["best_ms"] is not None for task in ledger["tasks"])
+    return f"{_total(ledger):.2f} ms in {measured} of {len(ledger['tasks'])} tasks"

@@ -25,6 +25,8 @@ PARENTS = {
     ("onnx", "fp32"): ("module", "fp32"),
     ("onnx", "int8"): ("onnx", "fp32"),
 }
+TUNERS = {"metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}  # and what each can tune
+LEDGER = "ledger.json"  # beside a tuner's records; written last
 BATCH_FREE = {"module"}  # one file serves every batch size
 
 
@@ -45,11 +47,15 @@ class Workbench:
         """The subject's folder below the artifacts."""
         return self.order.root / self.subject.slug
 
-    @property
-    def records(self) -> Path:
+    def records(self, precision: str, tuner: str) -> Path:
         """Tuning records hold for one model, CPU and number of threads, so their folder is named by all three."""
         name = f"{self.about['mcpu']}-{self.order.threads}t-b{self.order.batch}"
-        return self.order.logs / self.subject.slug / "fp32" / name / "records.json"
+        return self.order.logs / self.subject.slug / precision / name / tuner
+
+    def tuned_by(self, precision: str) -> dict[str, Path]:
+        """The tuners that have records for this precision, with their folders."""
+        folders = {tuner: self.records(precision, tuner) for tuner in TUNERS}
+        return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
 
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
         """Run a job on all threads of the order; its request, receipt and log go to the subject's `jobs/`."""
@@ -90,17 +96,20 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
     return out, bench.job("prepare", request, label, inputs=inputs)
 
 
+def source(bench: Workbench, variant: Variant) -> tuple[Path, dict]:
+    """The file that the variant's backend takes, and the receipt that says how it was quantized."""
+    frontend = variant.resolved_frontend
+    kind = backends.FRONTENDS[frontend] if frontend else backends.named(variant.backend).source
+    return prepare(bench, kind, variant.precision, variant.batch)
+
+
 def build(bench: Workbench, variant: Variant) -> Path:
     """The file or folder that the variant's backend loads."""
-    backend = backends.named(variant.backend)
-    kind = backends.FRONTENDS[variant.resolved_frontend] if variant.resolved_frontend else backend.source
-    source, receipt = prepare(bench, kind, variant.precision, variant.batch)
-    if not backend.builds:
-        return source
+    made_from, receipt = source(bench, variant)
+    if not backends.named(variant.backend).builds:
+        return made_from
     folder = bench.folder / variant.form
-    records = bench.records if variant.tuned else None
-    if records and not records.exists():
-        raise UserError(f"no tuning records at {records}. Make them with `tvm-bench tune`.")
+    records = bench.tuned_by(variant.precision) if variant.tuned else {}
     about = {
         "name": variant.name,
         "model": bench.subject.request(),
@@ -112,16 +121,16 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "quantization": _quantization(bench, variant, receipt),
     }
     request = {
-        "source": str(source),
+        "source": str(made_from),
         "out": str(folder),
         "shape": [variant.batch, *bench.about["spec"]["shape"]],
         "threads": variant.threads,
         "target_text": bench.order.target,
-        "records": str(records) if records else None,
+        "records": {tuner: str(each) for tuner, each in records.items()} or None,
         "stock": variant.backend == "relay-stock",
         "about": about,
     }
-    bench.job("build", request, variant.form, inputs=(source, *((records,) if records else ())))
+    bench.job("build", request, variant.form, inputs=(made_from, *(each / LEDGER for each in records.values())))
     return folder
 
 

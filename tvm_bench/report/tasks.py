@@ -1,4 +1,4 @@
-"""A tuning's tasks as a table."""
+"""What a tuning came to, as a table and in words."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..tuning import Tuned
+
 MEGA, GIGA = 1e6, 1e9
+MINUTE = 60.0
 
 
-def show(ledger: list[dict[str, Any]], console: Console) -> None:
-    """Print each task with its weight, work, trials, failures and best kernel, the heaviest first."""
+def show(tuned: Tuned, console: Console) -> None:
+    """Print each task, the heaviest first; then what was gained, what is covered, and when it has paid."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("task", box=box.SIMPLE_HEAD)
+    table = Table("task", box=box.SIMPLE_HEAD, title=f"{tuned.precision}, {tuned.tuner}", title_justify="left")
     for name in ("weight", "MFLOP", "trials", "failed", "best ms", "GFLOP/s"):
         table.add_column(name, justify="right")
-    for task in sorted(ledger, key=lambda task: -task["weight"] * task["flops"]):
+    for task in sorted(tuned.ledger["tasks"], key=lambda task: -task["weight"] * task["flops"]):
         best = task["best_ms"]
         table.add_row(
             Text(task["name"].removeprefix("vm_mod_")[:70]),
@@ -31,3 +34,32 @@ def show(ledger: list[dict[str, Any]], console: Console) -> None:
             f"{task['flops'] / GIGA / (best / 1e3):,.0f}" if best else "",
         )
     console.print(table)
+    for line in summary(tuned):
+        console.print(Text(line))
+
+
+def summary(tuned: Tuned) -> list[str]:
+    """The gain measured in the built model, the coverage by time, the cost, and where the records are."""
+    measured = tuned.measured
+    spent = f"{tuned.spent} trials now" if tuned.spent else "nothing was left to do: the trials were spent before"
+    crashes = sum(len(each) for each in tuned.ledger["crashes"].values())
+    minutes = tuned.ledger["seconds"] / MINUTE
+    lines = [
+        f"{spent}; {minutes:.1f} minutes of tuning in all, {crashes} rounds lost to a compiler",
+        f"the model, measured as built: {_milliseconds(measured['candidates_ms'])}; kept: {measured['chosen']}",
+        f"of its time: {coverage(measured['coverage'])}",
+    ]
+    if tuned.paid_after:
+        lines.append(f"the time of tuning is won back after {tuned.paid_after:,.0f} inferences")
+    else:
+        lines.append("tuning gained nothing: the library keeps the default schedules")
+    return [*lines, f"records: {tuned.records}"]
+
+
+def coverage(shares: dict[str, float]) -> str:
+    """`71.0% record, 20.0% default, faster than its record, 9.0% default`."""
+    return "; ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
+
+
+def _milliseconds(candidates: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {milliseconds:.3f} ms" for name, milliseconds in candidates.items())

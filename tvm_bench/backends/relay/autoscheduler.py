@@ -5,7 +5,6 @@ One job measures one task for a few trials: what a compiler that aborts can cost
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ import numpy as np
 import tvm
 from tvm import auto_scheduler
 
-from ...files import replace_with
+from ...files import drop_cut_lines
 from . import frontend, passes, target
 
 LAYOUT = "NHWC"
+RECORDS = "records.json"
 MAX_NUMBER = 3  # runs in a measurement
 MIN_REPEAT_MS = 100
+POPULATION, MAX_POPULATION = 128, 2048  # schedules that compete for each one measured, and AutoScheduler's own number
 
 
 def tune(
@@ -31,24 +32,28 @@ def tune(
     task: str | None,
     trials: int,
     cost_model: str,
+    rpc: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    """Measure up to `trials` new schedules of the task with the key `task` (None: only look); append them to `records`.
+    """Measure up to `trials` new schedules of the task with the key `task` (None: only look); `records` is the folder.
 
-    `cost_model` is `xgboost` or `random`: the first learns, but aborts on some tasks of TVM 0.19. Returns every task
-    with its weight (how often it occurs), FLOPs, trials and failures so far, and the best time in milliseconds.
+    `cost_model` is `xgboost` or `random`: the first learns, but aborts on some tasks of TVM 0.19. `rpc` has `host`,
+    `port` and `key` of a tracker to measure by, None measures here. Returns every task with its weight (how often it
+    occurs), FLOPs, trials and failures so far, and the best time in milliseconds.
     """
-    path, chosen = Path(records), target.resolve(target_text, threads)
-    _drop_cut_line(path)
+    path, chosen = Path(records) / RECORDS, target.resolve(target_text, threads)
+    drop_cut_lines(path)
     module = frontend.relay_from_file(Path(source), tuple(shape))
     module = passes.convert_layouts(passes.lower_quantization(module, chosen), LAYOUT)
     tasks, weights = auto_scheduler.extract_tasks(module["main"], {}, chosen)
     for found in tasks:
         if found.workload_key == task:
-            _measure(found, path, trials, cost_model)
+            _measure(found, path, trials, cost_model, rpc)
     return {"mcpu": chosen.mcpu, "tasks": _ledger(tasks, weights, path)}
 
 
-def _measure(task: auto_scheduler.SearchTask, records: Path, trials: int, cost_model: str) -> None:
+def _measure(
+    task: auto_scheduler.SearchTask, records: Path, trials: int, cost_model: str, rpc: dict[str, Any] | None
+) -> None:
     records.parent.mkdir(parents=True, exist_ok=True)
     model = auto_scheduler.RandomModel()
     known = []
@@ -58,11 +63,17 @@ def _measure(task: auto_scheduler.SearchTask, records: Path, trials: int, cost_m
         model = auto_scheduler.XGBModel(seed=0)
         if records.exists():
             model.update_from_file(str(records))
-    policy = auto_scheduler.SketchPolicy(task, model, seed=0, verbose=0, init_search_callbacks=known)
+    population = {"evolutionary_search_population": min(MAX_POPULATION, POPULATION * trials)}
+    policy = auto_scheduler.SketchPolicy(
+        task, model, {**auto_scheduler.SketchPolicy.DEFAULT_PARAMS, **population}, 0, 0, init_search_callbacks=known
+    )
+    terms = {"number": MAX_NUMBER, "min_repeat_ms": MIN_REPEAT_MS, "enable_cpu_cache_flush": False}
     options = auto_scheduler.TuningOptions(
         num_measure_trials=trials,
         num_measures_per_round=trials,
-        runner=auto_scheduler.LocalRunner(number=MAX_NUMBER, min_repeat_ms=MIN_REPEAT_MS, enable_cpu_cache_flush=False),
+        runner=auto_scheduler.RPCRunner(rpc["key"], rpc["host"], rpc["port"], **terms)
+        if rpc
+        else auto_scheduler.LocalRunner(**terms),
         measure_callbacks=[auto_scheduler.RecordToFile(str(records))],
         verbose=0,
     )
@@ -93,25 +104,6 @@ def _ledger(tasks: list[auto_scheduler.SearchTask], weights: list[int], records:
         }
         for task, weight in zip(tasks, weights, strict=True)
     ]
-
-
-def _drop_cut_line(records: Path) -> None:
-    """A process that was killed while it wrote leaves half a record, on which TVM's reader dies."""
-    if not records.exists():
-        return
-    lines = records.read_text().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n") and _is_json(line)]
-    if len(whole) < len(lines):
-        with replace_with(records) as beside:
-            beside.write_text("".join(whole))
-
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-        return True
-    except ValueError:
-        return False
 
 
 class Records(auto_scheduler.ApplyHistoryBest):

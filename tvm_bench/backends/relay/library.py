@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
-from tvm import relay
 from tvm.contrib import graph_executor
 
 from ... import cpu, manifest, toolchains
 from ...data.preprocess import InputSpec
 from ...errors import UserError
 from ...files import replace_with, sha256, write_json
-from . import autoscheduler, frontend, passes, schedules, stages, target
+from . import compiler, frontend, passes, stages, target
 
 REPEATS_WHEN_BUILT = 30
 
@@ -29,15 +26,15 @@ def build(
     shape: list[int],
     threads: int,
     target_text: str | None,
-    records: str | None,
+    records: dict[str, str] | None,
     stock: bool,
     about: dict,
 ) -> dict:
     """Build `out/lib.so` from the file `source` for inputs of `shape`, and everything that explains it.
 
     Beside it: `manifest.json`, `golden.npz` (an input and its output), `relay/*.txt` (the IR after each stage).
-    `records` are AutoScheduler's; without them, `stock` keeps to TVM's own default schedules. `about` is what the
-    manifest repeats of the model. Raises `UserError` without a C++ compiler.
+    `records` has the folder of each tuner's; without them, `stock` keeps to TVM's own default schedules. `about` is
+    what the manifest repeats of the model. Raises `UserError` without a C++ compiler.
     """
     _need_compiler()
     folder, chosen = Path(out), target.resolve(target_text, threads)
@@ -45,20 +42,16 @@ def build(
     stages.write_stage(folder / "relay", 1, "imported", module)
     module = passes.lower_quantization(module, chosen)
     stages.write_stage(folder / "relay", 2, "quantization-lowered", module)
-    module = passes.convert_layouts(module, autoscheduler.LAYOUT if records else "NCHW")
-    stages.write_stage(folder / "relay", 3, "layouts-converted", module)
-    fused = _Fused()
-    with (
-        _schedules(records, stock) as (config, kernels),
-        tvm.transform.PassContext(3, config=config, instruments=[fused]),
-    ):
-        factory = relay.build(module, target=chosen)
-    assert fused.module, "relay.build always fuses"
-    stages.write_stage(folder / "relay", 4, "optimized-and-fused", fused.module)
+    tuning = None
+    if records:
+        result, tuning = compiler.best(module, chosen, records)
+    else:
+        result = compiler.compiled(module, chosen, "stock" if stock else "default")
+    stages.write_stage(folder / "relay", 3, "layouts-converted", result.module)
+    stages.write_stage(folder / "relay", 4, "optimized-and-fused", result.fused)
     with replace_with(folder / "lib.so") as path:
-        factory.export_library(str(path))
-    kernels = {str(name): "default" for name in factory.function_metadata if "fused" in str(name)} | kernels
-    _describe(folder, module, chosen, threads, {**about, "kernels": kernels})
+        result.factory.export_library(str(path))
+    _describe(folder, result.module, chosen, threads, {**about, "kernels": result.kernels, "tuning": tuning})
     return {"outputs": [str(folder / name) for name in ("lib.so", "golden.npz", manifest.NAME)]}
 
 
@@ -128,30 +121,6 @@ def _describe(
         entry["files"]["golden.npz"] = sha256(folder / "golden.npz")
         entry["latency_ms_when_built"] = float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))
     write_json(folder / manifest.NAME, entry)
-
-
-@contextmanager
-def _schedules(records: str | None, stock: bool) -> Iterator[tuple[dict, dict[str, str]]]:
-    """What `relay.build` needs to use `records`, and the kernels that asked for one, filled in while it builds."""
-    if not records:
-        with nullcontext() if stock else schedules.defaults():
-            yield {}, {}
-        return
-    with autoscheduler.Records(Path(records)) as found:
-        yield {"relay.backend.use_auto_scheduler": True}, found.kernels
-
-
-@tvm.instrument.pass_instrument
-class _Fused:
-    """Keeps the module as the last fusion of `relay.build` left it: optimizing again would double the build."""
-
-    def __init__(self):
-        self.module: tvm.IRModule | None = None
-
-    def run_after_pass(self, module: tvm.IRModule, info: Any) -> None:
-        # Constant folding fuses small modules of its own before; the model is the last.
-        if info.name == "FuseOps":
-            self.module = module
 
 
 def _need_compiler() -> None:

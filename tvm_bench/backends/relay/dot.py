@@ -1,0 +1,124 @@
+"""INT8 dot products in a vector register: u8 x s8 -> s32, exact, by whichever instructions a CPU has.
+
+Both TE (`te_intrinsic`, for the default schedules) and MetaSchedule (`register`) take them from here. TVM 0.19's own
+bind vectors with `let`, which LLVM 21 refuses, or saturate in 16 bits on the way (`vpmaddubsw`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import tvm
+from tvm import te, tir
+from tvm.script import tir as T
+from tvm.target.x86 import target_has_features
+
+BYTES = 4  # of a dot product
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An LLVM feature, how many 32-bit sums its vectors hold, and how many vector registers there are."""
+
+    feature: str
+    lanes: int
+    registers: int
+
+    @property
+    def name(self) -> str:
+        """Of the intrinsic, in MetaSchedule's registry."""
+        return f"tvm_bench.dot_{self.lanes}x{BYTES}_{self.feature}"
+
+    def accumulate(self, sums: tir.PrimExpr, data: tir.PrimExpr, weights: tir.PrimExpr) -> tir.PrimExpr:
+        """`sums` (int32 x lanes) plus the dot products of `data` (4 bytes in an int32) with `weights` (int8 x 4 lanes).
+
+        One expression, without bindings.
+        """
+        bits, vector = 32 * self.lanes, f"int32x{self.lanes}"
+        data = tir.Broadcast(data, self.lanes)
+        if "vnni" in self.feature:
+            name = f"llvm.x86.avx512.vpdpbusd.{bits}"
+            words = tir.call_intrin(vector, "tir.reinterpret", weights)
+            return tir.call_llvm_pure_intrin(vector, name, tir.const(3, "uint32"), sums, data, words)
+        # Bytes 0 and 2 of each sum, then 1 and 3, widened to 16 bits: `vpmaddwd` adds pairs in 32.
+        name = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}[bits]
+        shorts = f"int16x{2 * self.lanes}"
+        data, weights = (tir.call_intrin(shorts, "tir.reinterpret", value) for value in (data, weights))
+        eight, mask = tir.const(8, shorts), tir.const(255, shorts)
+        for left, right in ((data & mask, (weights << eight) >> eight), ((data >> eight) & mask, weights >> eight)):
+            sums = sums + tir.call_llvm_pure_intrin(vector, name, tir.const(2, "uint32"), left, right)
+        return sums
+
+
+KINDS = (Kind("avx512vnni", 16, 32), Kind("avxvnni", 8, 16), Kind("avx512bw", 16, 32), Kind("avx2", 8, 16))
+
+
+def best() -> Kind | None:
+    """The fastest kind that the current target has."""
+    return next((kind for kind in KINDS if target_has_features(kind.feature)), None)
+
+
+def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
+    """For `Stage.tensorize`: data (4,), weights (lanes, 4), sums (lanes,) in local memory."""
+    data = te.placeholder((BYTES,), "uint8", "data")
+    weights = te.placeholder((kind.lanes, BYTES), "int8", "weights")
+    i = te.reduce_axis((0, BYTES), "i")
+    sums = te.compute((kind.lanes,), lambda k: te.sum(data[i].astype("int32") * weights[k, i].astype("int32"), i))
+    buffers = {
+        data: tir.decl_buffer(data.shape, data.dtype, offset_factor=1, strides=[1]),
+        weights: tir.decl_buffer(weights.shape, weights.dtype, offset_factor=1, strides=[te.var("stride"), 1]),
+        sums: tir.decl_buffer(sums.shape, sums.dtype, offset_factor=1, strides=[1], scope="local"),
+    }
+
+    def emit(ins: list[tir.Buffer], outs: list[tir.Buffer]) -> tuple[tir.Stmt, tir.Stmt, tir.Stmt]:
+        zero = tir.const(0, f"int32x{kind.lanes}")
+        first, after = (_accumulated(kind, *ins, before) for before in (zero, outs[0].vload([0], zero.dtype)))
+        return outs[0].vstore([0], first), outs[0].vstore([0], zero), outs[0].vstore([0], after)
+
+    return te.decl_tensor_intrin(sums.op, emit, binds=buffers)
+
+
+def register(kind: Kind) -> str:
+    """Register the intrinsic for TIR schedules; returns its name."""
+    shapes = {"data": ((BYTES,), "uint8"), "weights": ((kind.lanes, BYTES), "int8"), "sums": ((kind.lanes,), "int32")}
+    data, weights, sums = (
+        tir.decl_buffer(shape, dtype, name, offset_factor=1) for name, (shape, dtype) in shapes.items()
+    )
+    vector = f"int32x{kind.lanes}"
+    body = sums.vstore([0], _accumulated(kind, data, weights, sums.vload([0], vector)))
+    regions = [
+        tir.BufferRegion(buffer, [tvm.ir.Range(0, size) for size in buffer.shape]) for buffer in (sums, data, weights)
+    ]
+    block = tir.Block([], regions, regions[:1], "root", body)
+    handles = [tir.Var(buffer.name, "handle") for buffer in (data, weights, sums)]
+    implementation = tir.PrimFunc(
+        handles, tir.BlockRealize([], True, block), buffer_map=dict(zip(handles, (data, weights, sums), strict=True))
+    )
+    tir.TensorIntrin.register(kind.name, _description(kind.lanes), implementation, override=True)
+    return kind.name
+
+
+def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr) -> tir.PrimExpr:
+    four = tir.call_intrin("int32", "tir.reinterpret", data.vload([0], f"uint8x{BYTES}"))
+    return kind.accumulate(sums, four, weights.vload([0, 0], f"int8x{BYTES * kind.lanes}"))
+
+
+def _description(lanes: int) -> tir.PrimFunc:
+    """What the intrinsic computes, for TVM to find in a loop nest."""
+
+    @T.prim_func
+    def dot_product(
+        data: T.Buffer((4,), "uint8", offset_factor=1),
+        weights: T.Buffer((lanes, 4), "int8", offset_factor=1),
+        sums: T.Buffer((lanes,), "int32", offset_factor=1),
+    ) -> None:
+        with T.block("root"):
+            T.reads(sums[0:lanes], data[0:4], weights[0:lanes, 0:4])
+            T.writes(sums[0:lanes])
+            for i in T.serial(0, lanes):
+                for k in T.serial(0, 4):
+                    with T.block("update"):
+                        vi, vk = T.axis.remap("SR", [i, k])
+                        sums[vi] = sums[vi] + T.cast(data[vk], "int32") * T.cast(weights[vi, vk], "int32")
+
+    return dot_product
