@@ -116,7 +116,7 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
 def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
     for blocks in (1, 2, 3, 4, 6, 16, 32):
         for height, width in ((56, 56), (28, 28), (7, 7), (1, 1), (13, 13), (17, 31), (112, 112)):
-            tile = vnni.register_tile(blocks, height, width)
+            tile = vnni.register_tile(blocks, height, width, registers)
             assert all(size % part == 0 for size, part in zip((blocks, height, width), tile, strict=True))
             assert np.prod(tile) + tile[0] + 1 <= registers
 

@@ -72,28 +72,21 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
 
 
-def test_a_tuning_that_was_killed_anywhere_goes_on(cli, tmp_path):
+def test_a_dying_compiler_and_a_kill_cost_nothing_but_their_rounds(cli, tmp_path):
     process = start(tmp_path, 4)
-    time.sleep(np.random.default_rng().uniform(2, 30))
+    os.kill(compiler(process.pid), signal.SIGKILL)
+    (ledger,) = appear(tmp_path / "logs", "ledger.json")
+    crashes = json.loads(ledger.read_text())["crashes"]
+    assert sum(len(deaths) for deaths in crashes.values()) == 1 and "SIGKILL" in str(crashes)
+    time.sleep(np.random.default_rng().uniform(0, 20))  # anywhere in the round after it, or in the build
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = cli(*metaschedule(tmp_path, 4))
     assert done.returncode == 0, done.stderr
-    (path,) = (tmp_path / "logs").rglob("ledger.json")
-    assert spent(path) == 4, "what was measured before counts as spent"
-    assert len(path.with_name("database_tuning_record.json").read_text().splitlines()) == 4
-
-
-def test_a_compiler_that_dies_costs_its_round_and_is_remembered(cli, tmp_path):
-    process = start(tmp_path, 4)
-    os.kill(compiler(process.pid), signal.SIGKILL)
-    assert process.wait(timeout=300) == 0, "the tuning goes on"
-    (path,) = (tmp_path / "logs").rglob("ledger.json")
-    crashes = json.loads(path.read_text())["crashes"]
-    assert sum(len(deaths) for deaths in crashes.values()) == 1 and "SIGKILL" in str(crashes)
-    assert spent(path) == 4
-    assert cli(*metaschedule(tmp_path, 5)).returncode == 0
-    assert json.loads(path.read_text())["crashes"] == crashes and spent(path) == 5
+    found = json.loads(ledger.read_text())
+    assert found["crashes"] == crashes
+    assert sum(task["trials"] for task in found["tasks"]) == 4, "what was measured before counts as spent"
+    assert len(ledger.with_name("database_tuning_record.json").read_text().splitlines()) == 4
 
 
 def metaschedule(root, trials):
@@ -105,8 +98,12 @@ def start(root, trials):
     return subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
-def spent(ledger):
-    return sum(task["trials"] for task in json.loads(ledger.read_text())["tasks"])
+def appear(folder, name):
+    until = time.monotonic() + 120
+    while not (found := list(folder.rglob(name))):
+        assert time.monotonic() < until, f"{name} was never written"
+        time.sleep(0.05)
+    return found
 
 
 def compiler(parent):
@@ -172,15 +169,6 @@ def test_coverage_can_be_required(tuned_int8, cli):
     done = cli("build", *options, "--require-coverage", "1")
     assert done.returncode == 2 and "Without a record: tvmgen_default_" in done.stderr
     assert cli("build", *options, "--require-coverage", "0.001").returncode == 0
-
-
-def test_a_cut_line_of_metaschedule_is_dropped(tuned_int8, cli):
-    root, options, _ = tuned_int8
-    (path,) = (root / "logs").rglob("database_tuning_record.json")
-    whole = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(whole[:-1]) + whole[-1][:40])
-    assert cli("tune", *options, "--trials", "3").returncode == 0
-    assert path.read_text().splitlines(keepends=True) == whole[:-1]
 
 
 def test_autoscheduler_refuses_int8_with_the_reason(cli, tmp_path):

@@ -1,0 +1,70 @@
+"""Tuning on a fleet: TVM's own tracker and two servers on loopback, one of which dies."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+from tvm import rpc
+
+from tests.conftest import TINY
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.fixture
+def fleet():
+    """A tracker's port, and the processes of its two servers."""
+    port = free_port()
+    processes = [start("rpc_tracker", port)]
+    processes += [start("rpc_server", free_port(), "--tracker", f"{LOOPBACK}:{port}", "--key", "cpu") for _ in range(2)]
+    until = time.monotonic() + 60
+    while registered(port) < 2:
+        assert time.monotonic() < until, "the servers did not reach the tracker"
+        time.sleep(0.5)
+    yield port, processes[1:]
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def start(module, port, *options):
+    place = ["--host", LOOPBACK, "--port", str(port), "--port-end", str(port + 1)]
+    command = [sys.executable, "-m", f"tvm.exec.{module}", *place, "--silent", *options]
+    return subprocess.Popen(command, env={**os.environ, "TVM_NUM_THREADS": "1"})
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind((LOOPBACK, 0))
+        return found.getsockname()[1]
+
+
+def registered(port):
+    try:
+        return len(rpc.connect_tracker(LOOPBACK, port).summary()["server_info"])
+    except (OSError, RuntimeError):
+        return 0
+
+
+@pytest.mark.parametrize("tuner", ["metaschedule", "autoscheduler"])
+def test_a_fleet_goes_on_when_a_server_dies(fleet, cli, tmp_path, tuner):
+    port, servers = fleet
+    servers[0].kill()
+    done = cli(
+        "tune", "--model", TINY, "--tuner", tuner, "--precision", "fp32", "--trials", "2", "--threads", "1",
+        "--rpc-tracker", f"{LOOPBACK}:{port}", "--logs", tmp_path / "logs", "--artifacts", tmp_path / "artifacts",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (ledger,) = (tmp_path / "logs").rglob("ledger.json")
+    tasks = json.loads(ledger.read_text())["tasks"]
+    assert sum(task["trials"] for task in tasks) == 2
+    assert any(task["best_ms"] for task in tasks), "the server that is left measured"
+
+
+def test_a_tracker_is_named_by_host_and_port(cli, tmp_path):
+    done = cli("tune", "--model", TINY, "--rpc-tracker", "nowhere", "--artifacts", tmp_path)
+    assert done.returncode == 2 and "HOST:PORT" in done.stderr
