@@ -54,7 +54,7 @@ def convolution(precision: str, inputs: int, outputs: int, size: int, kernel: in
     return relay.cast(relay.clip(relay.cast(relay.round(scaled), "int32"), 0, 255), "uint8")
 
 
-def clock(output: relay.Expr, own: bool, threads: int) -> tuple[tvm.runtime.Module, object]:
+def clock(output: relay.Expr, own: bool, threads: int) -> graph_executor.GraphModule:
     """The convolution's executor, ready to be timed."""
     with schedules.defaults() if own else nullcontext(), tvm.transform.PassContext(3):
         library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, threads))
