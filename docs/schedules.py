@@ -56,7 +56,7 @@ def convolution(precision: str, inputs: int, outputs: int, size: int, kernel: in
 
 def clock(output: relay.Expr, own: bool, threads: int) -> graph_executor.GraphModule:
     """The convolution's executor, ready to be timed."""
-    with schedules.defaults() if own else nullcontext(), tvm.transform.PassContext(3):
+    with schedules.using() if own else nullcontext(), tvm.transform.PassContext(3):
         library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, threads))
     return graph_executor.GraphModule(library["default"](tvm.cpu()))
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import dot, schedules, target, vnni
+from tvm_bench.backends.relay import direct, dot, schedules, target, workload
 from tvm_bench.cpu import host_features
 
 
@@ -17,9 +17,9 @@ def offline(monkeypatch):
     monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
 
 
-def run(output, data):
+def run(output, data, choices=schedules.NONE):
     """Build `output` with the project's schedules; returns what it answers, its kernels' names and their assembly."""
-    with schedules.defaults(), tvm.transform.PassContext(3):
+    with schedules.using(choices), tvm.transform.PassContext(3):
         library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
     executor.run(data=data)
@@ -116,7 +116,7 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
 def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
     for blocks in (1, 2, 3, 4, 6, 16, 32):
         for height, width in ((56, 56), (28, 28), (7, 7), (1, 1), (13, 13), (17, 31), (112, 112)):
-            tile = vnni.register_tile(blocks, height, width, registers)
+            tile = direct.register_tile(blocks, height, width, registers)
             assert all(size % part == 0 for size, part in zip((blocks, height, width), tile, strict=True))
             assert np.prod(tile) + tile[0] + 1 <= registers
 
@@ -128,3 +128,52 @@ def test_tvms_schedules_come_back():
     with tvm.transform.PassContext(3):
         stock = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
     assert "winograd" not in " ".join(map(str, stock.function_metadata))
+
+
+@pytest.mark.parametrize(
+    ("precision", "attributes"),
+    [
+        ("fp32", {}),
+        ("fp32", {"strides": (2, 2)}),
+        ("fp32", {"groups": 32}),
+        ("fp32", {"groups": 32, "strides": (2, 2)}),
+        ("int8", {}),
+        ("int8", {"groups": 32}),
+    ],
+)
+def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, attributes):
+    random = np.random.default_rng(0)
+    groups = attributes.get("groups", 1)
+    data = random.integers(0, 256, (1, 32, 14, 14)).astype(np.uint8)
+    weight = random.integers(-128, 128, (32, 32 // groups, 3, 3)).astype(np.int8)
+    out = "int32"
+    if precision == "fp32":
+        data, weight, out = data.astype(np.float32), weight.astype(np.float32), "float32"
+    output = relay.nn.relu(convolution(data, weight, out, padding=(1, 1), **attributes))
+    module = tvm.IRModule.from_expr(output)
+    with schedules.using(), tvm.transform.PassContext(3):
+        library = relay.build(module, target=target.resolve(None, 2))
+    (found,) = set(workload.in_kernels(library).values())
+    with target.resolve(None, 2):
+        names = schedules.candidates(found)
+    stride = attributes.get("strides", 1)
+    tensors = (torch.from_numpy(array).double() for array in (data, weight))
+    expected = F.conv2d(*tensors, padding=1, stride=stride, groups=groups).relu().numpy()
+    assert len(names) > 3
+    for name in names:
+        answer, *_ = run(output, data, {str(found): name})
+        np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=expected.max() * 1e-5, err_msg=name)
+
+
+def test_quantizing_padding_and_blocking_the_input_is_exact():
+    data = np.random.default_rng(0).standard_normal((2, 3, 20, 24)).astype(np.float32)
+    scaled = relay.round(relay.var("data", shape=data.shape) / relay.const(0.02)) + relay.const(114.0)
+    quantized = relay.cast(relay.clip(scaled, 0, 255), "uint8")
+    padded = relay.nn.pad(quantized, ((0, 0), (0, 0), (3, 3), (3, 3)), pad_value=114)
+    blocked = relay.layout_transform(relay.nn.pad(padded, ((0, 0), (0, 1), (0, 0), (0, 0))), "NCHW", "NCHW4c")
+    found, *_ = run(blocked, data)
+    expected = np.clip(np.round(data / np.float32(0.02)) + 114, 0, 255).astype(np.uint8)
+    expected = np.pad(
+        np.pad(expected, ((0, 0), (0, 0), (3, 3), (3, 3)), constant_values=114), ((0, 0), (0, 1), (0, 0), (0, 0))
+    )
+    np.testing.assert_array_equal(found, expected.transpose(0, 2, 3, 1)[:, None])

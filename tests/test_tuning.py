@@ -15,7 +15,8 @@ import tvm
 import tvm_bench
 from tests import test_schedules
 from tests.conftest import ROOT, TINY
-from tvm_bench.backends.relay import dot, target
+from tvm_bench import origin
+from tvm_bench.backends.relay import choices, dot, target
 
 TRIALS = 4
 
@@ -90,7 +91,8 @@ def test_a_dying_compiler_and_a_kill_cost_nothing_but_their_rounds(cli, tmp_path
 
 
 def metaschedule(root, trials):
-    return ["tune", "--model", TINY, "--precision", "fp32", "--trials", trials, *where(root)]
+    options = ("--tuner", "metaschedule", "--precision", "fp32", "--trials", trials)
+    return ["tune", "--model", TINY, *options, *where(root)]
 
 
 def start(root, trials):
@@ -132,7 +134,8 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
     found = json.loads((folder / "fp32-relay-tuned" / "manifest.json").read_text())
     assert set(found["tuning"]["candidates_ms"]) == {"default", "autoscheduler"}
     assert found["tuning"]["chosen"] == min(found["tuning"]["candidates_ms"], key=found["tuning"]["candidates_ms"].get)
-    assert ("record" in found["kernels"].values()) == (found["tuning"]["chosen"] == "autoscheduler")
+    kinds = {kernel["kind"] for kernel in found["kernels"].values()}
+    assert (origin.TUNED in kinds) == (found["tuning"]["chosen"] == "autoscheduler")
     plain, library = (tvm_bench.load(folder / form) for form in ("fp32-relay", "fp32-relay-tuned"))
     images = np.random.default_rng(1).standard_normal(plain.shape).astype(np.float32)
     assert np.abs(plain(images) - library(images)).max() < 1e-4
@@ -142,21 +145,22 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
 def tuned_int8(cli, tmp_path_factory):
     root = tmp_path_factory.mktemp("tuned-int8")
     options = ("--model", TINY, "--data", "fashion-mnist", "--precision", "int8", *where(root))
-    done = cli("tune", *options, "--trials", "4")
+    done = cli("tune", *options, "--trials", "16")
     assert done.returncode == 0, done.stderr
     return root, options, done
 
 
-def test_metaschedule_tunes_int8_and_the_library_answers_to_the_bit(tuned_int8, cli):
+def test_auto_tries_templates_then_searches_and_int8_answers_to_the_bit(tuned_int8, cli):
     root, options, done = tuned_int8
-    (path,) = (root / "logs").rglob("ledger.json")
-    ledger = json.loads(path.read_text())
-    assert sum(task["trials"] for task in ledger["tasks"]) == 4
+    ledgers = {path.parent.name: json.loads(path.read_text()) for path in (root / "logs").rglob("ledger.json")}
+    spent = {tuner: sum(task["trials"] for task in ledger["tasks"]) for tuner, ledger in ledgers.items()}
+    assert sum(spent.values()) == 16
+    assert spent["templates"] == sum(task["candidates"] - 1 for task in ledgers["templates"]["tasks"])
     assert "of its time:" in done.stdout
     assert cli("build", *options).returncode == 0
     folder = root / "artifacts" / "tiny-cnn"
     found = json.loads((folder / "int8-relay-tuned" / "manifest.json").read_text())["tuning"]
-    assert set(found["candidates_ms"]) == {"default", "metaschedule"}
+    assert set(found["candidates_ms"]) == {"default", "templates", "metaschedule"}
     assert sum(found["coverage"].values()) == pytest.approx(1)
     plain, library = (tvm_bench.load(folder / form) for form in ("int8-relay", "int8-relay-tuned"))
     for seed in range(5):
@@ -164,11 +168,37 @@ def test_metaschedule_tunes_int8_and_the_library_answers_to_the_bit(tuned_int8, 
         np.testing.assert_array_equal(plain(images), library(images))
 
 
+def test_every_kernel_names_what_it_came_from(tuned_int8):
+    root, *_ = tuned_int8
+    found = json.loads((root / "artifacts" / "tiny-cnn" / "int8-relay-tuned" / "manifest.json").read_text())
+    (folder,) = (path.parent for path in (root / "logs").rglob(choices.NAME))
+    best = choices.best(folder)
+    for kernel in found["kernels"].values():
+        assert kernel["record"] or kernel["kind"] != origin.TUNED
+        if (kernel["record"] or "").startswith("templates"):
+            assert kernel["schedule"] == best[kernel["convolution"]]
+
+
+def test_the_faster_schedule_is_chosen_and_the_default_stays_otherwise(tmp_path):
+    lines = [("a", "2x1x14", 3.0, 4.0), ("a", "1x1x14", 3.5, 4.0), ("b", "2x1x14", 5.0, 4.0)]
+    keys = ("convolution", "schedule", "ms", "default_ms")
+    text = "".join(json.dumps({**dict(zip(keys, line, strict=True)), "default": "tvm"}) + "\n" for line in lines)
+    (tmp_path / choices.NAME).write_text(text)
+    assert choices.best(tmp_path) == {"a": "2x1x14", "b": "tvm"}
+
+
 def test_coverage_can_be_required(tuned_int8, cli):
     _, options, _ = tuned_int8
     done = cli("build", *options, "--require-coverage", "1")
     assert done.returncode == 2 and "Without a record: tvmgen_default_" in done.stderr
     assert cli("build", *options, "--require-coverage", "0.001").returncode == 0
+
+
+def test_a_profile_names_every_kernel_and_its_schedule(tuned_int8, cli):
+    root, *_ = tuned_int8
+    done = cli("inspect", root / "artifacts" / "tiny-cnn" / "int8-relay", "--profile")
+    assert done.returncode == 0 and "in convolutions" in done.stdout
+    assert "int8 16->16 3x3/1" in done.stdout
 
 
 def test_autoscheduler_refuses_int8_with_the_reason(cli, tmp_path):

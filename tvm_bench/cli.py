@@ -149,7 +149,8 @@ def bench(**given: Any) -> None:
     type=click.Choice(["auto", *TUNERS]),
     default="auto",
     show_default=True,
-    help="metaschedule tunes FP32 and INT8, autoscheduler FP32 only; auto is metaschedule.",
+    help="templates tries this project's schedules, in place; metaschedule searches; autoscheduler too, FP32 only; "
+    "auto is templates, then metaschedule with what is left.",
 )
 @click.option("--trials", type=click.IntRange(1), default=400, show_default=True, help="Schedules to measure in all.")
 @click.option("--minutes", type=float, help="Stop after so many minutes, whatever is left of the trials.")
@@ -168,7 +169,6 @@ def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_k
     from .report import tasks
 
     rpc = {"host": rpc_tracker[0], "port": rpc_tracker[1], "key": rpc_key} if rpc_tracker else None
-    tuner = "metaschedule" if tuner == "auto" else tuner
     for tuned in tuning.tune(order(given), tuner, tuning.Budget(trials, minutes), rpc):
         tasks.show(tuned, _console())
 
@@ -199,11 +199,16 @@ def _print_report(results: Any, files: list[Path]) -> None:
 @click.option("--stage", help="Print the Relay text of one stage (its number, or the beginning of its name).")
 @click.option("--groups", is_flag=True, help="What was fused into what.")
 @click.option("--diff", nargs=2, metavar="A B", help="What changed from stage A to stage B.")
-def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, str] | None) -> None:
-    """Read the Relay IR of ARTIFACT: its stages, its operators, what was fused, what a stage changed."""
-    from .inspect import relay_dumps
+@click.option("--profile", is_flag=True, help="Run it, and time each kernel in its place.")
+def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, str] | None, profile: bool) -> None:
+    """What the compiler did to a model: stages of Relay IR, operators, fused groups, kernels."""
+    from . import commands
+    from .inspect import kernels, relay_dumps
 
-    relay_dumps.show(artifact, groups=groups, diff=diff, stage=stage, console=_console())
+    if profile:
+        _console().print(kernels.profile_table(*commands.profile(artifact)))
+    else:
+        relay_dumps.show(artifact, groups=groups, diff=diff, stage=stage, console=_console())
 
 
 @main.command()

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import launch, manifest, workbench
+from . import launch, manifest, origin, workbench
 from .errors import UserError
 from .progress import Progress
 from .variant import Order, Subject
@@ -42,9 +42,9 @@ def build(order: Order, require_coverage: float | None) -> list[tuple[Path, dict
 def _require(share: float | None, found: dict[str, Any]) -> None:
     if not share or not found["tuning"]:
         return
-    covered = 1 - found["tuning"]["coverage"]["default"]
+    covered = sum(part for kind, part in found["tuning"]["coverage"].items() if kind in origin.SEARCHED)
     if covered < share:
-        untuned = sorted(name for name, kind in found["kernels"].items() if kind == "default")
+        untuned = sorted(name for name, kernel in found["kernels"].items() if kernel["kind"] not in origin.SEARCHED)
         raise UserError(
             f"records cover {covered:.1%} of the time of {found['name']}, and {share:.1%} was required. "
             f"Tune more (`tvm-bench tune`). Without a record: {', '.join(untuned)}"
@@ -61,6 +61,15 @@ def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) ->
     with tempfile.TemporaryDirectory() as folder:  # the artifact's own may be read-only, or on another machine
         receipt = launch.job("classify", request, Path(folder), label="classify", threads=threads, keep=False)
     return receipt["result"]["answers"]
+
+
+def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
+    """A library's kernels as its manifest has them, and the milliseconds of each on the threads it was built for."""
+    found = manifest.verify(artifact)
+    with tempfile.TemporaryDirectory() as folder:
+        request = {"artifact": str(artifact)}
+        receipt = launch.job("profile", request, Path(folder), label="profile", threads=found["threads"], keep=False)
+    return found["kernels"], receipt["result"]["kernels"]
 
 
 def model_names(root: Path) -> list[tuple[str, str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +18,14 @@ from .progress import Progress
 from .variant import Order
 from .workbench import LEDGER, TUNERS, Workbench
 
-PER_ROUND = {"autoscheduler": 8, "metaschedule": 64}  # trials that a compiler which aborts can cost
+AUTO = ("templates", "metaschedule")
+PER_ROUND = {"autoscheduler": 8, "metaschedule": 64, "templates": 1}  # trials that a compiler which aborts can cost
 ROUND_LIMIT = 900.0  # seconds after which a compiler hangs
 MINUTE = 60.0
 WORTH = 0.002  # of the estimated latency: tasks whose last two rounds together gained less are left
 MAX_CRASHES = 2
+BARS = "▁▂▃▄▅▆▇█"
+CURVE = 16  # rounds that the curve of the progress bar shows
 
 
 @dataclass(frozen=True)
@@ -33,99 +38,136 @@ class Budget:
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a tuning came to: the ledger of its tasks, and the library that was built with its records."""
+    """What a tuning came to: the ledgers of its tuners, and the library that was built with its records."""
 
     precision: str
-    tuner: str
     records: Path
-    ledger: dict[str, Any]
+    ledgers: dict[str, dict[str, Any]]  # by tuner
     spent: int  # trials of this run
     measured: dict[str, Any]  # of the built model: `candidates_ms`, `chosen`, `coverage`
+
+    @property
+    def seconds(self) -> float:
+        """What the rounds of all tuners took, those of earlier runs included."""
+        return sum(ledger["seconds"] for ledger in self.ledgers.values())
 
     @property
     def paid_after(self) -> float | None:
         """Inferences after which the tuning's time is won back; None when nothing was gained."""
         times = self.measured["candidates_ms"]
         gained = times["default"] - times[self.measured["chosen"]]
-        return self.ledger["seconds"] * 1e3 / gained if gained > 0 else None
+        return self.seconds * 1e3 / gained if gained > 0 else None
 
 
 def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> list[Tuned]:
     """Tune each precision of `order` until the budget is spent or nothing is gained any more, then build with it.
 
-    Every round is on disk when it ends: the same command goes on after a kill, and does nothing when nothing is left.
-    A round whose process died or hung is written down, and its task goes on with the random cost model.
+    `auto` runs the tuners of `AUTO` one after the other on one budget; over RPC only MetaSchedule. Every round is on
+    disk when it ends: the same command goes on after a kill, and does nothing when nothing is left. A round whose
+    process died or hung is written down, and its task goes on with the random cost model.
     """
+    tuners = ("metaschedule",) if tuner == "auto" and rpc else AUTO if tuner == "auto" else (tuner,)
     for precision in order.precisions:
-        if precision not in TUNERS[tuner]:
+        if not all(precision in TUNERS[each] for each in tuners):
             raise UserError(
                 f"precision {precision}: {tuner} cannot use the INT8 dot products of a CPU and tunes "
                 f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
             )
     bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-    return [_tuned(bench, precision, tuner, budget, rpc) for precision in order.precisions]
+    return [_tuned(bench, precision, tuners, budget, rpc) for precision in order.precisions]
 
 
-def _tuned(bench: Workbench, precision: str, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> Tuned:
-    folder = bench.records(precision, tuner)
-    ledger = _read(folder / LEDGER)
+def _tuned(
+    bench: Workbench, precision: str, tuners: tuple[str, ...], budget: Budget, rpc: dict[str, Any] | None
+) -> Tuned:
+    (plain,) = bench.order.variants(precision, "relay")
     (variant,) = bench.order.variants(precision, "relay", tuned=True)
+    request = {
+        "source": str(workbench.source(bench, variant)[0]),
+        "shape": [variant.batch, *bench.about["spec"]["shape"]],
+        "threads": variant.threads,
+        "target_text": bench.order.target,
+        "reference": str(workbench.build(bench, replace(plain, frontend=None))),
+        "rpc": rpc,
+    }
+    until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
+    ledgers: dict[str, dict[str, Any]] = {}
+    spent = 0
+    for tuner in tuners:
+        folder = bench.records(precision, tuner)
+        ask = partial(_ask, bench, f"{precision}-relay", tuner, {**request, "records": str(folder)})
+        left = budget.trials - sum(_spent(ledger) for ledger in ledgers.values())
+        ledgers[tuner], now = _searched(f"tuning {precision}, {tuner}", folder, tuner, ask, left, until)
+        spent += now
+    if not any((bench.records(precision, tuner) / LEDGER).exists() for tuner in tuners):
+        raise UserError(f"nothing was tuned in {budget.minutes} minutes. Give more of --minutes or --trials.")
+    built = manifest.read(workbench.build(bench, variant))
+    return Tuned(precision, bench.records(precision, tuners[0]).parent, ledgers, spent, built["tuning"])
 
-    def measure(task: str | None, trials: int, cost_model: str) -> list[dict[str, Any]]:
-        request = {
-            "source": str(workbench.source(bench, variant)[0]),
-            "shape": [variant.batch, *bench.about["spec"]["shape"]],
-            "threads": variant.threads,
-            "target_text": bench.order.target,
-            "records": str(folder),
-            "task": task,
-            "trials": trials,
-            "cost_model": cost_model,
-            "rpc": rpc,
-        }
-        receipt = bench.job(tuner, request, f"{precision}-relay", keep=False, timeout=ROUND_LIMIT)
-        return receipt["result"]["tasks"]
 
-    ledger["tasks"] = measure(None, 0, "random")
+def _ask(
+    bench: Workbench, label: str, tuner: str, request: dict[str, Any], task: str | None, trials: int, cost_model: str
+) -> list[dict[str, Any]]:
+    """One round in a child process, of no task (None) to look only; returns the tasks as they are now."""
+    asked = {**request, "task": task, "trials": trials, "cost_model": cost_model}
+    return bench.job(tuner, asked, label, keep=False, timeout=ROUND_LIMIT)["result"]["tasks"]
+
+
+def _searched(
+    title: str, folder: Path, tuner: str, ask: Callable, trials: int, until: float
+) -> tuple[dict[str, Any], int]:
+    """Round after round until `trials` are spent, those of earlier runs included, or the clock reads `until`, or no
+    round is worth its time. Returns the ledger, and the trials of this run."""
+    ledger = _read(folder / LEDGER)
+    ledger["tasks"] = ask(None, 0, "random")
     if before := _spent(ledger):
         write_json(folder / LEDGER, ledger)  # a run that was killed may have measured more than it wrote here
-    until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
-    with Progress(f"tuning {precision}", budget.trials, start=min(before, budget.trials)) as progress:
-        while (left := budget.trials - _spent(ledger)) > 0 and time.monotonic() < until:
-            task = _next(ledger)
-            if task is None:
+    if tuner == "templates":
+        trials = min(trials, sum(task["candidates"] - 1 for task in ledger["tasks"]))
+    with Progress(title, max(trials, before), start=before) as progress:
+        while (left := trials - _spent(ledger)) > 0 and time.monotonic() < until:
+            key = _next(tuner, ledger)
+            if key is None:
                 break
-            began, key = time.monotonic(), task["key"]
-            crashed = key in ledger["crashes"]
+            began = time.monotonic()
             try:
-                ledger["tasks"] = measure(key, min(PER_ROUND[tuner], left), "random" if crashed else "xgboost")
-                ledger["rounds"].setdefault(key, []).append(_task(ledger, key)["best_ms"])
+                cost_model = "random" if key in ledger["crashes"] else "xgboost"
+                ledger["tasks"] = ask(key, min(PER_ROUND[tuner], left), cost_model)
+                if task := _task(ledger, key):
+                    ledger["rounds"].setdefault(key, []).append(task["best_ms"])
             except JobError as error:
                 ledger["crashes"].setdefault(key, []).append(str(error)[:200])
-                ledger["tasks"] = measure(None, 0, "random")
+                ledger["tasks"] = ask(None, 0, "random")
             ledger["seconds"] += time.monotonic() - began
+            ledger["curve"].append(_total(ledger))
             write_json(folder / LEDGER, ledger)
-            progress.to(min(_spent(ledger), budget.trials), f"{_estimate(ledger)}, last: {task['name'][:40]}")
-    if not (folder / LEDGER).exists():
-        raise UserError(f"nothing was tuned in {budget.minutes} minutes. Give more of --minutes or --trials.")
-    artifact = workbench.build(bench, variant)
-    return Tuned(precision, tuner, folder, ledger, _spent(ledger) - before, manifest.read(artifact)["tuning"])
+            progress.to(min(_spent(ledger), trials), _note(ledger))
+    return ledger, _spent(ledger) - before
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """`tasks`; `rounds`, the best time of a task after each; `crashes`, what killed a task's compiler; `seconds`."""
-    empty: dict[str, Any] = {"tasks": [], "rounds": {}, "crashes": {}, "seconds": 0.0}
+    """`tasks`; `rounds`, the best time of a task after each; `crashes`, what killed a task's compiler; `seconds`;
+    `curve`, the estimated milliseconds of the model after each round."""
+    empty: dict[str, Any] = {"tasks": [], "rounds": {}, "crashes": {}, "seconds": 0.0, "curve": []}
     return empty | (json.loads(path.read_text()) if path.exists() else {})
 
 
-def _next(ledger: dict[str, Any]) -> dict[str, Any] | None:
-    """First every task once, the heaviest first; then the one whose last rounds gained most. None: it is enough."""
+def _next(tuner: str, ledger: dict[str, Any]) -> str | None:
+    """The key of what to measure next; None when it is enough.
+
+    Of templates the next candidate of all convolutions. Else every task once, the heaviest first; then the one whose
+    last rounds gained most.
+    """
+    if tuner == "templates":
+        numbers = range(1, max((task["candidates"] for task in ledger["tasks"]), default=1))
+        done = max((task["trials"] for task in ledger["tasks"]), default=0) + len(ledger["crashes"])
+        return next((str(number) for number in numbers if number > done), None)
     able = [task for task in ledger["tasks"] if len(ledger["crashes"].get(task["key"], ())) < MAX_CRASHES]
     if fresh := [task for task in able if not task["trials"]]:
-        return max(fresh, key=lambda task: task["flops"] * task["weight"])
+        return max(fresh, key=lambda task: task["flops"] * task["weight"])["key"]
     gains = {task["key"]: _gain(ledger, task) for task in able}
-    promising = [task for task in able if gains[task["key"]] > WORTH * _total(ledger)]
-    return max(promising, key=lambda task: gains[task["key"]], default=None)
+    promising = [task["key"] for task in able if gains[task["key"]] > WORTH * _total(ledger)]
+    return max(promising, key=lambda key: gains[key], default=None)
 
 
 def _gain(ledger: dict[str, Any], task: dict[str, Any]) -> float:
@@ -138,8 +180,8 @@ def _gain(ledger: dict[str, Any], task: dict[str, Any]) -> float:
     return task["weight"] * (rounds[-min(3, len(rounds))] - rounds[-1])
 
 
-def _task(ledger: dict[str, Any], key: str) -> dict[str, Any]:
-    return next(task for task in ledger["tasks"] if task["key"] == key)
+def _task(ledger: dict[str, Any], key: str) -> dict[str, Any] | None:
+    return next((task for task in ledger["tasks"] if task["key"] == key), None)
 
 
 def _spent(ledger: dict[str, Any]) -> int:
@@ -150,6 +192,10 @@ def _total(ledger: dict[str, Any]) -> float:
     return sum(task["weight"] * task["best_ms"] for task in ledger["tasks"] if task["best_ms"])
 
 
-def _estimate(ledger: dict[str, Any]) -> str:
+def _note(ledger: dict[str, Any]) -> str:
+    """The estimated latency of the tasks that were measured, and its curve once all of them were."""
     measured = sum(task["best_ms"] is not None for task in ledger["tasks"])
-    return f"{_total(ledger):.2f} ms in {measured} of {len(ledger['tasks'])} tasks"
+    curve = ledger["curve"][-CURVE:]
+    low, span = min(curve), max(curve) - min(curve) or 1.0
+    drawn = "".join(BARS[round((value - low) / span * (len(BARS) - 1))] for value in curve)
+    return f"{_total(ledger):.2f} ms in {measured} of {len(ledger['tasks'])} tasks {drawn}"

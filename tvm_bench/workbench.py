@@ -25,7 +25,8 @@ PARENTS = {
     ("onnx", "fp32"): ("module", "fp32"),
     ("onnx", "int8"): ("onnx", "fp32"),
 }
-TUNERS = {"metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}  # and what each can tune
+# The tuners, in the order in which `auto` runs the first two, and what each can tune.
+TUNERS = {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}
 LEDGER = "ledger.json"  # beside a tuner's records; written last
 BATCH_FREE = {"module"}  # one file serves every batch size
 

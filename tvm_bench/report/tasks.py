@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ..tuning import Tuned
 
@@ -14,38 +15,45 @@ MINUTE = 60.0
 
 
 def show(tuned: Tuned, console: Console) -> None:
-    """Print each task, the heaviest first; then what was gained, what is covered, and when it has paid."""
+    """Print each tuner's tasks, the heaviest first; then what was gained, what is covered, and when it has paid."""
+    from rich.text import Text
+
+    for tuner, ledger in tuned.ledgers.items():
+        console.print(_table(f"{tuned.precision}, {tuner}", ledger))
+    for line in summary(tuned):
+        console.print(Text(line))
+
+
+def _table(title: str, ledger: dict[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("task", box=box.SIMPLE_HEAD, title=f"{tuned.precision}, {tuned.tuner}", title_justify="left")
-    for name in ("weight", "MFLOP", "trials", "failed", "best ms", "GFLOP/s"):
+    table = Table("task", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for name in ("weight", "MFLOP", "trials", "failed", "default ms", "best ms", "GFLOP/s"):
         table.add_column(name, justify="right")
-    for task in sorted(tuned.ledger["tasks"], key=lambda task: -task["weight"] * task["flops"]):
-        best = task["best_ms"]
+    for task in sorted(ledger["tasks"], key=lambda task: -task["weight"] * task["flops"]):
+        best, default = task["best_ms"], task.get("default_ms")
         table.add_row(
-            Text(task["name"].removeprefix("vm_mod_")[:70]),
+            Text(task["name"].removeprefix("vm_mod_")[:60]),
             str(task["weight"]),
             f"{task['flops'] / MEGA:,.1f}",
             str(task["trials"]),
             str(task["failed"]),
-            f"{best:.3f}" if best else "default",
+            f"{default:.3f}" if default else "–",
+            f"{best:.3f}" if best else "–",
             f"{task['flops'] / GIGA / (best / 1e3):,.0f}" if best else "",
         )
-    console.print(table)
-    for line in summary(tuned):
-        console.print(Text(line))
+    return table
 
 
 def summary(tuned: Tuned) -> list[str]:
     """The gain measured in the built model, the coverage by time, the cost, and where the records are."""
     measured = tuned.measured
     spent = f"{tuned.spent} trials now" if tuned.spent else "nothing was left to do: the trials were spent before"
-    crashes = sum(len(each) for each in tuned.ledger["crashes"].values())
-    minutes = tuned.ledger["seconds"] / MINUTE
+    crashes = sum(len(each) for ledger in tuned.ledgers.values() for each in ledger["crashes"].values())
     lines = [
-        f"{spent}; {minutes:.1f} minutes of tuning in all, {crashes} rounds lost to a compiler",
+        f"{spent}; {tuned.seconds / MINUTE:.1f} minutes of tuning in all, {crashes} rounds lost to a compiler",
         f"the model, measured as built: {_milliseconds(measured['candidates_ms'])}; kept: {measured['chosen']}",
         f"of its time: {coverage(measured['coverage'])}",
     ]
@@ -57,7 +65,7 @@ def summary(tuned: Tuned) -> list[str]:
 
 
 def coverage(shares: dict[str, float]) -> str:
-    """`71.0% record, 20.0% default, faster than its record, 9.0% default`."""
+    """`71.0% tuned; 20.0% default, faster than its record; 0.0% default, tuning failed; 9.0% default`."""
     return "; ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
 
 

@@ -14,7 +14,8 @@ import tvm
 from tvm import auto_scheduler
 
 from ...files import drop_cut_lines
-from . import frontend, passes, target
+from ...origin import TUNED
+from .rounds import Round
 
 LAYOUT = "NHWC"
 RECORDS = "records.json"
@@ -23,43 +24,28 @@ MIN_REPEAT_MS = 100
 POPULATION, MAX_POPULATION = 128, 2048  # schedules that compete for each one measured, and AutoScheduler's own number
 
 
-def tune(
-    source: str,
-    shape: list[int],
-    threads: int,
-    target_text: str | None,
-    records: str,
-    task: str | None,
-    trials: int,
-    cost_model: str,
-    rpc: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Measure up to `trials` new schedules of the task with the key `task` (None: only look); `records` is the folder.
-
-    `cost_model` is `xgboost` or `random`: the first learns, but aborts on some tasks of TVM 0.19. `rpc` has `host`,
-    `port` and `key` of a tracker to measure by, None measures here. Returns every task with its weight (how often it
-    occurs), FLOPs, trials and failures so far, and the best time in milliseconds.
-    """
-    path, chosen = Path(records) / RECORDS, target.resolve(target_text, threads)
+def tune(**request: Any) -> dict[str, Any]:
+    """One `Round`. Returns every task with its weight (how often it occurs), FLOPs, trials and failures so far, and the
+    best time in milliseconds."""
+    asked = Round(**request)
+    path = asked.folder / RECORDS
     drop_cut_lines(path)
-    module = frontend.relay_from_file(Path(source), tuple(shape))
-    module = passes.convert_layouts(passes.lower_quantization(module, chosen), LAYOUT)
+    chosen, module = asked.opened(LAYOUT)
     tasks, weights = auto_scheduler.extract_tasks(module["main"], {}, chosen)
     for found in tasks:
-        if found.workload_key == task:
-            _measure(found, path, trials, cost_model, rpc)
-    return {"mcpu": chosen.mcpu, "tasks": _ledger(tasks, weights, path)}
+        if found.workload_key == asked.task:
+            _measure(found, path, asked)
+    return {"tasks": _ledger(tasks, weights, path)}
 
 
-def _measure(
-    task: auto_scheduler.SearchTask, records: Path, trials: int, cost_model: str, rpc: dict[str, Any] | None
-) -> None:
+def _measure(task: auto_scheduler.SearchTask, records: Path, asked: Round) -> None:
+    trials, rpc = asked.trials, asked.rpc
     records.parent.mkdir(parents=True, exist_ok=True)
     model = auto_scheduler.RandomModel()
     known = []
     if records.exists():
         known.append(auto_scheduler.PreloadMeasuredStates(str(records)))
-    if cost_model == "xgboost":
+    if asked.cost_model == "xgboost":
         model = auto_scheduler.XGBModel(seed=0)
         if records.exists():
             model.update_from_file(str(records))
@@ -111,9 +97,10 @@ class Records(auto_scheduler.ApplyHistoryBest):
 
     def __init__(self, path: Path):
         super().__init__(str(path))
-        self.kernels: dict[str, str] = {}
+        self.kernels: dict[str, dict[str, Any]] = {}
 
     def _query_inside(self, target: tvm.target.Target, workload_key: str, func_name: str) -> Any:
         state = super()._query_inside(target, workload_key, func_name)
-        self.kernels[func_name] = "default" if state is None else "record"
+        if state is not None:
+            self.kernels[func_name] = {"kind": TUNED, "record": f"autoscheduler: {workload_key}"}
         return state

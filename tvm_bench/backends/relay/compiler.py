@@ -1,11 +1,12 @@
-"""Step 6: a Relay module becomes machine code, by default schedules or by tuning records."""
+"""Step 6: a Relay module becomes machine code, by default schedules or by what tuning found."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,84 +14,87 @@ import numpy as np
 import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
-from tvm.contrib.debugger import debug_executor
 
-from . import autoscheduler, metaschedule, passes, schedules
-from .metaschedule import DEFAULT, KEPT, RECORD
+from ...origin import DEFAULT, FAILED, KEPT, TUNED
+from . import autoscheduler, choices, metaschedule, passes, profile, schedules, workload
 
-PROFILES, ROUNDS, RUNS = 15, 10, 10
+ROUNDS, RUNS = 10, 10
+
+
+@dataclass(frozen=True)
+class Schedules:
+    """Where a build takes its schedules from.
+
+    `name` is `stock` (TVM's own), `default` (with the project's) or a tuner's. `choices` are schedules of this
+    project by `str(Convolution)`; `records` is the folder of the tuner `name`, and `kept` are kernels that ignore it.
+    """
+
+    name: str = "default"
+    choices: Mapping[str, str] = field(default_factory=dict)
+    records: Path | None = None
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """`module` as laid out before `relay.build`, `fused` as it was fused, and what each kernel came from."""
+    """`module` as laid out before `relay.build`, `fused` as it was fused, and each kernel's origin.
+
+    `kernels` is by name: `kind` and `record` say what the schedule came from; kernels with a convolution also have
+    `convolution`, `schedule` (of this project), its `candidates` and `operations`.
+    """
 
     module: tvm.IRModule
     fused: tvm.IRModule
     factory: Any
-    kernels: dict[str, str]
+    kernels: dict[str, dict[str, Any]]
 
 
-def compiled(
-    module: tvm.IRModule,
-    chosen: tvm.target.Target,
-    how: str,
-    records: Path | None = None,
-    kept: frozenset[str] = frozenset(),
-) -> Compiled:
-    """Compile a lowered module; `how` is `stock` (TVM's schedules), `default` (with the project's) or a tuner's name.
-
-    `kept` names kernels that keep their default schedule though `records` has one.
-    """
-    module = passes.convert_layouts(module, autoscheduler.LAYOUT if how == "autoscheduler" else "NCHW")
+def compiled(module: tvm.IRModule, chosen: tvm.target.Target, plan: Schedules) -> Compiled:
+    """Compile a lowered module by `plan`."""
+    module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
     fused = _Fused()
     with (
-        _schedules(how, chosen, records, kept) as (config, kernels),
+        _schedules(plan, chosen) as (config, found),
         tvm.transform.PassContext(3, config=config, instruments=[fused]),
     ):
         factory = relay.build(module, target=chosen)
     assert fused.module, "relay.build always fuses"
-    names = [str(name) for name in factory.function_metadata if "fused" in str(name)]
-    found = {name: next((k for key, k in kernels.items() if name.endswith(key)), DEFAULT) for name in names}
-    return Compiled(module, fused.module, factory, found)
+    with chosen:
+        return Compiled(module, fused.module, factory, _kernels(factory, plan, found))
 
 
-def best(module: tvm.IRModule, chosen: tvm.target.Target, records: dict[str, str]) -> tuple[Compiled, dict[str, Any]]:
+def best(module: tvm.IRModule, chosen: tvm.target.Target, records: dict[str, Path]) -> tuple[Compiled, dict[str, Any]]:
     """The fastest of the default schedules and what each tuner's `records` make of the model, measured as a whole.
 
     A kernel of MetaSchedule keeps its default schedule where that is faster in its place in the model, with its
     neighbours' data in the caches. Returns the build, and what was measured: milliseconds of each candidate, which one
-    was chosen, and the share of the model's time that is covered by records.
+    was chosen, and the share of the model's time by what its kernels came from.
     """
-    candidates = {"default": compiled(module, chosen, "default")}
+    candidates = {"default": compiled(module, chosen, Schedules())}
+    found: dict[str, str] = {}
+    if folder := records.get("templates"):
+        found = choices.best(folder)
+        candidates["templates"] = compiled(module, chosen, Schedules("templates", found))
     if folder := records.get("metaschedule"):
-        every = compiled(module, chosen, "metaschedule", Path(folder))
-        default_ms, tuned_ms = profile(candidates["default"]), profile(every)
-        kept = {n for n, kind in every.kernels.items() if kind == RECORD and default_ms.get(n, np.inf) < tuned_ms[n]}
-        mixed = compiled(module, chosen, "metaschedule", Path(folder), frozenset(kept)) if kept else every
-        candidates["metaschedule"] = mixed
-        beaten = {name: KEPT if kind == RECORD else kind for name, kind in every.kernels.items()}
-        candidates["default"] = replace(candidates["default"], kernels=beaten)
+        every = compiled(module, chosen, Schedules("metaschedule", found, folder))
+        before = candidates.get("templates", candidates["default"])
+        theirs, ours = profile.kernels(every.factory.module, before.factory.module)
+        kept = {n for n, kernel in every.kernels.items() if kernel["kind"] == TUNED and ours[n] < theirs[n]}
+        candidates["metaschedule"] = compiled(module, chosen, Schedules("metaschedule", found, folder, frozenset(kept)))
     if folder := records.get("autoscheduler"):
-        candidates["autoscheduler"] = compiled(module, chosen, "autoscheduler", Path(folder))
+        candidates["autoscheduler"] = compiled(module, chosen, Schedules("autoscheduler", records=folder))
     measured = latencies({name: candidate.factory for name, candidate in candidates.items()})
     name = min(measured, key=lambda each: measured[each])
-    shares = coverage(candidates[name])
-    return candidates[name], {"candidates_ms": measured, "chosen": name, "coverage": shares}
+    tuned = {_subject(*item) for build in candidates.values() for item in build.kernels.items() if item[1]["record"]}
+    for item in candidates[name].kernels.items():
+        if item[1]["kind"] == DEFAULT and _subject(*item) in tuned:
+            item[1]["kind"] = KEPT
+    return candidates[name], {"candidates_ms": measured, "chosen": name, "coverage": coverage(candidates[name])}
 
 
-def profile(build: Compiled) -> dict[str, float]:
-    """Milliseconds of each kernel in its place in the model, by name: medians over several runs."""
-    executor = debug_executor.create(build.factory.get_graph_json(), build.factory.get_lib(), tvm.cpu())
-    executor.set_input(**build.factory.get_params())
-    found = defaultdict(list)
-    for _ in range(PROFILES):
-        total: dict[str, float] = defaultdict(float)
-        for call in executor.profile().calls:
-            total[str(call["Name"])] += call["Duration (us)"].microseconds / 1e3
-        for name, milliseconds in total.items():
-            found[name].append(milliseconds)
-    return {name: float(np.median(values)) for name, values in found.items()}
+def _subject(name: str, kernel: dict[str, Any]) -> str:
+    """What a kernel computes: its name differs between candidates where layout or algorithm does."""
+    return kernel.get("convolution", name)
 
 
 def latencies(factories: dict[str, Any]) -> dict[str, float]:
@@ -107,30 +111,47 @@ def latencies(factories: dict[str, Any]) -> dict[str, float]:
 
 def coverage(build: Compiled) -> dict[str, float]:
     """The share of the model's time, 0 to 1, by what its kernels came from."""
-    times = profile(build)
-    shares = dict.fromkeys((RECORD, KEPT, DEFAULT), 0.0)
+    (times,) = profile.kernels(build.factory.module)
+    shares = dict.fromkeys((TUNED, KEPT, FAILED, DEFAULT), 0.0)
     for name, milliseconds in times.items():
-        shares[build.kernels.get(name, DEFAULT)] += milliseconds / sum(times.values())
+        kind = build.kernels[name]["kind"] if name in build.kernels else DEFAULT
+        shares[kind] += milliseconds / sum(times.values())
     return shares
 
 
 @contextmanager
-def _schedules(
-    how: str, chosen: tvm.target.Target, records: Path | None, kept: frozenset[str]
-) -> Iterator[tuple[dict, dict[str, str]]]:
-    """The configuration of `relay.build`, and what each kernel came from, filled in while it builds."""
-    if how in ("stock", "default"):
-        with nullcontext() if how == "stock" else schedules.defaults():
+def _schedules(plan: Schedules, chosen: tvm.target.Target) -> Iterator[tuple[dict, dict[str, dict[str, Any]]]]:
+    """The configuration of `relay.build`, and each kernel's record, filled in while it builds."""
+    if not plan.records:
+        with nullcontext() if plan.name == "stock" else schedules.using(plan.choices):
             yield {}, {}
-        return
-    assert records, "a tuner's build needs its records"
-    if how == "autoscheduler":
-        with autoscheduler.Records(records / autoscheduler.RECORDS) as found:
+    elif plan.name == "autoscheduler":
+        with autoscheduler.Records(plan.records / autoscheduler.RECORDS) as found:
             yield {"relay.backend.use_auto_scheduler": True}, found.kernels
-        return
-    found = metaschedule.Records(records, kept)
-    with schedules.defaults(), chosen, found:
-        yield metaschedule.CONFIG, found.kernels
+    else:
+        found = metaschedule.Records(plan.records, plan.kept)
+        with schedules.using(plan.choices), chosen, found:
+            yield metaschedule.CONFIG, found.kernels
+
+
+def _kernels(factory: Any, plan: Schedules, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    nodes = json.loads(factory.get_graph_json())["nodes"]
+    calls = Counter(node["attrs"]["func_name"] for node in nodes if node["op"] == "tvm_op")
+    convolutions = workload.in_kernels(factory)
+    kernels = {}
+    for name in (str(name) for name in factory.function_metadata if "fused" in str(name)):
+        kernel: dict[str, Any] = {"kind": DEFAULT, "record": None, "calls": calls[name]}
+        if convolution := convolutions.get(name):
+            key, candidates = str(convolution), schedules.candidates(convolution)
+            used = schedules.TVM if plan.name == "stock" else plan.choices.get(key, candidates[0])
+            kernel |= {"convolution": key, "schedule": used, "candidates": candidates}
+            kernel["operations"] = convolution.operations
+            if key in plan.choices:
+                kernel |= {"kind": TUNED, "record": f"templates: {used}"}
+        if (record := found.get(name)) and not (record["kind"] != TUNED and kernel["kind"] == TUNED):
+            kernel |= record
+        kernels[name] = kernel
+    return kernels
 
 
 @tvm.instrument.pass_instrument

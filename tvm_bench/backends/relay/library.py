@@ -44,9 +44,10 @@ def build(
     stages.write_stage(folder / "relay", 2, "quantization-lowered", module)
     tuning = None
     if records:
-        result, tuning = compiler.best(module, chosen, records)
+        folders = {tuner: Path(each) for tuner, each in records.items()}
+        result, tuning = compiler.best(module, chosen, folders)
     else:
-        result = compiler.compiled(module, chosen, "stock" if stock else "default")
+        result = compiler.compiled(module, chosen, compiler.Schedules("stock" if stock else "default"))
     stages.write_stage(folder / "relay", 3, "layouts-converted", result.module)
     stages.write_stage(folder / "relay", 4, "optimized-and-fused", result.fused)
     with replace_with(folder / "lib.so") as path:

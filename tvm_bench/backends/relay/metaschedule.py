@@ -6,6 +6,7 @@ One job measures one task for a few trials: what a compiler that aborts can cost
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ from tvm.meta_schedule.utils import derived_object
 from tvm.tir.analysis import estimate_tir_flops
 
 from ...files import drop_cut_lines
-from . import dot, frontend, passes, schedules, target
+from ...origin import FAILED, KEPT, TUNED
+from . import choices, dot, schedules
+from .rounds import Round
 
 # Eliminating common subexpressions binds vectors with `let`, which LLVM 21 refuses.
 LOWERING = {"tir.disable_cse_tir": True}
 CONFIG = {"relay.backend.use_meta_schedule": True, "relay.backend.tir_converter": "default", **LOWERING}
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
-# What a kernel of a build came from. `KEPT`: it has a record, but the default schedule is faster in the model.
-RECORD, KEPT, DEFAULT = "record", "default, faster than its record", "default"
+KERNEL = "tvmgen_default_"  # begins the name of every kernel in a library
 FAILED_S = 1e9  # MetaSchedule writes this as the time of a schedule that did not build or run
 EVALUATOR = {"number": 3, "repeat": 1, "min_repeat_ms": 60}
 # Schedules that compete for each one that is measured, and the most: MetaSchedule's own numbers, for large rounds.
@@ -34,36 +36,19 @@ for _kind in dot.KINDS:
     dot.register(_kind)  # schedules name them, those that are read from records too
 
 
-def tune(
-    source: str,
-    shape: list[int],
-    threads: int,
-    target_text: str | None,
-    records: str,
-    task: str | None,
-    trials: int,
-    cost_model: str,
-    rpc: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Measure up to `trials` new schedules of the task with the key `task` (None: only look); `records` is the folder.
-
-    `cost_model` is `xgboost` or `random`; `rpc` has `host`, `port` and `key` of a tracker to measure by, None measures
-    here. Returns every task with its weight (how often it occurs), operations, trials and failures so far, and the
-    best time in milliseconds.
-    """
-    folder, chosen = Path(records), target.resolve(target_text, threads)
+def tune(**request: Any) -> dict[str, Any]:
+    """One `Round`. Returns every task with its weight (how often it occurs), operations, trials and failures so far,
+    and the best time in milliseconds."""
+    asked = Round(**request)
     for name in (WORKLOADS, RECORDS):
-        drop_cut_lines(folder / name)
-    module = passes.lower_quantization(frontend.relay_from_file(Path(source), tuple(shape)), chosen)
-    module = passes.convert_layouts(module)
-    with schedules.defaults():
-        tasks = ms.relay_integration.extract_tasks(module, chosen, {}, pass_config=CONFIG)
-    if task is not None:
-        folder.mkdir(parents=True, exist_ok=True)
-    for found in tasks:
-        if _key(found) == task:
-            _measure(found, folder, trials, cost_model, threads, rpc)
-    return {"mcpu": chosen.mcpu, "tasks": _ledger(tasks, folder)}
+        drop_cut_lines(asked.folder / name)
+    chosen, module = asked.opened()
+    with schedules.using(choices.best(asked.folder.with_name("templates"))):
+        tasks = {_key(found.dispatched[0]): found for found in _extracted(module, chosen)}
+    if asked.task in tasks:
+        asked.folder.mkdir(parents=True, exist_ok=True)
+        _measure(tasks[asked.task], asked)
+    return {"tasks": _ledger(tasks, asked.folder)}
 
 
 def space(chosen: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
@@ -87,43 +72,41 @@ def space(chosen: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     )
 
 
-def _measure(
-    found: ms.ExtractedTask,
-    folder: Path,
-    trials: int,
-    cost_model: str,
-    threads: int,
-    rpc: dict[str, Any] | None,
-) -> None:
-    database = _database(folder)
-    seen = sum(1 for _ in _times(database, found))
+def _extracted(module: tvm.IRModule, chosen: tvm.target.Target) -> list[ms.ExtractedTask]:
+    return ms.relay_integration.extract_tasks(module, chosen, {}, pass_config=CONFIG)
+
+
+def _measure(found: ms.ExtractedTask, asked: Round) -> None:
+    database, trials = _database(asked.folder), asked.trials
+    key, logs = _key(found.dispatched[0]), asked.folder / "logs"
+    seen = len(_times(database)[key])
     search = ms.search_strategy.EvolutionarySearch(
         population_size=min(MAX_POPULATION, POPULATION * trials), init_min_unmeasured=min(MAX_UNMEASURED, trials)
     )
     contexts, weights = ms.relay_integration.extracted_tasks_to_tune_contexts(
-        [found], str(folder / "logs"), space(found.target), search, num_tuning_cores=threads, seed=1 + seen
+        [found], str(logs), space(found.target), search, num_tuning_cores=asked.threads, seed=1 + seen
     )
-    model = ms.cost_model.RandomModel() if cost_model == "random" else ms.cost_model.XGBModel(num_tuning_cores=threads)
-    learned = folder / "logs" / f"{_key(found)}.model.tar"
-    if cost_model != "random" and learned.exists():
+    learns, learned = asked.cost_model != "random", logs / f"{key}.model.tar"
+    model = ms.cost_model.XGBModel(num_tuning_cores=asked.threads) if learns else ms.cost_model.RandomModel()
+    if learns and learned.exists():
         model.load(str(learned))
     evaluator = ms.runner.EvaluatorConfig(**EVALUATOR)
     runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
-    if rpc:
+    if rpc := asked.rpc:
         config = ms.runner.RPCConfig(rpc["host"], rpc["port"], rpc["key"], session_timeout_sec=int(RUN_TIMEOUT_S))
         runner = ms.runner.RPCRunner(config, evaluator)
     ms.tune.tune_tasks(
         tasks=contexts,
         task_weights=weights,
-        work_dir=str(folder / "logs"),
+        work_dir=str(logs),
         max_trials_global=trials,
         num_trials_per_iter=trials,
-        builder=ms.builder.LocalBuilder(max_workers=threads, timeout_sec=BUILD_TIMEOUT_S, f_build=_build),
+        builder=ms.builder.LocalBuilder(max_workers=asked.threads, timeout_sec=BUILD_TIMEOUT_S, f_build=_build),
         runner=runner,
         database=database,
         cost_model=model,
     )
-    if cost_model != "random":
+    if learns:
         model.save(str(learned))
 
 
@@ -136,45 +119,38 @@ def _database(folder: Path) -> ms.database.JSONDatabase:
     return ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
 
 
-def _key(task: ms.ExtractedTask) -> str:
-    return f"{tvm.ir.structural_hash(task.dispatched[0]) & (2**64 - 1):016x}"
+def _key(module: tvm.IRModule) -> str:
+    return f"{tvm.ir.structural_hash(module) & (2**64 - 1):016x}"
 
 
-def _times(database: ms.database.Database, task: ms.ExtractedTask) -> list[float]:
-    """Seconds of every schedule of `task` that was measured, infinite for one that failed."""
-    module = task.dispatched[0]
-    if not database.has_workload(module):
-        return []
-    workload = database.commit_workload(module)
-    return [
-        min((float(s) for s in record.run_secs or ()), default=FAILED_S)
-        for record in database.get_all_tuning_records()
-        if record.workload.same_as(workload) or tvm.ir.structural_equal(record.workload.mod, workload.mod)
-    ]
+def _times(database: ms.database.Database) -> dict[str, list[float]]:
+    """Seconds of every schedule that was measured, by the key of its task; infinite for one that failed."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for record in database.get_all_tuning_records():
+        seconds = min((float(s) for s in record.run_secs or ()), default=FAILED_S)
+        found[_key(record.workload.mod)].append(seconds)
+    return found
 
 
-def _ledger(tasks: list[ms.ExtractedTask], folder: Path) -> list[dict[str, Any]]:
-    times: dict[str, list[float]] = {}
-    if (folder / RECORDS).exists():
-        database = _database(folder)
-        times = {_key(task): _times(database, task) for task in tasks}
+def _ledger(tasks: dict[str, ms.ExtractedTask], folder: Path) -> list[dict[str, Any]]:
+    times = _times(_database(folder)) if (folder / RECORDS).exists() else {}
     return [
         {
-            "key": _key(task),
+            "key": key,
             "name": task.task_name,
             "weight": task.weight,
             "flops": float(estimate_tir_flops(task.dispatched[0])),
-            "trials": len(found := times.get(_key(task), [])),
+            "trials": len(found := times.get(key, [])),
             "failed": sum(seconds >= FAILED_S for seconds in found),
             "best_ms": best * 1e3 if (best := min(found, default=FAILED_S)) < FAILED_S else None,
         }
-        for task in tasks
+        for key, task in tasks.items()
     ]
 
 
 @derived_object
 class Records(ms.database.PyDatabase):
-    """The best records by task, and which kernels of a build found one: TVM falls back in silence.
+    """The best records by task, and what each kernel of a build found: TVM falls back in silence.
 
     `kept` names kernels that keep the default schedule although there is a record.
     """
@@ -183,16 +159,18 @@ class Records(ms.database.PyDatabase):
         super().__init__()
         self.stored = _database(folder)
         self.kept = kept
-        self.kernels: dict[str, str] = {}
+        self.kernels: dict[str, dict[str, Any]] = {}
 
     def query_tuning_record(
         self, mod: tvm.IRModule, target: tvm.target.Target, workload_name: str | None = None
     ) -> ms.database.TuningRecord | None:
         record = self.stored.query_tuning_record(mod, target, workload_name)
+        # TVM lowers a model twice, and folds constants between: only the last time do kernels have their own names.
         name = str(workload_name)
-        kept = any(kernel.endswith(name) for kernel in self.kept)
-        self.kernels[name] = DEFAULT if record is None else KEPT if kept else RECORD
-        return None if kept else record
+        if name.startswith(KERNEL) and self.stored.has_workload(mod):
+            kind = FAILED if record is None else KEPT if name in self.kept else TUNED
+            self.kernels[name] = {"kind": kind, "record": f"metaschedule: {_key(mod)}"}
+        return None if name in self.kept else record
 
     def has_workload(self, mod: tvm.IRModule) -> bool:
         return self.stored.has_workload(mod)

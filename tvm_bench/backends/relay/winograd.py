@@ -2,12 +2,13 @@
 
 TVM 0.19 has a Winograd for x86 only in NHWC, and only when AutoScheduler or MetaSchedule schedule it. F(4x4, 3x3) takes
 36 multiplications for 16 outputs of one channel, where the direct convolution takes 144; its transformed weights are
-four times as large (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", CVPR, arXiv:1509.09308).
+four times as large. F(2x2, 3x3) takes 16 for 4, with weights 1.8 times as large (Lavin and Gray 2016, "Fast Algorithms
+for Convolutional Neural Networks", CVPR, arXiv:1509.09308).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import tvm
@@ -18,24 +19,32 @@ from tvm.topi.nn.winograd_util import winograd_transform_matrices
 from tvm.topi.utils import get_const_tuple, traverse_inline
 from tvm.topi.x86 import conv2d_alter_op
 
-TILE = 4  # outputs of a tile are 4 x 4
-ALPHA = TILE + 2  # and its inputs 6 x 6
-MAX_WEIGHTS_MB = 10.0  # transformed weights above this take longer to read than the direct convolution to compute
+from . import workload
+from .workload import Convolution
+
+SIZES = (4, 2)  # of a tile of outputs, the first the default
+NAME = "winograd"  # before the size, in the name of the schedule
+MAX_WEIGHTS_MB = 10.0  # transformed weights above this are likely to take longer to read than is saved
 TAG = "conv2d_winograd_NCHWc"
 
 
-def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType], out_type: Any) -> relay.Expr | None:
-    """TVM's `conv2d_alter_layout` for x86, with Winograd where it pays."""
-    if not pays(attrs, types):
+def alter_layout(
+    attrs: Any, inputs: list, types: list[relay.TensorType], out_type: Any, *, chosen: Callable[[Convolution], str]
+) -> relay.Expr | None:
+    """TVM's `conv2d_alter_layout` for x86, with Winograd where `chosen(convolution)` says so."""
+    convolution = workload.of(attrs, *types)
+    schedule = chosen(convolution) if fits(convolution) and attrs.data_layout == "NCHW" else ""
+    if not schedule.startswith(NAME):
         return conv2d_alter_op._alter_conv2d_layout(attrs, inputs, types, out_type)
-    outputs, channels, *kernel = get_const_tuple(types[1].shape)
+    size = int(schedule.removeprefix(NAME))
+    outputs, *kernel = convolution.kernel
     block = get_simd_32bit_lanes()
-    weight = relay.nn.contrib_conv2d_winograd_weight_transform(inputs[1], tile_size=TILE)
-    weight = relay.reshape(weight, (ALPHA, ALPHA, outputs // block, block, channels))
+    weight = relay.nn.contrib_conv2d_winograd_weight_transform(inputs[1], tile_size=size)
+    weight = relay.reshape(weight, (size + 2, size + 2, outputs // block, block, convolution.data[1]))
     return relay.nn.contrib_conv2d_winograd_without_weight_transform(
         inputs[0],
         relay.transpose(weight, (0, 1, 2, 4, 3)),
-        tile_size=TILE,
+        tile_size=size,
         padding=attrs.padding,
         channels=outputs,
         kernel_size=kernel,
@@ -44,20 +53,21 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType], out_ty
     )
 
 
-def pays(attrs: Any, types: list[relay.TensorType]) -> bool:
-    """Whether a convolution of data and weight `types` can be a Winograd one, and is likely to be faster so."""
-    data, weight = types
-    if (data.dtype, attrs.data_layout, attrs.kernel_layout, attrs.groups) != ("float32", "NCHW", "OIHW", 1):
-        return False
-    steps = (*get_const_tuple(attrs.strides), *get_const_tuple(attrs.dilation))
-    outputs, inputs, *kernel = get_const_tuple(weight.shape)
+def fits(convolution: Convolution) -> bool:
+    """Whether this can be a Winograd convolution."""
+    outputs, *kernel = convolution.kernel
     block = get_simd_32bit_lanes()
     return (
-        steps == (1, 1, 1, 1)
-        and kernel == [3, 3]
-        and outputs % block == inputs % block == 0
-        and ALPHA * ALPHA * outputs * inputs * 4 / 1e6 <= MAX_WEIGHTS_MB
+        (convolution.dtype, convolution.groups, kernel) == ("fp32", 1, [3, 3])
+        and {*convolution.strides, *convolution.dilation} == {1}
+        and outputs % block == convolution.data[1] % block == 0
     )
+
+
+def pays(convolution: Convolution) -> bool:
+    """Whether it is likely to be faster as one, in the larger tile."""
+    weights = (SIZES[0] + 2) ** 2 * convolution.kernel[0] * convolution.data[1] * 4
+    return fits(convolution) and weights / 1e6 <= MAX_WEIGHTS_MB
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target) -> relay.op.OpStrategy:
@@ -70,53 +80,55 @@ def strategy(attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.tar
 
 
 def _compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tensor]:
-    """Data (N, CI/16, H, W, 16) and weight (6, 6, CO/16, CI, 16) -> (N, CO/16, OH, OW, 16)."""
+    """Data (N, CI/16, H, W, 16) and weight (6, 6, CO/16, CI, 16), or (4, 4, ...), -> (N, CO/16, OH, OW, 16)."""
     data, weight = inputs
+    size = int(attrs.tile_size)
+    span = size + 2
     top, left, bottom, right = get_const_tuple(attrs.padding)
     images, in_blocks, in_height, in_width, block = get_const_tuple(data.shape)
     out_blocks = get_const_tuple(weight.shape)[2]
     height, width = in_height + top + bottom - 2, in_width + left + right - 2
-    rows, columns = -(-height // TILE), -(-width // TILE)  # of tiles
+    rows, columns = -(-height // size), -(-width // size)  # of tiles
     tiles = images * rows * columns
-    A, B, _ = winograd_transform_matrices(TILE, 3, data.dtype)
-    y, x = te.reduce_axis((0, ALPHA), "y"), te.reduce_axis((0, ALPHA), "x")
-    e, n = te.reduce_axis((0, ALPHA), "e"), te.reduce_axis((0, ALPHA), "n")
+    A, B, _ = winograd_transform_matrices(size, 3, data.dtype)
+    y, x = te.reduce_axis((0, span), "y"), te.reduce_axis((0, span), "x")
+    e, n = te.reduce_axis((0, span), "e"), te.reduce_axis((0, span), "n")
     b, c = te.reduce_axis((0, in_blocks), "b"), te.reduce_axis((0, block), "c")
 
-    after = (rows * TILE + 2 - in_height - top, columns * TILE + 2 - in_width - left)
+    after = (rows * size + 2 - in_height - top, columns * size + 2 - in_width - left)
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
     tile = te.compute(
-        (in_blocks, tiles, ALPHA, ALPHA, block),
+        (in_blocks, tiles, span, span, block),
         lambda b, t, y, x, c: padded[
-            t // (rows * columns), b, t // columns % rows * TILE + y, t % columns * TILE + x, c
+            t // (rows * columns), b, t // columns % rows * size + y, t % columns * size + x, c
         ],
     )
     half = te.compute(
         tile.shape, lambda b, t, e, x, c: te.sum(tile[b, t, y, x, c] * B[y, e], axis=y), name="input_half"
     )
     transformed = te.compute(
-        (ALPHA, ALPHA, in_blocks, tiles, block),
+        (span, span, in_blocks, tiles, block),
         lambda e, n, b, t, c: te.sum(half[b, t, e, x, c] * B[x, n], axis=x),
         name="input_transform",
     )
     product = te.compute(
-        (ALPHA, ALPHA, out_blocks, tiles, block),
+        (span, span, out_blocks, tiles, block),
         lambda e, n, o, t, k: te.sum(transformed[e, n, b, t, c] * weight[e, n, o, b * block + c, k], axis=[b, c]),
         name="product",
     )
     inverse_half = te.compute(
-        (out_blocks, tiles, ALPHA, TILE, block),
+        (out_blocks, tiles, span, size, block),
         lambda o, t, e, j, k: te.sum(product[e, n, o, t, k] * A[n, j], axis=n),
         name="inverse_half",
     )
     inverse = te.compute(
-        (out_blocks, tiles, TILE, TILE, block),
+        (out_blocks, tiles, size, size, block),
         lambda o, t, i, j, k: te.sum(inverse_half[o, t, e, j, k] * A[e, i], axis=e),
         name="inverse",
     )
     output = te.compute(
         (images, out_blocks, height, width, block),
-        lambda s, o, h, w, k: inverse[o, (s * rows + h // TILE) * columns + w // TILE, h % TILE, w % TILE, k],
+        lambda s, o, h, w, k: inverse[o, (s * rows + h // size) * columns + w // size, h % size, w % size, k],
         name="winograd",
         tag=TAG,
     )
@@ -144,7 +156,7 @@ def _schedule_winograd(s: te.Schedule, output: te.Operation, last: te.Operation)
     for inlined in (A, B, tile.op.input_tensors[0]):
         s[inlined].compute_inline()
 
-    # A thread transforms whole tiles: 6 x 6 vectors in, 6 x 6 out.
+    # A thread transforms whole tiles, of 6 x 6 vectors for example.
     e, n, b, t, c = s[transformed].op.axis
     s[transformed].reorder(b, t, e, n, c)
     at = s[transformed].fuse(b, t)
@@ -154,7 +166,7 @@ def _schedule_winograd(s: te.Schedule, output: te.Operation, last: te.Operation)
         stage.compute_at(s[transformed], at)
         _unroll_and_vectorize(stage, stage.op.axis[2:4], stage.op.axis[4])
 
-    # A matrix product for each of the 36 places in a tile: some rows of its result stay in registers.
+    # A matrix product for each place in a tile: some rows of its result stay in registers.
     tiles, block = get_const_tuple(product.shape)[3:]
     registers = 24 if block == 16 else 12  # of the 32 of AVX-512, the 16 of AVX2
     rows = max(count for count in range(1, registers + 1) if tiles % count == 0)
@@ -169,12 +181,13 @@ def _schedule_winograd(s: te.Schedule, output: te.Operation, last: te.Operation)
     s[accumulator].unroll(t)
     s[accumulator].vectorize(k)
 
-    # Back to 4 x 4 outputs, and whatever was fused behind the convolution.
+    # Back to outputs, and whatever was fused behind the convolution.
     if not output.same_as(last):
         s[output].compute_inline()
     image, o, h, w, k = s[last].op.axis
-    row, h = s[last].split(h, TILE)
-    column, w = s[last].split(w, TILE)
+    size = get_const_tuple(inverse.shape)[2]
+    row, h = s[last].split(h, size)
+    column, w = s[last].split(w, size)
     s[last].reorder(image, o, row, column, h, w, k)
     s[last].parallel(s[last].fuse(image, o, row))
     _unroll_and_vectorize(s[last], (h, w), k)

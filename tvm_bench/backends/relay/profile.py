@@ -1,0 +1,40 @@
+"""How long each kernel of a built model takes in its place, with its neighbours' data in the caches."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm.contrib.debugger.debug_executor import GraphModuleDebug
+
+RUNS = 15
+
+
+def opened(library: tvm.runtime.Module) -> GraphModuleDebug:
+    """A profiling executor of a graph executor's factory: of `relay.build`, or of a `lib.so`."""
+    device = tvm.cpu()
+    return GraphModuleDebug(library["debug_create"]("default", device), [device], library["get_graph_json"](), None)
+
+
+def kernels(*libraries: tvm.runtime.Module) -> list[dict[str, float]]:
+    """Milliseconds by kernel of each library, all its calls together: medians of runs in turns."""
+    executors = [opened(library) for library in libraries]
+    found: list[dict[str, list[float]]] = [defaultdict(list) for _ in libraries]
+    for _ in range(RUNS):
+        for executor, times in zip(executors, found, strict=True):
+            total: dict[str, float] = defaultdict(float)
+            for call in executor.profile().calls:
+                total[str(call["Name"])] += call["Duration (us)"].microseconds / 1e3
+            for name, milliseconds in total.items():
+                times[name].append(milliseconds)
+    return [{name: float(np.median(values)) for name, values in times.items()} for times in found]
+
+
+def profile(artifact: str) -> dict[str, Any]:
+    """The job of `inspect --profile`: the kernels of a verified library in the order in which they run."""
+    library = tvm.runtime.load_module(str(Path(artifact) / "lib.so"))
+    (times,) = kernels(library)
+    return {"kernels": times}

@@ -1,0 +1,108 @@
+"""What a convolution is, by name: the key under which its schedule is chosen."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import relay
+from tvm.topi.utils import get_const_tuple
+
+CONVOLUTION = re.compile(r"nn\.(contrib_)?(depthwise_)?conv2d")
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Sizes of data (N, C, H, W) and kernel (outputs, height, width), whatever layout they were given in."""
+
+    dtype: str
+    data: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    padding: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+
+    @property
+    def depthwise(self) -> bool:
+        """One filter a channel."""
+        return self.groups > 1 and self.groups == self.data[1] == self.kernel[0]
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        top, left, bottom, right = self.padding
+        height, width = (
+            (size + pad - step * (kernel - 1) - 1) // stride + 1
+            for size, pad, kernel, stride, step in zip(
+                self.data[2:], (top + bottom, left + right), self.kernel[1:], self.strides, self.dilation, strict=True
+            )
+        )
+        return height, width
+
+    @property
+    def operations(self) -> float:
+        """Multiplications and additions, counted apart, of the direct convolution."""
+        height, width = self.out
+        outputs, *kernel = self.kernel
+        return 2.0 * self.data[0] * outputs * height * width * kernel[0] * kernel[1] * self.data[1] / self.groups
+
+    def __str__(self) -> str:
+        """`int8 64->128 3x3/2 56x56`, and what is unusual: groups, dilation, batch, padding that does not keep size."""
+        outputs, height, width = self.kernel
+        batch, channels, *size = self.data
+        text = f"{self.dtype} {channels}->{outputs} {height}x{width}/{_short(self.strides)} {size[0]}x{size[1]}"
+        text += f" pad {_short(self.padding)}" if any(self.padding) else ""
+        text += f" groups {self.groups}" if self.groups > 1 else ""
+        text += f" dilation {_short(self.dilation)}" if set(self.dilation) != {1} else ""
+        return text + (f" batch {batch}" if batch > 1 else "")
+
+
+def of(attrs: Any, data: Any, weight: Any) -> Convolution:
+    """From a call's attributes, and the types or tensors of its data and weight in any of Relay's layouts."""
+    shape = get_const_tuple(data.shape)
+    if len(shape) == 5:  # NCHW16c
+        shape = (shape[0], shape[1] * shape[4], shape[2], shape[3])
+    elif attrs.data_layout == "NHWC":
+        shape = (shape[0], shape[3], shape[1], shape[2])
+    if attrs.channels is not None and attrs.kernel_size is not None:
+        kernel = (int(attrs.channels), *get_const_tuple(attrs.kernel_size))
+    else:
+        sizes = dict(zip(str(attrs.kernel_layout), get_const_tuple(weight.shape), strict=True))
+        kernel = (sizes["O"], sizes["H"], sizes["W"])
+    return Convolution(
+        "fp32" if data.dtype == "float32" else "int8" if "int8" in data.dtype else data.dtype,
+        shape,
+        kernel,
+        get_const_tuple(attrs.strides),
+        get_const_tuple(attrs.padding),
+        get_const_tuple(attrs.dilation),
+        int(attrs.groups),
+    )
+
+
+def in_kernels(factory: Any) -> dict[str, Convolution]:
+    """The convolution in each kernel of a build, by the kernel's name; kernels without one are left out."""
+    found = {}
+    for name, info in factory.function_metadata.items():
+        for function in info.relay_primfuncs.values():
+            for call in _convolutions(function):
+                found[str(name)] = of(call.attrs, call.args[0].checked_type, call.args[1].checked_type)
+    return found
+
+
+def _convolutions(function: relay.Function) -> list[relay.Call]:
+    found: list[relay.Call] = []
+
+    def visit(node: relay.Expr) -> None:
+        if isinstance(node, relay.Call) and isinstance(node.op, tvm.ir.Op) and CONVOLUTION.match(node.op.name):
+            found.append(node)
+
+    relay.analysis.post_order_visit(function, visit)
+    return found
+
+
+def _short(sizes: tuple[int, ...]) -> str:
+    return str(sizes[0]) if len(set(sizes)) == 1 else ",".join(map(str, sizes))
