@@ -24,16 +24,8 @@ PARENT = [
         "results.py",
         "manifest.py",
     ),
-    *(
-        "toolchains.py",
-        "cpu.py",
-        "files.py",
-        "forms.py",
-        "errors.py",
-        "progress.py",
-        "__init__.py",
-        "backends/__init__.py",
-    ),
+    *("toolchains.py", "cpu.py", "files.py", "forms.py", "errors.py", "progress.py", "__init__.py"),
+    "backends/__init__.py",
     *(str(path.relative_to(PACKAGE)) for folder in ("report", "inspect") for path in (PACKAGE / folder).glob("*.py")),
 ]
 # An eager model is Python, not a file of a runtime: its backend needs what rebuilds it.
