@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import manifest, workbench
+from . import backends, manifest, workbench
 from .errors import UserError
 from .files import write_json
 from .launch import JobError
@@ -67,27 +67,27 @@ def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -
     process died or hung is written down, and its task goes on with the random cost model.
     """
     tuners = ("metaschedule",) if tuner == "auto" and rpc else AUTO if tuner == "auto" else (tuner,)
-    for precision in order.precisions:
+    precisions = [precision for precision, _ in backends.pairs(("relay",), order.precisions)]
+    for precision in precisions:
         if not all(precision in TUNERS[each] for each in tuners):
             raise UserError(
                 f"precision {precision}: {tuner} cannot use the INT8 dot products of a CPU and tunes "
                 f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
             )
-    bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-    return [_tuned(bench, precision, tuners, budget, rpc) for precision in order.precisions]
+    bench = workbench.open_workbench(order, calibrate="int8" in precisions)
+    return [_tuned(bench, precision, tuners, budget, rpc) for precision in precisions]
 
 
 def _tuned(
     bench: Workbench, precision: str, tuners: tuple[str, ...], budget: Budget, rpc: dict[str, Any] | None
 ) -> Tuned:
-    (plain,) = bench.order.variants(precision, "relay")
     (variant,) = bench.order.variants(precision, "relay", tuned=True)
     request = {
         "source": str(workbench.source(bench, variant)[0]),
         "shape": [variant.batch, *bench.about["spec"]["shape"]],
         "threads": variant.threads,
         "target_text": bench.order.target,
-        "reference": str(workbench.build(bench, replace(plain, frontend=None))),
+        "reference": str(workbench.build(bench, replace(variant, tuned=False))),
         "rpc": rpc,
     }
     until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
