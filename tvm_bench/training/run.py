@@ -12,7 +12,8 @@ from ..errors import UserError
 from ..models import FASHION_SPEC, architecture
 from ..models.weights import load_state_dict, save_state_dict
 from . import loop
-from .schedule import Schedule, parse_stages
+from .options import Options, parse_stages
+from .pictures import split
 
 
 def run(
@@ -22,13 +23,14 @@ def run(
 
     The score is on the whole test set, in FP32, at the last of the schedule's sizes.
     """
-    schedule = Schedule(stages=parse_stages(stages), batch_size=batch_size, lr=lr, seed=seed)
+    options = Options(stages=parse_stages(stages), batch_size=batch_size, lr=lr, seed=seed)
     train, test = _labelled(data, "train"), _labelled(_whole(data), "test")
     module = architecture(model, len(train.classes))
     if weights != "random":
         load_state_dict(module, Path(weights))
-    spec = (FASHION_SPEC if train.classes == fashion_mnist.CLASSES else InputSpec()).at(schedule.stages[-1][0])
-    save_state_dict(loop.train(module, spec, train, schedule, Path(folder)), Path(out))
+    spec = (FASHION_SPEC if train.classes == fashion_mnist.CLASSES else InputSpec()).at(options.stages[-1][0])
+    loop.fit(module, *split(train, spec, seed=seed), options, folder=Path(folder))
+    save_state_dict(module, Path(out))
     load_state_dict(module, Path(out))
     top1, top5 = loop.accuracy(module, spec, test)
     return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
