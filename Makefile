@@ -14,13 +14,17 @@ PYTHON    ?= python3
 
 VENV      := .venv
 READY     := $(VENV)/.ready
+PEERS     := $(VENV)/.peers
 BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data) $(call given,THREADS,threads)
 FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup bench tune build report test lint clean
+comma     := ,
+needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
+
+.PHONY: help setup peers bench tune build report test lint clean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +37,13 @@ $(READY): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-bench: $(READY) ## Build, check and race MODEL; print the table and write the report
+peers: $(PEERS) ## Add OpenVINO and NNCF to .venv; `make bench BACKENDS=all` does it too
+
+$(PEERS): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[peers]'
+	touch $@
+
+bench: $(needs) ## Build, check and race MODEL; print the table and write the report
 	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS)
 
 tune: $(READY) ## Search faster kernels for MODEL; bench then races them too

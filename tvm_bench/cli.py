@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from . import __version__
+from .backends import COMPETING
 from .errors import UserError
 from .launch import JobError
 from .options import BACKEND_NAMES, FORMS, LOGS, RUNNING, SUBJECT, listed, order, threads, tracker, with_options
@@ -108,11 +109,11 @@ def build(require_coverage: float | None, **given: Any) -> None:
 @with_options(SUBJECT, FORMS)
 @click.option(
     "--backends",
-    callback=listed(BACKEND_NAMES),
+    callback=listed(BACKEND_NAMES, COMPETING),
     default="eager,relay,onnxruntime",
     show_default=True,
     help=f"Of {', '.join(BACKEND_NAMES)}. relay-stock is Relay with TVM's own default schedules; null shows what the "
-    "harness itself costs.",
+    "harness itself costs; all is every other.",
 )
 @click.option(
     "--rounds",

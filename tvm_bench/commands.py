@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import launch, manifest, workbench
+from . import backends, launch, manifest, workbench
 from .errors import UserError
 from .progress import Progress
 from .variant import Order, Subject
@@ -20,11 +20,12 @@ def build(order: Order, require_coverage: float | None) -> list[tuple[Path, dict
     Returns their folders, each with the shares of its time by what its kernels came from (None: not tuned). Raises
     `UserError` when less than `require_coverage` of a tuned library's time (0 to 1), or no library at all, is tuned.
     """
-    variants = [variant for precision in order.precisions for variant in order.variants(precision, "relay")]
+    pairs = backends.pairs(("relay",), order.precisions)
+    variants = [variant for pair in pairs for variant in order.variants(*pair)]
     with Progress("build", 1 + 2 * len(variants)) as progress:
         progress.step(f"opening {order.subject.model}")
         bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-        for precision in order.precisions:
+        for precision, _ in pairs:
             if bench.tuned_by(precision):
                 variants += order.variants(precision, "relay", tuned=True)
             elif require_coverage:

@@ -61,6 +61,11 @@ def has_vnni() -> bool:
     return bool(host_features() & {"avx512vnni", "avxvnni"})
 
 
+def has_bf16() -> bool:
+    """Whether it multiplies BF16, and need not emulate it."""
+    return bool(host_features() & {"avx512bf16", "amx-bf16"})
+
+
 def cores() -> int:
     """Logical cores that this process may run on, which under `taskset` or in a container can be fewer than all."""
     try:

@@ -44,13 +44,15 @@ def tracker(context: click.Context, option: click.Parameter, value: str | None) 
     return host, int(port)
 
 
-def listed(allowed: tuple[str, ...]) -> Callable:
-    """A callback for a list with commas, of names that are `allowed`."""
+def listed(allowed: tuple[str, ...], every: tuple[str, ...] = ()) -> Callable:
+    """A callback for a list with commas, of names that are `allowed`; `all` stands for `every`."""
 
     def parse(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
         if value is None:
             return ()
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if every and "all" in names:
+            return every
         for name in names:
             if name not in allowed:
                 raise click.BadParameter(str(unknown(str(option.name), name, allowed)))
@@ -86,7 +88,11 @@ SUBJECT = (
 )
 FORMS = (
     click.option(
-        "--precision", callback=listed(PRECISIONS), default="fp32,int8", show_default=True, help="fp32, int8, or both."
+        "--precision",
+        callback=listed(PRECISIONS, PRECISIONS),
+        default="fp32,int8",
+        show_default=True,
+        help=f"Of {', '.join(PRECISIONS)}; all is every one that a backend has.",
     ),
     click.option(
         "--frontend",

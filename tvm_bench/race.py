@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import backends as runtimes
 from . import report, workbench
 from .errors import UserError
 from .launch import JobError, locked
@@ -43,8 +44,8 @@ class Entrant:
 
 def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> tuple[Results, list[Path]]:
     """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
-    pairs = [(precision, backend) for backend in backends for precision in order.precisions]
-    variants = [variant for pair in pairs if pair != ("int8", "null") for variant in order.variants(*pair)]
+    pairs = runtimes.pairs(backends, order.precisions)
+    variants = [variant for pair in pairs for variant in order.variants(*pair)]
     bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
     for precision, backend in pairs:
         if backend == "relay" and bench.tuned_by(precision):

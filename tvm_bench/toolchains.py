@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -18,7 +21,7 @@ NO_RELAX = (
 )
 
 # A step runs again when the version of one of these is another than in its receipt.
-VERSIONED = (*machine.PACKAGES, "apache-tvm-ffi", "openvino", "nncf", "scipy", "safetensors", "pillow", "xgboost")
+VERSIONED = (*machine.PACKAGES, "apache-tvm-ffi", "scipy", "safetensors", "pillow", "xgboost")
 
 
 def versions() -> dict[str, str]:
@@ -36,6 +39,20 @@ def interpreter(toolchain: str) -> str:
     if not python.exists():
         raise UserError(NO_RELAX)
     return str(python)
+
+
+def need(packages: Iterable[str]) -> None:
+    """Raise `UserError` where one of `packages`, all of the extra `peers`, is not installed."""
+    if lacking := [name for name in packages if not version(name)]:
+        raise UserError(f"{' and '.join(lacking)} is not installed. To have it: make peers")
+
+
+def need_compiler(user: str) -> str:
+    """The path of the C++ compiler that `user` will call: $CXX, or the first found. Raises `UserError` without one."""
+    for name in (os.environ.get("CXX", ""), "g++", "gcc", "clang++", "clang"):
+        if name and (path := shutil.which(name)):
+            return path
+    raise UserError(f"no C++ compiler found, which {user} needs. Install it: apt-get install g++")
 
 
 def version(name: str) -> str | None:

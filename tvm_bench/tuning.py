@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import manifest, workbench
+from . import backends, manifest, workbench
 from .errors import UserError
 from .files import write_json
 from .launch import JobError
@@ -56,14 +56,15 @@ def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -
     Every round is on disk when it ends: the same command goes on after a kill, and does nothing when nothing is left.
     A round whose process died or hung is written down, and its task goes on with the random cost model.
     """
-    for precision in order.precisions:
+    precisions = [precision for precision, _ in backends.pairs(("relay",), order.precisions)]
+    for precision in precisions:
         if precision not in TUNERS[tuner]:
             raise UserError(
                 f"precision {precision}: {tuner} cannot use the INT8 dot products of a CPU and tunes "
                 f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
             )
-    bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-    return [_tuned(bench, precision, tuner, budget, rpc) for precision in order.precisions]
+    bench = workbench.open_workbench(order, calibrate="int8" in precisions)
+    return [_tuned(bench, precision, tuner, budget, rpc) for precision in precisions]
 
 
 def _tuned(bench: Workbench, precision: str, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> Tuned:

@@ -6,7 +6,7 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = ("fp32", "int8", "bf16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
 # See "Which front end" in the README.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}

@@ -13,21 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import backends, launch
+from . import backends, forms, launch
 from .errors import UserError
 from .variant import Order, Subject, Variant
 
-# What each form of a model is made from; FP32 modules, and ONNX files that the user brought, are made from the model.
-PARENTS = {
-    ("module", "int8"): ("module", "fp32"),
-    ("torchscript", "fp32"): ("module", "fp32"),
-    ("torchscript", "int8"): ("module", "int8"),
-    ("onnx", "fp32"): ("module", "fp32"),
-    ("onnx", "int8"): ("onnx", "fp32"),
-}
 TUNERS = {"metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}  # and what each can tune
 LEDGER = "ledger.json"  # beside a tuner's records; written last
-BATCH_FREE = {"module"}  # one file serves every batch size
 
 
 @dataclass(frozen=True)
@@ -73,16 +64,16 @@ def open_workbench(order: Order, *, calibrate: bool = False) -> Workbench:
 
 
 def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Path, dict]:
-    """The model as a file of `kind` (module, torchscript, onnx), and the receipt that says how it was quantized."""
-    if bench.subject.is_onnx and kind != "onnx":
+    """The model as a file of `kind` (see forms.py), and the receipt that says how it was quantized."""
+    if bench.subject.is_onnx and kind == "module":
         raise UserError(
-            f"'{bench.subject.model}' is an ONNX file: it has no {kind} form, so eager PyTorch and --frontend pytorch "
-            "cannot take it. Ask for --backends relay,onnxruntime."
+            f"'{bench.subject.model}' is an ONNX file: it has no {kind} form, so PyTorch's backends and --frontend "
+            "pytorch cannot take it. Ask for --backends relay,onnxruntime,openvino."
         )
-    parent = None if bench.subject.is_onnx and precision == "fp32" else PARENTS.get((kind, precision))
+    parent = forms.parent(kind, precision, is_onnx=bench.subject.is_onnx)
     made_from = prepare(bench, *parent, batch)[0] if parent else None
-    label = f"{precision}-{kind}" if kind in BATCH_FREE or batch == 1 else f"{precision}-{kind}-b{batch}"
-    out = bench.folder / "sources" / f"{label}{'.onnx' if kind == 'onnx' else '.pt'}"
+    label = f"{precision}-{kind}" if kind in forms.BATCH_FREE or batch == 1 else f"{precision}-{kind}-b{batch}"
+    out = bench.folder / "sources" / f"{label}{forms.SUFFIXES[kind]}"
     request = {
         "kind": kind,
         "precision": precision,
@@ -154,7 +145,7 @@ def evaluate(
         "against": {name: str(path) for name, path in against.items()},
         "out": str(out),
     }
-    inputs = (_library(artifact), *(path for path in against.values() if path != out))
+    inputs = (*_shipped(artifact), *(path for path in against.values() if path != out))
     return bench.job("evaluate", request, variant.form, inputs=inputs)["result"]
 
 
@@ -193,11 +184,11 @@ def source_variant(variant: Variant) -> Variant | None:
 
 def size_mb(artifact: Path) -> float:
     """Size on disk of what is shipped, in MB of 10^6 bytes."""
-    return _library(artifact).stat().st_size / 1e6
+    return sum(file.stat().st_size for file in _shipped(artifact)) / 1e6
 
 
-def _library(artifact: Path) -> Path:
-    return artifact / "lib.so" if artifact.is_dir() else artifact
+def _shipped(artifact: Path) -> tuple[Path, ...]:
+    return (artifact / "lib.so",) if artifact.is_dir() else forms.files(artifact)
 
 
 def _quantization(bench: Workbench, variant: Variant, receipt: dict) -> dict | None:

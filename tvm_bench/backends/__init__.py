@@ -9,29 +9,42 @@ NumPy in and NumPy out for all, so that each pays its own copies inside the time
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from ..errors import unknown
+from .. import toolchains
+from ..errors import UserError, unknown
 
 
 @dataclass(frozen=True)
 class Backend:
-    """`module` below this package, the kind of source it takes, and whether it builds a file of its own from it."""
+    """`module` below this package, the kind of source it takes, the precisions it has, whether it builds a file of its
+    own from the source, and what it needs of the extra `peers`."""
 
     module: str
     source: str
+    precisions: tuple[str, ...]
     builds: bool = False
+    packages: tuple[str, ...] = ()
     toolchain: str = "main"
 
 
 BACKENDS = {
-    "eager": Backend("eager", source="module"),
-    "relay": Backend("relay.library", source="onnx", builds=True),
-    "relay-stock": Backend("relay.library", source="onnx", builds=True),
-    "onnxruntime": Backend("onnxruntime", source="onnx"),
-    "null": Backend("null", source="module"),
+    "eager": Backend("eager", "module", ("fp32", "int8", "bf16", "int8-dynamic", "fp16-dynamic")),
+    "eager-channels-last": Backend("eager_channels_last", "module", ("fp32", "bf16")),
+    "torchscript": Backend("torchscript", "torchscript", ("fp32", "int8")),
+    "inductor": Backend("inductor", "module", ("fp32", "bf16")),
+    "inductor-max-autotune": Backend("inductor_max_autotune", "module", ("fp32", "bf16")),
+    "relay": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
+    "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
+    "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
+    "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
+    "null": Backend("null", "module", ("fp32",)),
 }
+COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
 FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # of Relay: name -> kind of source
 
 
@@ -42,6 +55,32 @@ def named(name: str) -> Backend:
     return BACKENDS[name]
 
 
+def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, str]]:
+    """Each (precision, backend) of those asked for that exists. Raises `UserError` when none does."""
+    asked = {name: named(name).precisions for name in names}
+    found = [(precision, name) for name, has in asked.items() for precision in precisions if precision in has]
+    if not found:
+        having = "; ".join(f"{name} has {', '.join(has)}" for name, has in asked.items())
+        raise UserError(f"nothing runs in precision {', '.join(precisions)}: {having}. Give another --precision.")
+    return found
+
+
 def runtime(name: str) -> ModuleType:
-    """Import the backend's module, in the process that uses it."""
-    return importlib.import_module(f"{__name__}.{named(name).module}")
+    """Import the backend's module, in the process that uses it. Raises `UserError` where its package is missing."""
+    backend = named(name)
+    toolchains.need(backend.packages)
+    return importlib.import_module(f"{__name__}.{backend.module}")
+
+
+def load(name: str, artifact: Path, *, threads: int) -> Callable[[Any], Any]:
+    """Open an artifact. Raises `UserError` for one that is damaged: each runtime has an error of its own for that."""
+    module = runtime(name)
+    try:
+        return module.load(artifact, threads=threads)
+    except UserError:
+        raise
+    except Exception as error:
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise UserError(
+            f"{name} cannot open '{artifact}': {said}. If the file is damaged, delete it: the next run makes it again."
+        ) from error

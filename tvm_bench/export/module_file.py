@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..compress import ptq
+from ..compress import bfloat16, dynamic, ptq
 from ..files import replace_with
 from ..models import resolve
 
@@ -29,12 +29,16 @@ def save(module: nn.Module, path: Path, *, model: str, classes: int, precision: 
 
 
 def load(path: Path) -> nn.Module:
-    """Build the module again, in evaluation mode, with the saved weights and, for INT8, the calibrated scales."""
+    """Build the module again, in evaluation mode, with the saved weights and the scales of what was quantized."""
     saved = torch.load(path, weights_only=True)
     names = tuple(map(str, range(saved["classes"])))
     shape = tuple(saved["shape"])
     module = resolve(saved["model"], "random", input_shape=shape, classes=names).module
     if saved["precision"] == "int8":
         module = ptq.skeleton(module, shape)
+    elif saved["precision"] == "bf16":
+        module = bfloat16.to_bfloat16(module)
+    elif saved["precision"] in dynamic.METHOD:
+        module = dynamic.quantize_dynamic(module, saved["precision"])
     module.load_state_dict(saved["state"])
     return module.eval()

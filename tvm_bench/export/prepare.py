@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 from torch import nn
 
-from .. import cpu
+from .. import cpu, forms, toolchains
 from .. import data as datasets
-from ..compress import ptq
+from ..compress import bfloat16, dynamic, ptq
 from ..data.preprocess import InputSpec
+from ..errors import UserError
 from ..files import replace_with
 from ..models import resolve
 from . import module_file, onnx_file, qdq, torchscript
@@ -60,7 +61,7 @@ class _Step:
 def prepare(
     kind: str, precision: str, parent: str | None, out: str, subject: dict, description: dict, batch: int
 ) -> dict:
-    """Write the file `out`; returns how it was quantized, if it was.
+    """Write the form `kind` in `precision` to `out`; returns how it was quantized, if it was.
 
     `parent` is the file that it is made from (None: the model itself), `description` what `describe` found out.
     """
@@ -73,11 +74,16 @@ def prepare(
         outputs=description["outputs_count"],
         batch=batch,
     )
-    method = WRITERS[kind, precision](step)
-    return {"outputs": [out], "quantization": method}
+    form = forms.FORMS[kind, precision]
+    toolchains.need(form.packages)
+    method = globals()[form.writer](step)
+    return {"outputs": [str(file) for file in forms.files(step.out)], "quantization": method}
 
 
-def _module_fp32(step: _Step) -> None:
+# The writers that forms.py names. Each returns how it quantized, if it did.
+
+
+def module_fp32(step: _Step) -> None:
     shape = step.subject["input_shape"]
     found = resolve(
         step.subject["model"],
@@ -88,17 +94,31 @@ def _module_fp32(step: _Step) -> None:
     step.save_module(found.module, "fp32")
 
 
-def _module_int8(step: _Step) -> dict:
+def module_int8(step: _Step) -> dict:
     calibration = step.calibration(CALIBRATION_BATCH)
     step.save_module(ptq.quantize_static(module_file.load(step.source), calibration, step.spec.shape), "int8")
     return ptq.METHOD
 
 
-def _torchscript(step: _Step) -> None:
+def module_bf16(step: _Step) -> dict:
+    _need_bf16()
+    step.save_module(bfloat16.to_bfloat16(module_file.load(step.source)), "bf16")
+    return bfloat16.METHOD
+
+
+def module_int8_dynamic(step: _Step) -> dict:
+    return _module_dynamic(step, "int8-dynamic")
+
+
+def module_fp16_dynamic(step: _Step) -> dict:
+    return _module_dynamic(step, "fp16-dynamic")
+
+
+def torchscript_traced(step: _Step) -> None:
     torchscript.save_traced(module_file.load(step.source), step.out, step.shape)
 
 
-def _onnx_fp32(step: _Step) -> None:
+def onnx_fp32(step: _Step) -> None:
     if step.parent:
         onnx_file.save_from_module(module_file.load(step.parent), step.out, step.shape)
         return
@@ -106,16 +126,45 @@ def _onnx_fp32(step: _Step) -> None:
         onnx.save(onnx_file.open_checked(Path(step.subject["model"]), step.spec.shape, step.batch), beside)
 
 
-def _onnx_int8(step: _Step) -> dict:
+def onnx_int8(step: _Step) -> dict:
     qdq.quantize(step.source, step.out, step.calibration(step.batch), vnni=cpu.has_vnni())
     return qdq.METHOD
 
 
-WRITERS = {
-    ("module", "fp32"): _module_fp32,
-    ("module", "int8"): _module_int8,
-    ("torchscript", "fp32"): _torchscript,
-    ("torchscript", "int8"): _torchscript,
-    ("onnx", "fp32"): _onnx_fp32,
-    ("onnx", "int8"): _onnx_int8,
-}
+def onnx_int8_dynamic(step: _Step) -> dict:
+    qdq.quantize_on_the_fly(step.source, step.out)
+    return qdq.DYNAMIC_METHOD
+
+
+def openvino_fp32(step: _Step) -> None:
+    from . import openvino_file
+
+    openvino_file.convert(step.source, step.out, compute="f32")
+
+
+def openvino_bf16(step: _Step) -> dict:
+    from . import openvino_file
+
+    _need_bf16()
+    openvino_file.convert(step.source, step.out, compute="bf16")
+    return {**bfloat16.METHOD, "weights": "FP32 in the file, BF16 once loaded"}
+
+
+def openvino_int8(step: _Step) -> dict:
+    from . import openvino_file
+
+    openvino_file.quantize(step.source, step.out, step.calibration(step.batch))
+    return openvino_file.METHOD
+
+
+def _module_dynamic(step: _Step, precision: str) -> dict:
+    step.save_module(dynamic.quantize_dynamic(module_file.load(step.source), precision), precision)
+    return dynamic.METHOD[precision]
+
+
+def _need_bf16() -> None:
+    if not cpu.has_bf16():
+        raise UserError(
+            f"this CPU ({cpu.model_name()}) has neither avx512_bf16 nor amx_bf16: it would emulate BF16, slower than "
+            "FP32. Ask for --precision fp32,int8."
+        )

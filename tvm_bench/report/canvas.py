@@ -14,9 +14,15 @@ from matplotlib.ticker import MaxNLocator
 from ..results import Results, Row
 from . import units
 
-COLOURS = {"fp32": "#2b6cb0", "int8": "#d2691e"}
+COLOURS = {
+    "fp32": "#2b6cb0",
+    "int8": "#d2691e",
+    "bf16": "#2f855a",
+    "fp16-dynamic": "#805ad5",
+    "int8-dynamic": "#b83280",
+}
 OTHER, INK, SOFT, GRID = "#666666", "#222222", "#767676", "#e3e3e3"
-COMPILED = ("relay", "relay-stock", "relax", "inductor")
+COMPILED = ("relay", "relay-stock", "relax", "inductor", "inductor-max-autotune")
 WIDTH, DPI = 9.0, 180  # inches, dots an inch: the text still reads well at 900 pixels
 ROW, FRAME = 0.62, 1.75  # inches for a row, and for title, axis and legend together
 FONT = 10.5

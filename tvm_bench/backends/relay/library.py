@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ def build(
     `records` has the folder of each tuner's; without them, `stock` keeps to TVM's own default schedules. `about` is
     what the manifest repeats of the model. Raises `UserError` without a C++ compiler.
     """
-    _need_compiler()
+    toolchains.need_compiler("TVM, to link lib.so,")
     folder, chosen = Path(out), target.resolve(target_text, threads)
     module = frontend.relay_from_file(Path(source), tuple(shape))
     stages.write_stage(folder / "relay", 1, "imported", module)
@@ -121,8 +120,3 @@ def _describe(
         entry["files"]["golden.npz"] = sha256(folder / "golden.npz")
         entry["latency_ms_when_built"] = float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))
     write_json(folder / manifest.NAME, entry)
-
-
-def _need_compiler() -> None:
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), "g++", "gcc", "clang++", "clang") if name):
-        raise UserError("no C++ compiler found: TVM links lib.so with one. Install it: apt-get install g++")

@@ -1,0 +1,38 @@
+"""`torch.compile` with Inductor: weights frozen into the code, as its documentation advises for inference on a CPU.
+
+It compiles in its first call, for the shape that it is called with. What it compiled stays in a folder beside the
+module's file, so only the first process ever pays a C++ compiler; later ones trace again and find the rest there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch._inductor.compile_fx  # otherwise its imports would count as loading
+from torch._inductor import config
+
+from .. import toolchains
+from ..export import module_file
+
+
+def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np.ndarray], np.ndarray]:
+    """Open a module file. Input float32 (batch, channels, height, width), output float32 (batch, classes).
+
+    Raises `UserError` without a C++ compiler.
+    """
+    torch.set_num_threads(threads)
+    config.cpp.cxx = (toolchains.need_compiler("torch.compile"),)
+    config.freezing = True
+    config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(artifact.with_suffix(".inductor").absolute())
+    module = torch.compile(module_file.load(artifact), mode=mode)
+
+    def run(images: np.ndarray) -> np.ndarray:
+        with torch.no_grad():  # Inductor freezes no weights under inference_mode
+            return module(torch.from_numpy(images)).numpy()
+
+    return run

@@ -1,0 +1,24 @@
+"""BF16: weights and activations in bfloat16, which keeps FP32's range and eight bits of its precision."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+
+METHOD = {"method": "cast to bfloat16", "weights": "BF16", "activations": "BF16"}
+
+
+class _Bfloat16(nn.Module):
+    def __init__(self, module: nn.Module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.module(images.to(torch.bfloat16)).float()
+
+
+def to_bfloat16(module: nn.Module) -> nn.Module:
+    """A copy that computes in bfloat16, with float32 in and out; `module` is left as it was."""
+    return _Bfloat16(copy.deepcopy(module).to(torch.bfloat16)).eval()

@@ -1,0 +1,42 @@
+"""OpenVINO's own files, converted from ONNX: `.xml` for the graph, `.bin` for the weights.
+
+They say in what precision to compute, which OpenVINO would otherwise choose by the CPU.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import openvino
+
+from ..files import replace_with
+
+METHOD = {
+    "method": "static post-training quantization, NNCF, fast bias correction",
+    "weights": "INT8, per channel, symmetric",
+    "activations": "UINT8 or INT8, per tensor, symmetric where signed (NNCF's preset 'performance')",
+}
+
+
+def convert(source: Path, path: Path, *, compute: str) -> None:
+    """Write the ONNX file `source` as it is, to be computed in `compute` (f32 or bf16)."""
+    _save(openvino.Core().read_model(source), path, compute)
+
+
+def quantize(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
+    """Write the INT8 form of the FP32 ONNX file `source`, calibrated on all `batches` shaped as its input."""
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    images = list(batches)
+    model = openvino.Core().read_model(source)
+    _save(nncf.quantize(model, nncf.Dataset(images), subset_size=len(images)), path, "f32")
+
+
+def _save(model: openvino.Model, path: Path, compute: str) -> None:
+    model.set_rt_info(compute, "inference_precision")
+    with replace_with(path) as graph, replace_with(path.with_suffix(".bin")):
+        openvino.save_model(model, graph, compress_to_fp16=False)
