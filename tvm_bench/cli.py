@@ -14,7 +14,19 @@ from . import __version__
 from .backends import COMPETING
 from .errors import UserError
 from .launch import JobError
-from .options import BACKEND_NAMES, FORMS, LOGS, RUNNING, SUBJECT, listed, order, threads, tracker, with_options
+from .options import (
+    BACKEND_NAMES,
+    FORMS,
+    LOGS,
+    RUNNING,
+    SUBJECT,
+    compression,
+    listed,
+    order,
+    threads,
+    tracker,
+    with_options,
+)
 from .workbench import TUNERS
 
 PIPE_WIDTH = 132
@@ -172,6 +184,70 @@ def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_k
     tuner = "metaschedule" if tuner == "auto" else tuner
     for tuned in tuning.tune(order(given), tuner, tuning.Budget(trials, minutes), rpc):
         tasks.show(tuned, _console())
+
+
+@main.command()
+@with_options(SUBJECT)
+@click.option("--epochs", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each step that trains.")
+@click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    help="The highest learning rate of the cosine.  [default: prune 0.01, distill 0.02, from scratch 0.1, qat 0.001]",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--layers", metavar="NAME,…", help="Prune these layers only.  [default: all that can be]")
+@click.option("--teacher", help="The model that distillation learns from, such as resnet50.")
+@click.option("--teacher-weights", default="default", show_default=True, help="As --weights, for the teacher.")
+@click.option("--temperature", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True)
+@click.option(
+    "--alpha", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Weight of the teacher's answers."
+)
+@click.option(
+    "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
+)
+@with_options(RUNNING)
+def compress(images: int | None, **given: Any) -> None:
+    """Compress a model by a --recipe, and show what that did to it, layer by layer.
+
+    \b
+    A recipe joins techniques with +, done from left to right:
+      distill, distill-scratch     learn from --teacher, from the weights as they are or from new ones
+      prune-structured50           remove half of the filters of each layer
+      prune-unstructured90         set nine of ten weights to zero
+      prune-2:4                    set two of each four weights to zero
+      …-iterative, …-iterative5    the same in 3, or 5, rounds of pruning and training (2:4: in two)
+      kmeans256                    at most 256 different weights in a layer, stored as codebook and indices
+      int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
+      qat[-per-channel|-per-tensor]                                 quantization-aware training
+      int8-dynamic, fp16-dynamic                                    of linear layers
+    Then `tvm-bench bench --recipe …` races it on every backend, and `build` compiles it. A training that was stopped
+    goes on where it was.
+    """
+    from . import commands
+    from .report import compression as shown
+
+    found, folder = commands.compress(compression(given), images)
+    shown.show(found, _console())
+    for file in shown.write(found, folder):
+        click.echo(str(file))
+
+
+@main.command()
+@with_options(SUBJECT, FORMS)
+@click.option("--calls", type=click.IntRange(1), default=10, show_default=True, help="Calls to average.")
+@click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print.")
+@with_options(RUNNING)
+def operators(calls: int, top: int, **given: Any) -> None:
+    """Where the time and the memory of eager PyTorch go, operator by operator, by torch.profiler.
+
+    By itself it compares FP32 with dynamic FP16, dynamic INT8 and static INT8.
+    """
+    from . import commands
+    from .report import compression as shown
+
+    asked = order(given, precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
+    shown.show_operators(asked.subject.slug, commands.operators(asked, calls), top, _console())
 
 
 @main.command()

@@ -6,10 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import backends, launch, manifest, workbench
+from . import backends, launch, manifest, recipe, workbench
 from .errors import UserError
 from .progress import Progress
-from .variant import Order, Subject
+from .variant import Order, Subject, Variant
 
 DAY = 24 * launch.HOUR
 
@@ -50,6 +50,57 @@ def _require(share: float | None, found: dict[str, Any]) -> None:
             f"records cover {covered:.1%} of the time of {found['name']}, and {share:.1%} was required. "
             f"Tune more (`tvm-bench tune`). Without a record: {', '.join(untuned)}"
         )
+
+
+def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
+    """Carry out the recipe of `order`, score each form on `images` test pictures, and compare layer by layer.
+
+    Returns `name`, `forms` and `layers` as measure/layers.py has them, with the scores; and the subject's folder.
+    """
+    if not order.subject.recipe:
+        raise UserError(f"there is nothing to do: give --recipe, of {', '.join(recipe.NAMES[:5]).format(50, 50)}, …")
+    if order.subject.is_onnx:
+        raise UserError(f"'{order.subject.model}' is an ONNX file. `compress` needs the PyTorch model.")
+    quantized = "int8" in order.precisions
+    bench = workbench.open_workbench(order, calibrate=quantized)
+    plain = workbench.with_recipe(bench, "")
+    wanted = [(plain, "fp32")] + [(bench, each) for each in order.precisions if each != "fp32" or bench.recipe.steps]
+    with Progress("compress", 1 + 2 * len(wanted)) as progress:
+        forms, against = [], {}
+        for at, precision in wanted:
+            variant = Variant(at.subject, precision, "eager", threads=order.threads)
+            progress.step(f"making {variant.name}")
+            made = workbench.prepare(at, "module", precision, 1)[0]
+            shipped = workbench.compress(at, at.recipe.steps)[0] if precision == "fp32" else made
+            flops_of = workbench.prepare(at, "module", "fp32", 1)[0]
+            progress.step(f"answers of {variant.name}")
+            against = against or {"reference": workbench.answers(at, variant)}
+            scores = workbench.evaluate(at, variant, made, limit=images, against=against)
+            name = precision if at is bench else "fp32, before"
+            forms.append(({"name": name, "module": made, "file": shipped, "flops_of": flops_of}, scores))
+        progress.step("layer by layer")
+        request = {
+            "forms": [{name: str(value) for name, value in form.items()} for form, _ in forms],
+            "spec": bench.about["spec"],
+            "data": order.subject.data,
+        }
+        inputs = tuple(form["module"] for form, _ in forms)
+        found = bench.job("layers", request, "fp32", inputs=inputs)["result"]
+    scored = [{**scores, **form} for form, (_, scores) in zip(found["forms"], forms, strict=True)]
+    return {"name": order.subject.slug, "forms": scored, "layers": found["layers"]}, bench.folder
+
+
+def operators(order: Order, calls: int) -> dict[str, list[dict[str, Any]]]:
+    """The time and memory of each operator of eager PyTorch, by precision: see measure/operators.py."""
+    bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
+    modules = {each: workbench.prepare(bench, "module", each, order.batch)[0] for each in order.precisions}
+    request = {
+        "modules": {name: str(path) for name, path in modules.items()},
+        "shape": [order.batch, *bench.about["spec"]["shape"]],
+        "calls": calls,
+        "threads": order.threads,
+    }
+    return bench.job("operators", request, "eager", keep=False)["result"]["operators"]
 
 
 def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> list[list[dict[str, Any]]]:

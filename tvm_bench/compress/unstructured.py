@@ -1,4 +1,4 @@
-"""Pruning of single weights: the smallest of the whole network, or two of every four (2:4). Shapes stay.
+"""Pruning of single weights: the smallest of each layer, or two of every four (2:4). Shapes stay.
 
 Method: Han et al. 2015, arXiv:1506.02626, by `torch.nn.utils.prune`; 2:4 as in Mishra et al. 2021, arXiv:2104.08378:
 groups of four along the input channels, which sparse tensor cores expect.
@@ -27,17 +27,17 @@ def prune_unstructured(
     layers: tuple[str, ...] = (),
     tune: Callable[[nn.Module], None] = lambda module: None,
 ) -> nn.Module:
-    """A copy of `module` with the `share` (0 to 1) of weights at zero that is smallest among all `layers`.
+    """A copy of `module` with the `share` (0 to 1) of each layer's weights at zero that is smallest.
 
-    `tune` trains in place after each round.
+    Layer by layer: one threshold for all may empty a layer, and the network with it. `tune` trains in place after each
+    round.
     """
     pruned = copy.deepcopy(module)
-    places = [(layer, "weight") for layer in chosen(pruned, layers).values()]
     for done in range(1, rounds + 1):
-        # Zeros of earlier rounds are the smallest, so they count as part of the share.
-        prune.global_unstructured(places, pruning_method=prune.L1Unstructured, amount=share * done / rounds)
-        for place in places:
-            prune.remove(*place)
+        for layer in chosen(pruned, layers).values():
+            # Zeros of earlier rounds are the smallest, so they count as part of the share.
+            prune.l1_unstructured(layer, "weight", amount=share * done / rounds)
+            prune.remove(layer, "weight")
         tune(pruned)
     return pruned.eval()
 

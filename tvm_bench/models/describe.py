@@ -28,8 +28,9 @@ def describe(
     calibrate: bool,
     target: str | None,
     threads: int,
+    recipe: str = "",
 ) -> dict:
-    """Open the model and the data once.
+    """Open the model and the data once; what `recipe` makes of the model is looked at when it is made.
 
     Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
     does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` and `images`. Raises `UserError` for whatever
