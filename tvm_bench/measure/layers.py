@@ -22,8 +22,8 @@ PICTURES = 8  # whose outputs are compared layer by layer
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer. `bytes`, `parameters` and `nonzero` are of weights and bias, `sparsity` (0 to 1) of
-    the weights; `flops` of one picture, a multiply and an add being two."""
+    """A convolution or linear layer. `bytes`, `parameters` and `nonzero` are of weights and bias, `sparsity` (0 to 1)
+    of the weights; `flops` of one picture, a multiply and an add being two."""
 
     bytes: int
     parameters: int
