@@ -17,13 +17,12 @@ READY     := $(VENV)/.ready
 PEERS     := $(VENV)/.peers
 BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
+comma     := ,
+needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data) $(call given,THREADS,threads)
 FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
 .DEFAULT_GOAL := help
-comma     := ,
-needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
-
 .PHONY: help setup peers bench tune build report test lint clean
 
 help: ## List the targets and variables

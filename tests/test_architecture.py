@@ -7,9 +7,10 @@ import sys
 import pytest
 
 from tests.conftest import ROOT
+from tvm_bench.backends import BACKENDS
 
 PACKAGE = ROOT / "tvm_bench"
-HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "safetensors"}
+HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "openvino", "nncf", "safetensors"}
 # Read by the parent, which must answer --help at once and whose memory must not be its children's.
 PARENT = [
     *(
@@ -23,11 +24,12 @@ PARENT = [
         "results.py",
         "manifest.py",
     ),
-    *("toolchains.py", "cpu.py", "files.py", "errors.py", "progress.py", "__init__.py", "backends/__init__.py"),
+    *("toolchains.py", "cpu.py", "files.py", "forms.py", "errors.py", "progress.py", "__init__.py"),
+    "backends/__init__.py",
     *(str(path.relative_to(PACKAGE)) for folder in ("report", "inspect") for path in (PACKAGE / folder).glob("*.py")),
 ]
 # An eager model is Python, not a file of a runtime: its backend needs what rebuilds it.
-ALLOWED = {("backends/eager.py", "export")}
+ALLOWED = {("backends/eager.py", "export"), ("backends/inductor.py", "export")}
 
 
 def imports(path):
@@ -56,7 +58,8 @@ def test_the_parent_imports_nothing_heavy(name):
     lazy = {"tvm_bench.backends.relay.library"} if name == "__init__.py" else set()
     found = [module for module in imports(PACKAGE / name) if module not in lazy]
     assert not [module for module in found if module.split(".")[0] in HEAVY]
-    steps = ("models", "export", "compress", "training", "backends.relay", "backends.eager", "backends.onnxruntime")
+    runtimes = {f"backends.{backend.module.split('.')[0]}" for backend in BACKENDS.values()}
+    steps = ("models", "export", "compress", "training", *runtimes)
     assert not [module for module in found if module.startswith(tuple(f"tvm_bench.{step}" for step in steps))]
 
 
@@ -67,7 +70,7 @@ def test_backends_know_neither_each_other_nor_the_steps_before():
             for step in ("models", "compress", "export", "training"):
                 if module.startswith(f"tvm_bench.{step}"):
                     assert (name, step) in ALLOWED, f"{name} imports {module}"
-            for other in ("eager", "onnxruntime", "null", "relay"):
+            for other in ("eager", "torchscript", "inductor", "onnxruntime", "openvino", "null", "relay"):
                 if module.startswith(f"tvm_bench.backends.{other}"):
                     assert other in name, f"{name} imports {module}"
 

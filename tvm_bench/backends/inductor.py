@@ -29,7 +29,7 @@ def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np
     config.freezing = True
     config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(artifact.with_suffix(".inductor").absolute())
-    module = torch.compile(module_file.load(artifact), mode=mode)
+    module = torch.compile(module_file.load(artifact), mode=mode, dynamic=False)
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.no_grad():  # Inductor freezes no weights under inference_mode
