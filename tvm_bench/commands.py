@@ -75,7 +75,8 @@ def train(model: str, data: str, options: dict[str, Any], out: Path | None, *, t
     model = _with_stem(model, data, options)
     if options["lr"] is None:
         options["lr"] = 0.1 if options["weights"] == "random" else 0.01
-    name = data.rpartition("/")[2].replace(":", "-") if data.startswith("imagefolder:") else data.partition(":")[0]
+    kind, _, path = data.partition(":")
+    name = Path(path).resolve().name if kind == "imagefolder" else kind
     folder = root / Subject(model).slug / "training" / name
     out = out or folder / f"{name}.safetensors"
     request = {"model": model, "data": data, "folder": str(folder), "out": str(out), **options}

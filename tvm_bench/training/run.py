@@ -13,6 +13,7 @@ from ..models.start import begin
 from ..models.weights import load_state_dict, save_state_dict
 from . import loop
 from .device import choose, process_group
+from .evaluation import accuracy
 from .options import Options, parse_stages
 from .pictures import split
 
@@ -49,7 +50,7 @@ def run(
     save_state_dict(started.module, Path(out), about=about)
     load_state_dict(started.module, Path(out))
     started.module.to(place.torch)
-    top1, top5 = loop.accuracy(started.module, started.spec, test)
+    top1, top5 = accuracy(started.module, started.spec, test)
     return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
 
 
