@@ -13,6 +13,7 @@ from tvm_bench import data
 from tvm_bench.errors import UserError
 from tvm_bench.models.weights import load_state_dict, save_state_dict
 from tvm_bench.training import loop
+from tvm_bench.training.evaluation import accuracy, evaluate
 from tvm_bench.training.options import Options, parse_stages
 from tvm_bench.training.pictures import split
 
@@ -38,12 +39,12 @@ def assert_same(one, other):
 
 def test_it_learns(pictures, tmp_path):
     module, history = trained(pictures, tmp_path, Options(epochs=8, batch_size=32, lr=0.2, patience=8))
-    top1, top5 = loop.accuracy(module, tiny.Tiny.input_spec, data.load("fashion-mnist", "test"))
+    top1, top5 = accuracy(module, tiny.Tiny.input_spec, data.load("fashion-mnist", "test"))
     assert top1 > 0.35 and top5 > 0.8 and not module.training
     assert len(history) == 8 and history[-1]["loss"] < history[0]["loss"]
     assert json.loads((tmp_path / "history.json").read_text()) == history
     best = min(row["validation_loss"] for row in history)
-    assert loop.evaluate(module, pictures[1])[0] == pytest.approx(best, rel=1e-5)
+    assert evaluate(module, pictures[1])[0] == pytest.approx(best, rel=1e-5)
 
 
 def test_killed_and_resumed_is_the_same_to_the_bit(pictures, tmp_path, monkeypatch):

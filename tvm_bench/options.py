@@ -76,7 +76,8 @@ SUBJECT = (
         "--model",
         default="resnet18",
         show_default=True,
-        help="A torchvision classifier, a path to an .onnx file, or package.module:callable that returns an nn.Module.",
+        help="A torchvision classifier or a form of one (resnet18-cifar), a path to an .onnx file, or "
+        "package.module:callable that returns an nn.Module.",
     ),
     click.option(
         "--weights",
@@ -89,7 +90,8 @@ SUBJECT = (
     ),
     click.option(
         "--data",
-        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, or imagefolder:PATH.  "
+        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "
+        ":PATH where it is not in ./data), or imagefolder:PATH.  "
         "[default: fashion-mnist for the embedded model, else none]",
     ),
     click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,8 +41,10 @@ class Checkpoint:
         if self.path is None or not self.device.first:
             return
         parts = {name: part.state_dict() for name, part in self.parts.items()}
+        buffer = io.BytesIO()  # torch's own writer hides a full disk behind an error of its own
+        torch.save({"identity": self.identity, "state": vars(state), **parts}, buffer)
         with replace_with(self.path) as beside:
-            torch.save({"identity": self.identity, "state": vars(state), **parts}, beside)
+            beside.write_bytes(buffer.getbuffer())
 
     def restore(self) -> State:
         """The state in the file, its parts put back in place; a new one where there is none of this training."""

@@ -22,15 +22,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..data.dataset import Dataset
-from ..data.preprocess import InputSpec
 from ..errors import UserError
-from ..measure.accuracy import scores
 from ..models.weights import state_hash
 from ..progress import Progress
 from . import history
 from .checkpoint import Checkpoint, State
 from .device import Device, choose, mean_over_processes, share_buffers
+from .evaluation import evaluate
 from .options import Epoch, Options
 from .pictures import Pictures
 
@@ -63,25 +61,17 @@ def fit(
     fake-quantized models need); `after_step(model)` may put zeros back that pruning made. `folder` receives
     `checkpoint.pt`, `history.json` and `training_history.png`, and a run that was killed goes on from there; one
     checkpoint never serves another start, options or pictures, nor another `about`, which names what only `loss` knows.
-    With several stages, the best weights are those of the last. Under `torchrun`, after `device.process_group`, each
-    process sees its share of every batch. Returns the history: a dict an epoch with losses, Top-1 (0 to 1) and seconds.
-    Raises `UserError` when the loss is no longer a number.
+    With several stages, the best weights are those of the last. A CPU repeats a run to the bit, a GPU does not. Under
+    `torchrun`, after `device.process_group`, each process sees its share of every batch. Returns the history: a dict an
+    epoch with losses, Top-1 (0 to 1) and seconds. Raises `UserError` when the loss is no longer a number.
     """
     place = choose(device, amp=amp)
     batch = options.batch(len(train))
     if batch % place.world:
         raise UserError(f"a batch of {batch} cannot be shared by {place.world} processes: give a multiple of them.")
-    identity = {
-        "options": json.dumps(asdict(options)),
-        "data": train.fingerprint + validation.fingerprint,
-        "start": state_hash(model),
-        "device": f"{place.torch.type} {place.reduced}",
-        "loss": about,
-    }
+    identity = _identity(model, train, validation, options, place) | {"loss": about}
     model.to(place.torch, memory_format=torch.channels_last)
-    weights = [each for each in model.parameters() if each.requires_grad]
-    settings = {"momentum": options.momentum, "weight_decay": options.weight_decay, "nesterov": options.momentum > 0}
-    optimizer = torch.optim.SGD(weights, options.lr, **settings)
+    optimizer = _optimizer(model, options)
     scaler = torch.amp.GradScaler(place.torch.type, enabled=place.reduced == torch.float16)
     parts = {"model": model, "optimizer": optimizer, "scaler": scaler}
     checkpoint = Checkpoint(folder / "checkpoint.pt" if folder else None, identity, parts, place)
@@ -124,33 +114,22 @@ def fit(
     return state.history
 
 
-def evaluate(
-    model: nn.Module, pictures: Pictures, device: Device | None = None, batch: int = 128
-) -> tuple[float, float]:
-    """Mean cross-entropy and Top-1 accuracy (0 to 1) of `model`, which is on `device` (None: the CPU), in FP32."""
-    device = device or Device(torch.device("cpu"))
-    model.eval()
-    mine = np.arange(len(pictures))[device.rank :: device.world]
-    sums = torch.zeros(3, dtype=torch.float64, device=device.torch)
-    with torch.inference_mode():
-        for images, labels in pictures.batches(np.array_split(mine, math.ceil(len(mine) / batch)), 0, device.workers):
-            logits = model(images.to(device.torch, memory_format=torch.channels_last))
-            labels = labels.to(device.torch)
-            sums[0] += F.cross_entropy(logits, labels, reduction="sum")
-            sums[1] += (logits.argmax(1) == labels).sum()
-            sums[2] += len(labels)
-    loss, right, count = mean_over_processes(sums, device).tolist()
-    return loss / count, right / count
+def _identity(
+    model: nn.Module, train: Pictures, validation: Pictures, options: Options, place: Device
+) -> dict[str, str]:
+    """All that decides the outcome. Not how many processes there are: a run may go on with more or fewer."""
+    return {
+        "options": json.dumps(asdict(options)),
+        "data": train.fingerprint + validation.fingerprint,
+        "start": state_hash(model),
+        "device": f"{place.torch.type} {place.reduced}",
+    }
 
 
-def accuracy(model: nn.Module, spec: InputSpec, data: Dataset, batch: int = 128) -> tuple[float, float]:
-    """Top-1 and Top-5 (0 to 1) on all of `data`, in FP32, on the device that `model` is on."""
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        batches = (torch.from_numpy(images).to(device) for images in data.batches(spec, batch))
-        logits = np.concatenate([model(images).cpu().numpy() for images in batches])
-    found = scores(logits[: len(data)], data.labels)
-    return found["top1"], found["top5"]
+def _optimizer(model: nn.Module, options: Options) -> torch.optim.SGD:
+    weights = [each for each in model.parameters() if each.requires_grad]
+    nesterov = options.momentum > 0  # SGD refuses it without
+    return torch.optim.SGD(weights, options.lr, options.momentum, weight_decay=options.weight_decay, nesterov=nesterov)
 
 
 def _shares(pictures: int, batch: int, epoch: Epoch, seed: int, place: Device) -> list[np.ndarray]:
@@ -177,12 +156,13 @@ def _step(
     scaler.scale(value).backward()
     scaler.step(optimizer)
     scaler.update()
-    found = mean_over_processes(value.detach().clone(), place).item()
-    if not math.isfinite(found):
-        raise UserError(
-            f"the training diverged: its loss is {found}. Give a lower --lr, or other weights to begin with."
-        )
-    return found
+    return _finite(mean_over_processes(value.detach().clone(), place).item())
+
+
+def _finite(loss: float) -> float:
+    if math.isfinite(loss):
+        return loss
+    raise UserError(f"the training diverged: its loss is {loss}. Give a lower --lr, or other weights to begin with.")
 
 
 def _end_epoch(
@@ -194,7 +174,7 @@ def _end_epoch(
         "stage": epoch.stage,
         "size": epoch.size,
         "loss": float(np.mean(state.losses)),
-        "validation_loss": found[0],
+        "validation_loss": _finite(found[0]),
         "validation_top1": found[1],
         "seconds": round(seconds, 3),  # since the epoch began, or since it went on
     }

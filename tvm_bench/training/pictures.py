@@ -39,7 +39,7 @@ class Pictures:
 
     def at(self, size: int) -> Pictures:
         """The same pictures at `size` x `size` pixels."""
-        return replace(self, spec=self.spec.at(size))
+        return self if size == self.spec.shape[1] else replace(self, spec=self.spec.at(size))
 
     def batches(
         self, positions: list[np.ndarray], seed: int, workers: int = 0
