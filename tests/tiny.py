@@ -59,3 +59,7 @@ def unsupported():
 
 def not_a_module():
     return "resnet18"
+
+
+def three_classes():
+    return Tiny(classes=3)

@@ -16,7 +16,7 @@ from ..data.preprocess import InputSpec
 from ..errors import UserError
 from ..export import module_file
 from ..models import resolve
-from ..models.weights import state_hash
+from ..models.weights import state_hash, trained_as
 from ..recipe import Distill, Prune, ShareWeights
 from ..training import loop
 from ..training.options import Options
@@ -92,7 +92,7 @@ def trainer(
         raise UserError(
             "this recipe trains: give --data fashion-mnist or imagefolder:PATH, or --epochs 0 to only prune."
         )
-    pictures = datasets.load(data.removesuffix(":full"), "train")
+    pictures = datasets.load(data, "train")
     if pictures.labels is None or len(pictures.classes) != classes:
         raise UserError(
             f"the network has {classes} classes, and {data} has {len(pictures.classes)}: it cannot be trained on them. "
@@ -140,6 +140,12 @@ def _teacher(settings: dict[str, Any], spec: InputSpec, classes: int) -> nn.Modu
     found = resolve(settings["teacher"], settings["teacher_weights"], input_shape=spec.shape, classes=_names(classes))
     with torch.inference_mode():
         count = found.module(torch.zeros(1, *spec.shape)).shape[1]
+    known = trained_as(Path(settings["teacher_weights"]))
+    if known and InputSpec.from_dict(known["spec"]).at(spec.shape[1]) != spec:
+        raise UserError(
+            f"the teacher {settings['teacher']} was trained on inputs scaled otherwise than the student's: "
+            f"{known['spec']}. Both see the same pictures: train one of them again."
+        )
     if count != classes:
         raise UserError(
             f"the teacher {settings['teacher']} has {count} classes and the student {classes}: give --teacher-weights "
