@@ -99,3 +99,18 @@ def test_the_last_batch_is_filled_up():
     spec = InputSpec(shape=(3, 28, 28), resize=28, grey=True)
     batches = list(test.batches(spec, 4, limit=6))
     assert [len(batch) for batch in batches] == [4, 4] and (batches[1][1] == batches[1][3]).all()
+
+
+def test_folders_that_do_not_fit(tmp_path):
+    folder_of_pictures(tmp_path / "plain")
+    with pytest.raises(UserError, match="training needs .*train' and"):
+        data.load(f"imagefolder:{tmp_path}/plain", "train")
+    (tmp_path / "plain" / "cat").mkdir()
+    with pytest.raises(UserError, match="no pictures in .*cat'"):
+        data.load(f"imagefolder:{tmp_path}/plain", "test")
+    folder_of_pictures(tmp_path / "two" / "train", ("ant", "bee", "cat"))
+    folder_of_pictures(tmp_path / "two" / "test", ("bee", "cat"))
+    assert data.load(f"imagefolder:{tmp_path}/two", "test").labels.tolist() == [1] * 10 + [2] * 10
+    folder_of_pictures(tmp_path / "two" / "test", ("dog",))
+    with pytest.raises(UserError, match="dog' is a class that the training folder has not"):
+        data.load(f"imagefolder:{tmp_path}/two", "test")

@@ -6,38 +6,49 @@ import json
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from tests import tiny
 from tvm_bench import data
 from tvm_bench.errors import UserError
 from tvm_bench.models.weights import load_state_dict, save_state_dict
 from tvm_bench.training import loop
-from tvm_bench.training.schedule import Schedule, parse_stages
+from tvm_bench.training.evaluation import accuracy, evaluate
+from tvm_bench.training.options import Options, parse_stages
+from tvm_bench.training.pictures import split
 
-SHORT = Schedule(stages=((16, 2.0), (32, 1.0)), batch_size=32, lr=0.2)
+SHORT = Options(stages=((16, 2.0), (32, 1.0)), batch_size=32, lr=0.2)
 
 
 @pytest.fixture(scope="module")
 def pictures():
-    """The 512 embedded training pictures."""
-    return data.load("fashion-mnist", "calibration")
+    """The 512 embedded training pictures, some of them held out."""
+    return split(data.load("fashion-mnist", "calibration"), tiny.Tiny.input_spec)
 
 
-def trained(pictures, folder, schedule=SHORT):
+def trained(pictures, folder=None, options=SHORT, **given):
     torch.manual_seed(0)
-    return loop.train(tiny.cnn(), tiny.Tiny.input_spec, pictures, schedule, folder)
+    module = tiny.cnn()
+    return module, loop.fit(module, *pictures, options, folder=folder, **given)
+
+
+def assert_same(one, other):
+    for name, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[name]), name
 
 
 def test_it_learns(pictures, tmp_path):
-    module = trained(pictures, tmp_path, dataclasses.replace(SHORT, stages=((32, 8.0),), patience=8))
-    top1, top5 = loop.accuracy(module, tiny.Tiny.input_spec, data.load("fashion-mnist", "test"))
-    assert top1 > 0.35 and top5 > 0.8
-    history = json.loads((tmp_path / "history.json").read_text())
+    module, history = trained(pictures, tmp_path, Options(epochs=8, batch_size=32, lr=0.2, patience=8))
+    top1, top5 = accuracy(module, tiny.Tiny.input_spec, data.load("fashion-mnist", "test"))
+    assert top1 > 0.35 and top5 > 0.8 and not module.training
     assert len(history) == 8 and history[-1]["loss"] < history[0]["loss"]
+    assert json.loads((tmp_path / "history.json").read_text()) == history
+    best = min(row["validation_loss"] for row in history)
+    assert evaluate(module, pictures[1])[0] == pytest.approx(best, rel=1e-5)
 
 
 def test_killed_and_resumed_is_the_same_to_the_bit(pictures, tmp_path, monkeypatch):
-    whole = trained(pictures, tmp_path / "whole")
+    whole, history = trained(pictures)
     monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
     steps = iter(range(1000))
     step = loop._step
@@ -49,32 +60,65 @@ def test_killed_and_resumed_is_the_same_to_the_bit(pictures, tmp_path, monkeypat
 
     monkeypatch.setattr(loop, "_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        trained(pictures, tmp_path / "killed")
-    resumed = trained(pictures, tmp_path / "killed")
+        trained(pictures, tmp_path)
+    resumed, again = trained(pictures, tmp_path)
     assert next(steps) < 50, "it began again instead of going on"
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert_same(whole, resumed)
+    assert [{**row, "seconds": 0} for row in history] == [{**row, "seconds": 0} for row in again]
 
 
-def test_another_schedule_begins_again(pictures, tmp_path):
+@pytest.mark.parametrize("other", [{"options": dataclasses.replace(SHORT, seed=1)}, {"about": "temperature 4"}])
+def test_a_checkpoint_serves_no_other_training(pictures, tmp_path, other, capsys):
     trained(pictures, tmp_path)
-    trained(pictures, tmp_path, dataclasses.replace(SHORT, seed=1))
-    assert len(json.loads((tmp_path / "history.json").read_text())) == 3
+    steps = trained(pictures, tmp_path, **other)[1]
+    assert len(steps) == 3 and "of another training" in capsys.readouterr().err
 
 
-def test_a_stage_ends_early_when_it_stops_getting_better(pictures, tmp_path):
-    trained(pictures, tmp_path, dataclasses.replace(SHORT, stages=((16, 30.0), (32, 1.0)), patience=1, lr=2.0))
-    history = json.loads((tmp_path / "history.json").read_text())
+def test_a_stage_ends_early_when_it_stops_getting_better(pictures):
+    _, history = trained(pictures, None, Options(stages=((16, 30.0), (32, 1.0)), batch_size=32, patience=1, lr=2.0))
     assert len(history) < 31 and history[-1]["size"] == 32
 
 
-def test_the_schedule():
-    schedule = Schedule(stages=((64, 2.0), (224, 0.5)), batch_size=10, lr=0.1)
-    assert [(e.size, e.pictures) for e in schedule.epochs(1000)] == [(64, 1000), (64, 1000), (224, 500)]
-    rates = [schedule.rate(done) for done in np.linspace(0.02, 1, 50)]
+def test_a_loss_of_ones_own_and_a_hook(pictures):
+    """Distillation and pruning enter here: the loss sees a teacher, the hook puts zeros back."""
+    teacher, _ = trained(pictures)
+
+    def imitate(model, images, labels):
+        with torch.no_grad():
+            wanted = teacher(images)
+        return nn.functional.mse_loss(model(images).float(), wanted.float())
+
+    def prune(model):
+        with torch.no_grad():
+            model.head.weight[:, ::2] = 0
+
+    student, history = trained(pictures, loss=imitate, after_step=prune)
+    assert history[-1]["loss"] < history[0]["loss"]
+    assert (student.head.weight[:, ::2] == 0).all() and (student.head.weight[:, 1::2] != 0).all()
+
+
+def test_only_what_may_learn_is_trained(pictures):
+    torch.manual_seed(0)
+    module = tiny.cnn()
+    module.stem.requires_grad_(False)
+    before = module.stem[0].weight.clone(), module.head.weight.clone()
+    loop.fit(module, *pictures, SHORT)
+    assert torch.equal(before[0], module.stem[0].weight) and not torch.equal(before[1], module.head.weight)
+
+
+def test_divergence_is_told(pictures):
+    with pytest.raises(UserError, match="lower --lr"):
+        trained(pictures, None, Options(epochs=3, batch_size=32, lr=1e30))
+
+
+def test_the_plan():
+    options = Options(stages=((64, 2.0), (224, 0.5)), batch_size=10, lr=0.1)
+    assert [(e.size, e.steps) for e in options.plan(1009, 32)] == [(64, 100), (64, 100), (224, 50)]
+    assert [(e.size, e.steps) for e in Options(epochs=1.5, batch_size=64).plan(20, 32)] == [(32, 1), (32, 1)]
+    rates = [options.rate(done) for done in np.linspace(0.02, 1, 50)]
     assert rates[0] == pytest.approx(0.1) and rates[-1] == pytest.approx(0, abs=1e-9) and rates == sorted(rates)[::-1]
     assert parse_stages("64:6,224:0.5") == ((64, 6.0), (224, 0.5))
-    for wrong in ("64", "64:0", "a:b", "", "4:1"):
+    for wrong in ("64", "64:0", "a:b", "", "4:1", "64:nan"):
         with pytest.raises(UserError, match="stages"):
             parse_stages(wrong)
 

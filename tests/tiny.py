@@ -25,6 +25,13 @@ def cnn():
     return Tiny()
 
 
+def grouped():
+    """Two classes, and group norm: each picture's answer is its own, whatever else is in the batch."""
+    module = Tiny(classes=2)
+    module.stem[1], module.block[1] = nn.GroupNorm(4, 16), nn.GroupNorm(4, 16)
+    return module
+
+
 def nan():
     module = Tiny()
     nn.init.constant_(module.head.bias, float("nan"))
@@ -52,3 +59,7 @@ def unsupported():
 
 def not_a_module():
     return "resnet18"
+
+
+def three_classes():
+    return Tiny(classes=3)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import backends, launch, manifest, origin, workbench
+from . import backends, launch, manifest, origin, recipe, workbench
 from .errors import UserError
 from .progress import Progress
-from .variant import Order, Subject
+from .variant import Order, Subject, Variant
 
 DAY = 24 * launch.HOUR
 
@@ -52,6 +53,57 @@ def _require(share: float | None, found: dict[str, Any]) -> None:
         )
 
 
+def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
+    """Carry out the recipe of `order`, score each form on `images` test pictures, and compare layer by layer.
+
+    Returns `name`, `forms` and `layers` as measure/layers.py has them, with the scores; and the subject's folder.
+    """
+    if not order.subject.recipe:
+        raise UserError(f"there is nothing to do: give --recipe, of {', '.join(recipe.NAMES[:5]).format(50, 50)}, …")
+    if order.subject.is_onnx:
+        raise UserError(f"'{order.subject.model}' is an ONNX file. `compress` needs the PyTorch model.")
+    quantized = "int8" in order.precisions
+    bench = workbench.open_workbench(order, calibrate=quantized)
+    plain = workbench.with_recipe(bench, "")
+    wanted = [(plain, "fp32")] + [(bench, each) for each in order.precisions if each != "fp32" or bench.recipe.steps]
+    with Progress("compress", 1 + 2 * len(wanted)) as progress:
+        forms, against = [], {}
+        for at, precision in wanted:
+            variant = Variant(at.subject, precision, "eager", threads=order.threads)
+            progress.step(f"making {variant.name}")
+            made = workbench.prepare(at, "module", precision, 1)[0]
+            shipped = workbench.compress(at, at.recipe.steps)[0] if precision == "fp32" else made
+            flops_of = workbench.prepare(at, "module", "fp32", 1)[0]
+            progress.step(f"answers of {variant.name}")
+            against = against or {"reference": workbench.answers(at, variant)}
+            scores = workbench.evaluate(at, variant, made, limit=images, against=against)
+            name = precision if at is bench else "fp32, before"
+            forms.append(({"name": name, "module": made, "file": shipped, "flops_of": flops_of}, scores))
+        progress.step("layer by layer")
+        request = {
+            "forms": [{name: str(value) for name, value in form.items()} for form, _ in forms],
+            "spec": bench.about["spec"],
+            "data": order.subject.data,
+        }
+        inputs = tuple(form["module"] for form, _ in forms)
+        found = bench.job("layers", request, "fp32", inputs=inputs)["result"]
+    scored = [{**scores, **form} for form, (_, scores) in zip(found["forms"], forms, strict=True)]
+    return {"name": order.subject.slug, "forms": scored, "layers": found["layers"]}, bench.folder
+
+
+def operators(order: Order, calls: int) -> dict[str, list[dict[str, Any]]]:
+    """The time and memory of each operator of eager PyTorch, by precision: see measure/operators.py."""
+    bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
+    modules = {each: workbench.prepare(bench, "module", each, order.batch)[0] for each in order.precisions}
+    request = {
+        "modules": {name: str(path) for name, path in modules.items()},
+        "shape": [order.batch, *bench.about["spec"]["shape"]],
+        "calls": calls,
+        "threads": order.threads,
+    }
+    return bench.job("operators", request, "eager", keep=False)["result"]["operators"]
+
+
 def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> list[list[dict[str, Any]]]:
     """For each picture the `top` classes with their probabilities."""
     manifest.verify(artifact)
@@ -80,14 +132,40 @@ def model_names(root: Path) -> list[tuple[str, str]]:
 
 
 def train(model: str, data: str, options: dict[str, Any], out: Path | None, *, threads: int, root: Path) -> dict:
-    """Train, or go on with a training that was stopped. Returns the job's result."""
-    folder = root / Subject(model).slug / "training"
-    request = {
-        "model": model,
-        "data": data,
-        "folder": str(folder),
-        "out": str(out or folder / "weights.safetensors"),
-        **options,
-    }
-    receipt = launch.job("train", request, folder, label="train", threads=threads, timeout=7 * DAY, show=True)
-    return receipt["result"]
+    """Train, or go on with a training that was stopped. Returns the job's result, empty but in the first process."""
+    model = _with_stem(model, data, options)
+    if options["lr"] is None:
+        options["lr"] = 0.1 if options["weights"] == "random" else 0.01
+    kind, _, path = data.partition(":")
+    name = Path(path).resolve().name if kind == "imagefolder" else kind
+    folder = root / Subject(model).slug / "training" / name
+    out = out or folder / f"{name}.safetensors"
+    request = {"model": model, "data": data, "folder": str(folder), "out": str(out), **options}
+    label, environment = "train", {}
+    if options["distributed"]:
+        environment = _torchrun()
+        label = f"train-{environment['RANK']}"
+        threads = max(1, threads // int(environment["LOCAL_WORLD_SIZE"]))
+    # Never skipped: pictures can change without any file that we know of. A finished training is only scored again.
+    options = {"threads": threads, "environment": environment, "timeout": 7 * DAY, "show": True, "keep": False}
+    result = launch.job("train", request, folder, label=label, **options)["result"]
+    return {**result, "model": model} if result else {}
+
+
+def _with_stem(model: str, data: str, options: dict[str, Any]) -> str:
+    """A ResNet that is to see CIFAR's pictures at their own size gets the stem for it."""
+    residual = model.startswith(("resnet", "resnext", "wide_resnet")) and "-" not in model
+    small = options["image_size"] in (None, 32) and not options["stages"] and options["weights"] != "imagenet"
+    return f"{model}-cifar" if residual and small and data.startswith("cifar") else model
+
+
+def _torchrun() -> dict[str, str]:
+    """What torchrun told this process about the others. Raises `UserError` where it was not started by it."""
+    told = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    if not all(name in os.environ for name in told):
+        raise UserError(
+            "--distributed: this process was not started by torchrun. Give "
+            "`torchrun --nproc-per-node 2 -m tvm_bench train --distributed …`."
+        )
+    prefixes = ("TORCHELASTIC_", "NCCL_", "GLOO_")
+    return {name: value for name, value in os.environ.items() if name in told or name.startswith(prefixes)}

@@ -34,10 +34,15 @@ FORMS = {
     ("openvino", "int8"): Form("openvino_int8", ("onnx", "fp32"), ("openvino", "nncf")),
 }
 
+# After quantization-aware training all INT8 forms are made from the one that was trained.
+AWARE = {("onnx", "int8"): ("module", "int8"), ("openvino", "int8"): ("onnx", "int8")}
 
-def parent(kind: str, precision: str, *, is_onnx: bool) -> tuple[str, str] | None:
+
+def parent(kind: str, precision: str, *, is_onnx: bool, aware: bool = False) -> tuple[str, str] | None:
     """The form that another is made from; an ONNX file of the user's is the model itself."""
-    return None if is_onnx and (kind, precision) == ("onnx", "fp32") else FORMS[kind, precision].parent
+    if is_onnx and (kind, precision) == ("onnx", "fp32"):
+        return None
+    return (aware and AWARE.get((kind, precision))) or FORMS[kind, precision].parent
 
 
 def files(path: Path) -> tuple[Path, ...]:

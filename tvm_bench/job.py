@@ -20,6 +20,7 @@ from .measure.machine import peak_rss_mb
 VERBS = {
     "models": "tvm_bench.models.describe:names",
     "describe": "tvm_bench.models.describe:describe",
+    "compress": "tvm_bench.compress.apply:compress",
     "prepare": "tvm_bench.export.prepare:prepare",
     "templates": "tvm_bench.backends.relay.templates:tune",
     "autoscheduler": "tvm_bench.backends.relay.autoscheduler:tune",
@@ -28,6 +29,8 @@ VERBS = {
     "profile": "tvm_bench.backends.relay.profile:profile",
     "evaluate": "tvm_bench.measure.accuracy:evaluate",
     "measure": "tvm_bench.measure.latency:measure",
+    "layers": "tvm_bench.measure.layers:layers",
+    "operators": "tvm_bench.measure.operators:operators",
     "classify": "tvm_bench.measure.accuracy:classify",
     "train": "tvm_bench.training.run:run",
 }

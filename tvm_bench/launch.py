@@ -22,6 +22,7 @@ from .files import sha256, write_json
 INHERITED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TERM", "COLUMNS", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "CXX"),
     *("TORCH_HOME", "XDG_CACHE_HOME", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "LD_LIBRARY_PATH"),
+    "CUDA_VISIBLE_DEVICES",
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
 HOUR = 3600.0
@@ -44,11 +45,13 @@ def job(
     keep: bool = True,
     timeout: float = HOUR,
     show: bool = False,
+    environment: dict[str, str] | None = None,
 ) -> dict[str, Any]:
     """Run `verb` in a process of its own and return its receipt; with `keep`, one that still holds is returned instead.
 
     A receipt holds while the request, the SHA-256 of every input and output, the versions, the code and the CPU are
-    the same. `folder/<label>.log` has what the job printed; `show` lets it print to the terminal. Raises `UserError`
+    the same. `folder/<label>.log` has what the job printed; `show` lets it print to the terminal, `environment`
+    is added to the child's. Raises `UserError`
     for what the user can mend, `JobError` for the rest.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,7 +64,7 @@ def job(
         request_path = folder / f"{label}.request.json"
         write_json(request_path, {"verb": verb, "key": key, "request": request})
         command = [toolchains.interpreter(toolchain), "-m", "tvm_bench.job", str(request_path), str(receipt_path)]
-        _run(command, folder / f"{label}.log", _environment(threads), timeout, show)
+        _run(command, folder / f"{label}.log", _environment(threads) | (environment or {}), timeout, show)
         receipt = json.loads(receipt_path.read_text())
         return {**receipt, "fresh": True}
 

@@ -10,6 +10,7 @@ import click
 
 from . import backends, cpu
 from .errors import unknown
+from .recipe import Settings, parse
 from .variant import PRECISIONS, Order, Subject
 
 
@@ -44,6 +45,12 @@ def tracker(context: click.Context, option: click.Parameter, value: str | None) 
     return host, int(port)
 
 
+def recipe(context: click.Context, option: click.Parameter, value: str) -> str:
+    """The recipe as given, once it was read."""
+    parse(value)
+    return "+".join(part.strip() for part in value.split("+"))
+
+
 def listed(allowed: tuple[str, ...], every: tuple[str, ...] = ()) -> Callable:
     """A callback for a list with commas, of names that are `allowed`; `all` stands for `every`."""
 
@@ -69,7 +76,8 @@ SUBJECT = (
         "--model",
         default="resnet18",
         show_default=True,
-        help="A torchvision classifier, a path to an .onnx file, or package.module:callable that returns an nn.Module.",
+        help="A torchvision classifier or a form of one (resnet18-cifar), a path to an .onnx file, or "
+        "package.module:callable that returns an nn.Module.",
     ),
     click.option(
         "--weights",
@@ -82,17 +90,23 @@ SUBJECT = (
     ),
     click.option(
         "--data",
-        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, or imagefolder:PATH.  "
+        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "
+        ":PATH where it is not in ./data), or imagefolder:PATH.  "
         "[default: fashion-mnist for the embedded model, else none]",
+    ),
+    click.option(
+        "--recipe",
+        callback=recipe,
+        default="",
+        help="Compression techniques from left to right, such as prune-structured50+int8: `tvm-bench compress --help`.",
     ),
 )
 FORMS = (
     click.option(
         "--precision",
         callback=listed(PRECISIONS, PRECISIONS),
-        default="fp32,int8",
-        show_default=True,
-        help=f"Of {', '.join(PRECISIONS)}; all is every one that a backend has.",
+        help=f"Of {', '.join(PRECISIONS)}; all is every one that a backend has.  [default: fp32,int8, or what --recipe "
+        "ends in]",
     ),
     click.option(
         "--frontend",
@@ -137,15 +151,19 @@ def with_options(*groups: tuple) -> Callable:
     return decorate
 
 
-def order(given: dict[str, Any]) -> Order:
-    """Take the common options out of `given`, and leave the command's own."""
+def order(
+    given: dict[str, Any], settings: Settings | None = None, precisions: tuple[str, ...] = ("fp32", "int8")
+) -> Order:
+    """Take the common options out of `given`, and leave the command's own; `precisions` where none was asked for."""
     model, weights, data = given.pop("model"), given.pop("weights"), given.pop("data")
     embedded = Path(__file__).parent / "models" / "embedded" / f"{model}-fashion-mnist.safetensors"
     if data is None and weights == "default" and embedded.exists():
         data = "fashion-mnist"
+    subject = Subject(model, weights, given.pop("input_shape"), data, given.pop("recipe"))
     return Order(
-        subject=Subject(model, weights, given.pop("input_shape"), data),
-        precisions=given.pop("precision"),
+        subject=subject,
+        precisions=_precisions(subject, given.pop("precision"), precisions),
+        settings=settings,
         frontends=given.pop("frontends"),
         target=given.pop("target"),
         batch=given.pop("batch"),
@@ -153,3 +171,20 @@ def order(given: dict[str, Any]) -> Order:
         root=given.pop("artifacts"),
         logs=given.pop("logs", Path("tuning_logs")),
     )
+
+
+def _precisions(subject: Subject, asked: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
+    """What was asked for; where nothing was, FP32 and what the recipe ends in, or what is usual."""
+    quantization = parse(subject.recipe).quantization
+    return asked or (("fp32", quantization.precision) if quantization else usual)
+
+
+def compression(given: dict[str, Any]) -> Order:
+    """The order of `compress`: the common options, and how the techniques are to be carried out."""
+    layers = tuple(part.strip() for part in (given.pop("layers") or "").split(",") if part.strip())
+    settings = Settings(layers=layers, **{name: given.pop(name) for name in SETTINGS})
+    return order({**given, **PLAIN}, settings, ("fp32",))
+
+
+SETTINGS = ("epochs", "batch_size", "lr", "seed", "teacher", "teacher_weights", "temperature", "alpha")
+PLAIN = {"precision": (), "frontends": (), "target": None, "batch": 1}

@@ -6,6 +6,8 @@ import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from .recipe import Settings
+
 PRECISIONS = ("fp32", "int8", "bf16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
 # See "Which front end" in the README.
@@ -14,22 +16,24 @@ DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
 
 @dataclass(frozen=True)
 class Subject:
-    """The model before anything is done to it: where it comes from, and the pictures that go with it."""
+    """A model: where it comes from, the pictures that go with it, and the recipe by which it is compressed."""
 
     model: str
     weights: str = "default"
     input_shape: tuple[int, int, int] | None = None
     data: str | None = None
+    recipe: str = ""
 
     @property
     def slug(self) -> str:
-        """The model's folder below `artifacts/`: `resnet18`, or `mobilenet_v2-random` for weights not its own."""
+        """The model's folder below `artifacts/`: `resnet18`, `mobilenet_v2-random` for weights not its own, or
+        `resnet18+prune-structured50`."""
         name = Path(self.model).stem if self.is_onnx else "-".join(self.model.rpartition(".")[2].split(":"))
         if self.weights != "default":
             name += "-" + Path(self.weights).stem
         if self.input_shape:
             name += "-" + "x".join(map(str, self.input_shape))
-        return re.sub(r"[^\w.-]+", "_", name)
+        return re.sub(r"[^\w.+-]+", "_", f"{name}+{self.recipe}" if self.recipe else name)
 
     @property
     def is_onnx(self) -> bool:
@@ -90,6 +94,7 @@ class Order:
     threads: int
     root: Path
     logs: Path = Path("tuning_logs")
+    settings: Settings | None = None  # of the recipe; None: those it was last done with
 
     def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
         """The subject in one precision on one backend, on the order's terms: one variant, or one a front end."""

@@ -1,7 +1,8 @@
 """READ FIRST. One variant's way through the steps; each step is a job (see launch.py), and a finished one is skipped.
 
 about    = describe(subject)                  what the model is: bad input ends here
-source   = prepare(subject, "onnx", "int8")   compress and export: a file
+weights  = compress(subject)                  by its recipe, if it has one: an FP32 network, one job a technique
+source   = prepare(subject, "onnx", "int8")   quantize and export: a file
 artifact = build(variant)                     import to Relay, optimize, link: a library
 answers  = evaluate(variant)                  accuracy, and agreement with the FP32 reference
 samples  = measure(variant)                   one round of latencies, in a fresh process
@@ -9,17 +10,20 @@ samples  = measure(variant)                   one round of latencies, in a fresh
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from . import backends, forms, launch
+from . import recipe as recipes
 from .errors import UserError
 from .variant import Order, Subject, Variant
 
 # The tuners, in the order in which `auto` runs the first two, and what each can tune.
 TUNERS = {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}
 LEDGER = "ledger.json"  # beside a tuner's records; written last
+DAY = 24 * launch.HOUR
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,11 @@ class Workbench:
     def folder(self) -> Path:
         """The subject's folder below the artifacts."""
         return self.order.root / self.subject.slug
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """The subject's recipe, read."""
+        return recipes.parse(self.subject.recipe)
 
     def records(self, precision: str, tuner: str) -> Path:
         """Tuning records hold for one model, CPU and number of threads, so their folder is named by all three."""
@@ -58,10 +67,35 @@ class Workbench:
 def open_workbench(order: Order, *, calibrate: bool = False) -> Workbench:
     """Look at the model and its data. Raises `UserError` for any bad input, before anything is built."""
     bench = Workbench(order, {})
+    _check_recipe(bench)
     request = {**order.subject.request(), "batch": order.batch, "calibrate": calibrate}
     request |= {"target": order.target, "threads": order.threads}
     # Never skipped: a model given as Python code can change without any file that we know of.
     return Workbench(order, bench.job("describe", request, "model", keep=False)["result"])
+
+
+def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict]:
+    """What the `steps` of a recipe leave, as a file of weights; without steps, the FP32 module file. And its receipt.
+
+    Each step is a job in the folder of the recipe up to there: `distill` is done once for all that begins with it.
+    """
+    at = with_recipe(bench, "+".join(steps))
+    if not steps:
+        return prepare(at, "module", "fp32", 1)
+    parent, _ = compress(bench, steps[:-1])
+    out = at.folder / "compressed" / "weights.safetensors"
+    settings = _settings(at, recipes.technique(steps[-1]), "compress-fp32")
+    request = {
+        "technique": steps[-1],
+        "parent": str(parent),
+        "out": str(out),
+        "subject": at.subject.request(),
+        "description": bench.about,
+        "settings": settings,
+    }
+    given = Path(settings.get("teacher_weights", ""))
+    inputs = (parent, given) if given.is_file() else (parent,)
+    return out, at.job("compress", request, "fp32", inputs=inputs, timeout=7 * DAY, show=True)
 
 
 def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Path, dict]:
@@ -71,8 +105,12 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
             f"'{bench.subject.model}' is an ONNX file: it has no {kind} form, so PyTorch's backends and --frontend "
             "pytorch cannot take it. Ask for --backends relay,onnxruntime,openvino."
         )
-    parent = forms.parent(kind, precision, is_onnx=bench.subject.is_onnx)
+    how = bench.recipe.quantization if precision != "fp32" else None
+    aware = bool(how and how.aware)
+    parent = forms.parent(kind, precision, is_onnx=bench.subject.is_onnx, aware=aware)
     made_from = prepare(bench, *parent, batch)[0] if parent else None
+    if (kind, precision) == ("module", "fp32") and bench.recipe.steps:
+        made_from, _ = compress(bench, bench.recipe.steps)
     label = f"{precision}-{kind}" if kind in forms.BATCH_FREE or batch == 1 else f"{precision}-{kind}-b{batch}"
     out = bench.folder / "sources" / f"{label}{forms.SUFFIXES[kind]}"
     request = {
@@ -83,9 +121,13 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
         "subject": bench.subject.request(),
         "description": bench.about,
         "batch": batch,
+        "quantization": asdict(how) if how else None,
     }
-    inputs = (made_from,) if made_from else ()
-    return out, bench.job("prepare", request, label, inputs=inputs)
+    options: dict[str, Any] = {"inputs": (made_from,) if made_from else ()}
+    if how and aware and kind == "module":
+        request["settings"] = _settings(bench, how, f"prepare-{label}")
+        options |= {"timeout": 7 * DAY, "show": True}
+    return out, bench.job("prepare", request, label, **options)
 
 
 def source(bench: Workbench, variant: Variant) -> tuple[Path, dict]:
@@ -102,10 +144,11 @@ def build(bench: Workbench, variant: Variant) -> Path:
         return made_from
     folder = bench.folder / variant.form
     records = bench.tuned_by(variant.precision) if variant.tuned else {}
+    weights = compress(bench, bench.recipe.steps)[1]["outputs"] if bench.recipe.steps else {}
     about = {
         "name": variant.name,
         "model": bench.subject.request(),
-        "fingerprint": bench.about["fingerprint"],
+        "fingerprint": next(iter(weights.values()), bench.about["fingerprint"]),
         "precision": variant.precision,
         "frontend": variant.resolved_frontend,
         "spec": bench.about["spec"],
@@ -198,4 +241,38 @@ def _quantization(bench: Workbench, variant: Variant, receipt: dict) -> dict | N
         return None
     if variant.resolved_frontend == "pytorch":
         receipt = prepare(bench, "module", "int8", variant.batch)[1]
-    return {**receipt["result"]["quantization"], "calibration": bench.about["calibration"]}
+    return {"calibration": bench.about["calibration"], **receipt["result"]["quantization"]}
+
+
+def with_recipe(bench: Workbench, recipe: str) -> Workbench:
+    """The same model, compressed by another recipe."""
+    return Workbench(replace(bench.order, subject=replace(bench.subject, recipe=recipe)), bench.about)
+
+
+def _check_recipe(bench: Workbench) -> None:
+    """Raises `UserError` for a recipe that the subject or the precisions asked for cannot have."""
+    asked = bench.recipe
+    trained = asked.quantization and asked.quantization.aware
+    if bench.subject.is_onnx and (asked.steps or trained):
+        raise UserError(
+            f"'{bench.subject.model}' is an ONNX file: recipe '{bench.subject.recipe}' changes weights, which needs "
+            "the PyTorch model. Only int8 with its options goes without."
+        )
+    allowed = ("fp32", asked.quantization.precision) if asked.quantization else bench.order.precisions
+    if wrong := [each for each in bench.order.precisions if each not in allowed]:
+        raise UserError(
+            f"recipe '{bench.subject.recipe}' makes {' and '.join(allowed)}, not {wrong[0]}. Leave --precision out, or "
+            "the last part of the recipe."
+        )
+
+
+def _settings(bench: Workbench, technique: recipes.Technique, label: str) -> dict[str, Any]:
+    """Those of the order, else those of an earlier run, also of one that was stopped, else the usual ones."""
+    usual = (bench.order.settings or recipes.Settings()).of(technique)
+    if bench.order.settings:
+        return usual
+    try:
+        earlier = json.loads((bench.folder / "jobs" / f"{label}.request.json").read_text())
+    except (OSError, ValueError):
+        return usual
+    return usual | {name: value for name, value in earlier["request"]["settings"].items() if name in usual}

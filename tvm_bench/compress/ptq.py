@@ -1,6 +1,6 @@
-"""Static post-training quantization by PyTorch: weights per channel (INT8), activations per tensor (UINT8).
+"""Static post-training quantization by PyTorch: weights INT8, activations per tensor (UINT8).
 
-Method: Jacob et al. 2018, arXiv:1712.05877, by `torch.ao.quantization`'s FX graph mode with its x86 defaults.
+Method: Jacob et al. 2018, arXiv:1712.05877, by `torch.ao.quantization`'s FX graph mode for x86.
 Activations keep seven bits (`reduce_range`): without VNNI, eight would overflow the 16-bit sums of `vpmaddubsw`.
 """
 
@@ -13,53 +13,94 @@ from collections.abc import Iterable
 import numpy as np
 import torch
 from torch import nn
+from torch.ao import quantization as ao
 
 from ..errors import UserError
+from .calibration import checked
 
 ENGINE = "x86"
-METHOD = {
-    "method": "static post-training quantization, torch.ao FX graph mode, x86 engine",
-    "weights": "INT8, per channel, PerChannelMinMaxObserver",
-    "activations": "UINT8, per tensor, HistogramObserver, 7 bits (reduce_range)",
+OBSERVERS = {"minmax": "MinMaxObserver", "histogram": "HistogramObserver", "entropy": "EntropyObserver"}
+WEIGHTS = {
+    True: "INT8, per channel, PerChannelMinMaxObserver",
+    False: "INT8, per tensor, MinMaxObserver",
 }
 
 
-def quantize_static(module: nn.Module, batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> nn.Module:
-    """A quantized copy of `module`, calibrated on `batches` of float32 inputs; `module` is left as it was."""
-    prepared = _prepared(module, shape)
+def method(*, per_channel: bool = True, observer: str = "histogram") -> dict[str, str]:
+    """How `quantize_static` quantizes, in words."""
+    return {
+        "method": "static post-training quantization, torch.ao FX graph mode, x86 engine",
+        "weights": WEIGHTS[per_channel],
+        "activations": f"UINT8, per tensor, {OBSERVERS[observer]}, 7 bits (reduce_range)",
+    }
+
+
+def quantize_static(
+    module: nn.Module,
+    batches: Iterable[np.ndarray],
+    shape: tuple[int, ...],
+    *,
+    per_channel: bool = True,
+    observer: str = "histogram",
+) -> nn.Module:
+    """A quantized copy of `module`, calibrated on `batches` of float32 inputs; `module` is left as it was.
+
+    `observer`, which finds the range of an activation, is `minmax`, `histogram` (smallest squared error) or `entropy`.
+    Raises `UserError` for pictures that do not fit, and for a network that cannot be quantized.
+    """
+    prepared = prepared_for(module, shape, _mapping(per_channel, observer))
     with torch.inference_mode():
-        for images in batches:
+        for images in checked(batches, shape):
             prepared(torch.from_numpy(images))
-    quantized = _converted(prepared)
-    if any(isinstance(value, torch.ScriptObject) for value in quantized.state_dict().values()):
-        raise UserError(
-            f"{type(module).__name__} calls convolutions as functions, which torch.ao neither fuses nor can store. "
-            "Ask for --frontend onnx, which quantizes the ONNX file, or for --precision fp32."
-        )
-    return quantized
+    return converted(prepared)
 
 
 def skeleton(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A quantized copy without calibration, for `load_state_dict` to fill."""
-    return _converted(_prepared(module, shape))
+    """A quantized copy without calibration, for `load_state_dict` to fill: the file says per tensor or per channel."""
+    return _converted(prepared_for(module, shape, _mapping(per_channel=True, observer="histogram")))
 
 
-def _prepared(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    from torch.ao.quantization import get_default_qconfig_mapping
-    from torch.ao.quantization.quantize_fx import prepare_fx
+def prepared_for(
+    module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapping, *, training: bool = False
+) -> nn.Module:
+    """A copy with observers, or, for `training`, with fake quantization. Raises `UserError` if it cannot be traced."""
+    from torch.ao.quantization.quantize_fx import prepare_fx, prepare_qat_fx
 
     torch.backends.quantized.engine = ENGINE
+    prepare = prepare_qat_fx if training else prepare_fx
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation notices of torch.ao, pinned in setup.cfg with its torch
         try:
-            return prepare_fx(
-                copy.deepcopy(module).eval(), get_default_qconfig_mapping(ENGINE), (torch.zeros(1, *shape),)
-            )
+            return prepare(copy.deepcopy(module).train(training), mapping, (torch.zeros(1, *shape),))
         except (torch.fx.proxy.TraceError, NotImplementedError, TypeError) as error:
             raise UserError(
                 f"{type(module).__name__} cannot be quantized: torch.fx cannot trace it ({error}). Ask for "
                 "--frontend onnx, which quantizes the ONNX file and needs no tracing, or for --precision fp32."
             ) from error
+
+
+def converted(prepared: nn.Module) -> nn.Module:
+    """The quantized form of what `prepared_for` gave. Raises `UserError` where it could not be stored."""
+    quantized = _converted(prepared)
+    if any(isinstance(value, torch.ScriptObject) for value in quantized.state_dict().values()):
+        raise UserError(
+            "the network calls convolutions as functions, which torch.ao neither fuses nor can store. "
+            "Ask for --frontend onnx, which quantizes the ONNX file, or for --precision fp32."
+        )
+    return quantized
+
+
+def _mapping(per_channel: bool, observer: str) -> ao.QConfigMapping:
+    from .entropy import EntropyObserver
+
+    unsigned = {"dtype": torch.quint8, "qscheme": torch.per_tensor_affine, "reduce_range": True}
+    activations = {
+        "minmax": ao.MinMaxObserver.with_args(**unsigned),
+        "histogram": ao.HistogramObserver.with_args(reduce_range=True),
+        "entropy": EntropyObserver.with_args(reduce_range=True),
+    }
+    weights = ao.default_per_channel_weight_observer if per_channel else ao.default_weight_observer
+    return ao.get_default_qconfig_mapping(ENGINE).set_global(ao.QConfig(activations[observer], weights))
 
 
 def _converted(prepared: nn.Module) -> nn.Module:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import random
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from .preprocess import InputSpec, network_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+CALIBRATION = 512  # pictures
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,8 @@ class Dataset:
         for start in range(0, count, batch):
             indices = [min(i, count - 1) for i in range(start, start + batch)]
             yield np.stack([network_input(self.image(i), spec) for i in indices])
+
+
+def drawn(items: Sequence[Any], count: int) -> list[Any]:
+    """`count` of the items (or all), always the same ones, sorted."""
+    return sorted(random.Random(0).sample(items, min(count, len(items))))

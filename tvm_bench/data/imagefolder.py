@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UserError
-from .dataset import Dataset
+from .dataset import CALIBRATION, Dataset, drawn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".tif", ".tiff"}
-CALIBRATION = 512
 
 
 def load(path: str, split: str) -> Dataset:
-    """PATH/train and PATH/test (or PATH/val) are used as such; any other folder is split, one in five for calibration.
+    """PATH/train and PATH/test (or PATH/val) are used as such, and calibration is drawn from the first.
 
-    Classes are the names of the sub-folders, in order. Raises `UserError` where there are no pictures.
+    Any other folder is split, one picture in five for calibration and none for training. Classes are the names of the
+    sub-folders, in order. Raises `UserError` where there are no pictures, or where the folders do not fit.
     """
     root = Path(path)
     if not root.is_dir():
@@ -30,21 +29,45 @@ def load(path: str, split: str) -> Dataset:
     test = next((root / name for name in ("test", "val") if (root / name).is_dir()), None)
     if train.is_dir() and test:
         folder = test if split == "test" else train
-        files = _pictures(folder)
+        classes, files = _classes(train), _pictures(folder)
         if split == "calibration":
-            files = _drawn(files, CALIBRATION)
+            files = drawn(files, CALIBRATION)
+    elif split == "train":
+        raise UserError(
+            f"imagefolder: training needs '{train}' and '{root / 'test'}' (or 'val'), each with <class>/<picture>: "
+            "pictures that a network learned from cannot test it."
+        )
     else:
-        folder, files = root, _pictures(root)
-        held_out = set(_drawn(files, min(CALIBRATION, max(1, len(files) // 5))))
+        folder, classes, files = root, _classes(root), _pictures(root)
+        held_out = set(drawn(files, min(CALIBRATION, max(1, len(files) // 5))))
         files = [file for file in files if (file in held_out) == (split == "calibration")]
     if not files:
         raise UserError(
             f"imagefolder: no {split} pictures below '{folder}'. Known kinds: {', '.join(sorted(SUFFIXES))}."
         )
-    classes = tuple(sorted({file.parent.name for file in _pictures(folder) if file.parent != folder}))
+    name = f"imagefolder:{path} ({split})"
     labelled = all(file.parent != folder for file in files)
-    labels = np.array([classes.index(file.parent.name) for file in files], np.int64) if labelled else None
-    return Dataset(f"imagefolder:{path} ({split})", classes, labels, lambda i: read_picture(files[i]), len(files))
+    labels = np.array([_label(file, folder, classes) for file in files], np.int64) if labelled else None
+    return Dataset(name, classes, labels, lambda i: read_picture(files[i]), len(files))
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """Names of the sub-folders. Raises `UserError` for one without pictures."""
+    names = tuple(sorted(each.name for each in folder.iterdir() if each.is_dir() and not each.name.startswith(".")))
+    empty = [name for name in names if not _pictures(folder / name)]
+    if empty:
+        raise UserError(
+            f"imagefolder: no pictures in '{folder / empty[0]}'{f' and {len(empty) - 1} more' if empty[1:] else ''}. "
+            "Every sub-folder is a class: fill it, or delete it."
+        )
+    return names
+
+
+def _label(file: Path, folder: Path, classes: tuple[str, ...]) -> int:
+    name = file.relative_to(folder).parts[0]
+    if name not in classes:
+        raise UserError(f"imagefolder: '{folder / name}' is a class that the training folder has not.")
+    return classes.index(name)
 
 
 def read_picture(path: Path) -> Image:
@@ -61,7 +84,3 @@ def read_picture(path: Path) -> Image:
 
 def _pictures(folder: Path) -> list[Path]:
     return sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
-
-
-def _drawn(files: list[Path], count: int) -> list[Path]:
-    return sorted(random.Random(0).sample(files, min(count, len(files))))

@@ -13,11 +13,13 @@ from torch import nn
 
 from .. import cpu, forms, toolchains
 from .. import data as datasets
-from ..compress import bfloat16, dynamic, ptq
+from ..compress import apply, bfloat16, dynamic, ptq, qat, stored
+from ..compress.calibration import checked
 from ..data.preprocess import InputSpec
 from ..errors import UserError
 from ..files import replace_with
 from ..models import resolve
+from ..recipe import Quantize
 from . import module_file, onnx_file, qdq, torchscript
 
 CALIBRATION_BATCH = 16
@@ -34,6 +36,8 @@ class _Step:
     classes: tuple[str, ...]
     outputs: int
     batch: int
+    quantization: Quantize
+    settings: dict[str, Any]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -55,15 +59,25 @@ class _Step:
             classes=self.outputs,
             precision=precision,
             shape=self.spec.shape,
+            sizes=module_file.sizes(self.source) if precision != "fp32" else None,
         )
 
 
 def prepare(
-    kind: str, precision: str, parent: str | None, out: str, subject: dict, description: dict, batch: int
+    kind: str,
+    precision: str,
+    parent: str | None,
+    out: str,
+    subject: dict,
+    description: dict,
+    batch: int,
+    quantization: dict | None = None,
+    settings: dict | None = None,
 ) -> dict:
     """Write the form `kind` in `precision` to `out`; returns how it was quantized, if it was.
 
-    `parent` is the file that it is made from (None: the model itself), `description` what `describe` found out.
+    `parent` is the file that it is made from (None: the model itself), `description` what `describe` found out,
+    `quantization` how the recipe wants it (None: as is usual), `settings` those of its training.
     """
     step = _Step(
         parent=Path(parent) if parent else None,
@@ -73,6 +87,8 @@ def prepare(
         classes=tuple(description["classes"]),
         outputs=description["outputs_count"],
         batch=batch,
+        quantization=Quantize(**(quantization or {"precision": precision})),
+        settings=settings or {},
     )
     form = forms.FORMS[kind, precision]
     toolchains.need(form.packages)
@@ -84,6 +100,10 @@ def prepare(
 
 
 def module_fp32(step: _Step) -> None:
+    if step.parent:  # what the recipe left
+        module = stored.load(step.parent, step.subject["model"], shape=step.spec.shape, classes=step.outputs)
+        step.save_module(module, "fp32")
+        return
     shape = step.subject["input_shape"]
     found = resolve(
         step.subject["model"],
@@ -95,9 +115,21 @@ def module_fp32(step: _Step) -> None:
 
 
 def module_int8(step: _Step) -> dict:
-    calibration = step.calibration(CALIBRATION_BATCH)
-    step.save_module(ptq.quantize_static(module_file.load(step.source), calibration, step.spec.shape), "int8")
-    return ptq.METHOD
+    module, shape, asked = module_file.load(step.source), step.spec.shape, step.quantization
+    options: dict[str, Any] = {"per_channel": asked.per_channel is not False}
+    if asked.aware:
+        if not step.settings["epochs"]:
+            raise UserError("quantization-aware training with --epochs 0 learns nothing: give some, or take int8.")
+        place = step.out.parent.parent / "qat"
+        # Fake quantization does not know BF16.
+        train = apply.trainer(
+            step.subject["data"], step.spec, step.outputs, step.settings, place, rate="qat", amp=False
+        )
+        step.save_module(qat.quantize_aware(module, shape, train, **options), "int8")
+        return {**qat.method(**options), "calibration": {"data": step.subject["data"], "trained": step.settings}}
+    options["observer"] = asked.observer or "histogram"
+    step.save_module(ptq.quantize_static(module, step.calibration(CALIBRATION_BATCH), shape, **options), "int8")
+    return ptq.method(**options)
 
 
 def module_bf16(step: _Step) -> dict:
@@ -127,8 +159,14 @@ def onnx_fp32(step: _Step) -> None:
 
 
 def onnx_int8(step: _Step) -> dict:
-    qdq.quantize(step.source, step.out, step.calibration(step.batch), vnni=cpu.has_vnni())
-    return qdq.METHOD
+    asked = step.quantization
+    if asked.aware:
+        onnx_file.save_from_module(module_file.load(step.source), step.out, step.shape)
+        return {**qat.method(per_channel=asked.per_channel is not False), "calibration": {"trained": step.settings}}
+    options: dict[str, Any] = {"per_channel": asked.per_channel is not False, "observer": asked.observer or "minmax"}
+    calibration = checked(step.calibration(step.batch), step.spec.shape)
+    qdq.quantize(step.source, step.out, calibration, vnni=cpu.has_vnni(), **options)
+    return qdq.method(**options)
 
 
 def onnx_int8_dynamic(step: _Step) -> dict:
@@ -153,6 +191,15 @@ def openvino_bf16(step: _Step) -> dict:
 def openvino_int8(step: _Step) -> dict:
     from . import openvino_file
 
+    asked = step.quantization
+    if asked.aware:
+        openvino_file.convert(step.source, step.out, compute="f32")
+        return qat.method(per_channel=asked.per_channel is not False)
+    if asked.observer or asked.per_channel is False:
+        raise UserError(
+            "OpenVINO's INT8 is NNCF's, per channel and with its own ranges. Leave the options of int8 out of the "
+            "recipe, or take other --backends."
+        )
     openvino_file.quantize(step.source, step.out, step.calibration(step.batch))
     return openvino_file.METHOD
 

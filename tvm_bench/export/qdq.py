@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import onnx
@@ -15,20 +17,32 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
+from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..files import replace_with
 
-METHOD = {
-    "method": "static post-training quantization, onnxruntime.quantization, QDQ",
-    "weights": "INT8, per channel, min-max",
-    "activations": "UINT8, per tensor, min-max, 7-bit weights where the CPU has no VNNI",
+RANGES = {  # of activations: ONNX Runtime's method, and its options
+    "minmax": (CalibrationMethod.MinMax, {}),
+    "histogram": (CalibrationMethod.Percentile, {"percentile": 99.999, "symmetric": False, "num_bins": 2048}),
+    "entropy": (CalibrationMethod.Entropy, {"num_bins": 2048}),
 }
+CHUNK = 8  # batches whose activations are held in memory at once
 DYNAMIC_METHOD = {
     "method": "dynamic post-training quantization, onnxruntime.quantization",
     "weights": "UINT8, per tensor: ConvInteger takes no signed ones",
     "activations": "UINT8, per tensor, ranges of each call",
 }
+
+
+def method(*, per_channel: bool = True, observer: str = "minmax") -> dict[str, str]:
+    """How `quantize` quantizes, in words."""
+    ranges = {"minmax": "min-max", "histogram": "99.999th percentile of a histogram", "entropy": "entropy"}[observer]
+    return {
+        "method": "static post-training quantization, onnxruntime.quantization, QDQ",
+        "weights": f"INT8, per {'channel' if per_channel else 'tensor'}, min-max",
+        "activations": f"UINT8, per tensor, {ranges}, 7-bit weights where the CPU has no VNNI",
+    }
 
 
 class _Reader(CalibrationDataReader):
@@ -39,22 +53,47 @@ class _Reader(CalibrationDataReader):
         return next(self.feeds, None)
 
 
-def quantize(source: Path, path: Path, batches: Iterable[np.ndarray], *, vnni: bool) -> None:
-    """Write the INT8 form of the FP32 file `source`, calibrated on `batches` shaped as its input."""
-    with replace_with(path.with_suffix(".folded.onnx")) as folded, replace_with(path) as beside:
+def quantize(
+    source: Path,
+    path: Path,
+    batches: Iterable[np.ndarray],
+    *,
+    vnni: bool,
+    per_channel: bool = True,
+    observer: str = "minmax",
+) -> None:
+    """Write the INT8 form of the FP32 file `source`, calibrated on `batches` shaped as its input.
+
+    `observer` finds the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
+    """
+    with TemporaryDirectory() as folder, replace_with(path) as beside:
+        folded, ranges = Path(folder, "folded.onnx"), Path(folder, "ranges.json")
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
-        name = onnx.load(folded, load_external_data=False).graph.input[0].name
+        _find_ranges(folded, batches, observer, ranges)
         quantize_static(
             str(folded),
             str(beside),
-            _Reader(name, batches),
+            None,
+            calibration_cache_path=ranges,
             quant_format=QuantFormat.QDQ,
-            per_channel=True,
+            per_channel=per_channel,
             reduce_range=not vnni,  # ONNX Runtime's kernels without VNNI saturate in 16 bits
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            calibrate_method=RANGES[observer][0],
         )
+
+
+def _find_ranges(model: Path, batches: Iterable[np.ndarray], observer: str, out: Path) -> None:
+    """Write the ranges of all activations of `model` to `out`, in ONNX Runtime's form."""
+    kind, options = RANGES[observer]
+    augmented = str(out.with_name("augmented.onnx"))
+    calibrator = create_calibrator(model, None, augmented, kind, extra_options=options)
+    name = onnx.load(model, load_external_data=False).graph.input[0].name
+    left = iter(batches)
+    while chunk := list(islice(left, CHUNK)):  # one reader for all would hold every activation until the end
+        calibrator.collect_data(_Reader(name, chunk))
+    save_tensors_data(calibrator.compute_data(), out)
 
 
 def quantize_on_the_fly(source: Path, path: Path) -> None:

@@ -11,14 +11,13 @@ from torch import nn
 
 from ..data import fashion_mnist
 from ..data.preprocess import InputSpec
-from ..errors import UserError, unknown
-from . import torchvision_models
-from .weights import check_finite, load_state_dict
+from ..errors import UserError
+from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
+from .weights import check_finite, fill, load_state_dict, trained_as
 
 EMBEDDED = Path(__file__).parent / "embedded"
 EMBEDDED_SUFFIX = "-fashion-mnist.safetensors"
 FASHION_SPEC = InputSpec(shape=(3, 224, 224), resize=224, mean=(0.286,) * 3, std=(0.353,) * 3, grey=True)
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -37,12 +36,15 @@ def resolve(
     input_shape: tuple[int, int, int] | None = None,
     classes: tuple[str, ...] = (),
 ) -> Model:
-    """Build the model `name`: a torchvision model, or `package.module:callable` that returns an `nn.Module`.
+    """Build the model `name`: a torchvision model or a form of one, or `package.module:callable` -> `nn.Module`.
 
     `weights` is `default` (embedded where there are some, the callable's own, else torchvision's ImageNet weights),
     `imagenet`, `random` (seeded), or a `.safetensors` or `.pt` state dict. `classes` sizes a new last layer where the
-    weights do not bring their own. Raises `UserError` with the near names, or with what is wrong with the weights.
+    weights do not bring their own; those of `tvm-bench train` do, and the input that they were trained on. Raises
+    `UserError` with the near names, or with what is wrong with the weights.
     """
+    known = trained_as(Path(weights))
+    classes = tuple(known.get("classes", classes))
     embedded = EMBEDDED / f"{name}{EMBEDDED_SUFFIX}"
     fits = input_shape in (None, FASHION_SPEC.shape)
     if weights == "default" and embedded.exists() and fits:
@@ -54,37 +56,29 @@ def resolve(
     else:
         model = _from_torchvision(name, weights, input_shape, classes)
     check_finite(model.module, f"{name} with weights '{weights}'")
-    return Model(model.module.eval(), model.spec, model.classes)
+    spec = _resized(InputSpec.from_dict(known["spec"]), input_shape) if known else model.spec
+    return Model(model.module.eval(), spec, model.classes)
 
 
 def _from_torchvision(
     name: str, weights: str, input_shape: tuple[int, int, int] | None, classes: tuple[str, ...]
 ) -> Model:
-    spec = _spec_for(input_shape, grey=classes == fashion_mnist.CLASSES)
     if weights in ("default", "imagenet"):
-        architecture(name, 1)  # an unknown name is the first thing to say
-        return _imagenet(name, spec if input_shape else None)
+        return _imagenet(name, input_shape)
     module = architecture(name, len(classes) or 1000)
     if weights != "random":
         load_state_dict(module, Path(weights))
-    return Model(module, spec, classes)
+    return Model(module, spec_for(name, classes, input_shape), classes)
 
 
-def _imagenet(name: str, spec: InputSpec | None) -> Model:
-    models = torchvision_models.import_torchvision().models
-    published = models.get_model_weights(name).DEFAULT
-    try:
-        module = models.get_model(name, weights=published)
-    except OSError as error:  # urllib's errors are OSErrors
-        raise UserError(
-            f"torchvision's ImageNet weights of {name} could not be downloaded ({error}). Go on-line, or put the file "
-            f"{published.url.rsplit('/', 1)[-1]} into ~/.cache/torch/hub/checkpoints, or use --weights random or "
-            "--weights FILE.safetensors."
-        ) from error
-    preset = published.transforms()
+def _imagenet(name: str, input_shape: tuple[int, int, int] | None) -> Model:
+    module = architecture(name, 1000)  # an unknown name is the first thing to say
+    fill(module, imagenet_state(name), "torchvision's ImageNet weights")
+    published = imagenet(name)
+    preset, categories = published.transforms(), tuple(published.meta["categories"])
     crop = preset.crop_size[0]
-    spec = spec or InputSpec((3, crop, crop), preset.resize_size[0], tuple(preset.mean), tuple(preset.std))
-    return Model(module, spec, tuple(published.meta["categories"]))
+    spec = InputSpec((3, crop, crop), preset.resize_size[0], tuple(preset.mean), tuple(preset.std))
+    return Model(module, spec_for(name, categories, input_shape) if input_shape else spec, categories)
 
 
 def _from_callable(
@@ -105,22 +99,35 @@ def _from_callable(
         load_state_dict(module, Path(weights))
     spec = getattr(module, "input_spec", None)
     if input_shape or not spec:
-        spec = _spec_for(input_shape, grey=False)
+        spec = spec_for(name, (), input_shape)
     return Model(module, spec, tuple(getattr(module, "classes", classes)))
 
 
-def architecture(name: str, classes: int) -> nn.Module:
-    """An untrained torchvision model with `classes` outputs, its weights seeded. Raises `UserError` with near names."""
-    allowed = torchvision_models.names()
-    if name not in allowed:
-        raise unknown("model", name, allowed)
-    torch.manual_seed(SEED)
-    return torchvision_models.import_torchvision().models.get_model(name, weights=None, num_classes=classes)
+def spec_for(name: str, classes: tuple[str, ...], shape: tuple[int, int, int] | None = None) -> InputSpec:
+    """Fashion-MNIST's scaling for its grey pictures, ImageNet's for all others; 32x32, uncropped, for a CIFAR stem."""
+    base = FASHION_SPEC if classes == fashion_mnist.CLASSES else InputSpec()
+    if name.endswith(CIFAR):
+        base = InputSpec((3, 32, 32), 32, base.mean, base.std, base.grey)
+    return _resized(base, shape)
 
 
-def _spec_for(shape: tuple[int, int, int] | None, *, grey: bool) -> InputSpec:
-    """Fashion-MNIST's scaling for its grey pictures, ImageNet's for all others."""
-    base = FASHION_SPEC if grey else InputSpec()
+def _resized(spec: InputSpec, shape: tuple[int, int, int] | None) -> InputSpec:
     if shape is None:
-        return base
-    return InputSpec(shape, round(base.resize * min(shape[1:]) / 224), base.mean, base.std, base.grey)
+        return spec
+    return InputSpec(shape, round(spec.resize * min(shape[1:]) / spec.shape[1]), spec.mean, spec.std, spec.grey)
+
+
+def outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """How many classes `module` tells apart. Raises `UserError` where it does not run, or is no classifier."""
+    training = module.training
+    with torch.inference_mode():
+        try:
+            logits = module.eval()(torch.zeros(1, *shape))
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise UserError(
+                f"the model does not run on an input of shape {(1, *shape)}: {error}. Give --input-shape C,H,W."
+            ) from error
+    module.train(training)
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
+        raise UserError("the model does not return one tensor (batch, classes): only classifiers are supported.")
+    return logits.shape[1]

@@ -15,7 +15,7 @@ from ..backends.relay import target as relay_target
 from ..data.dataset import Dataset
 from ..errors import UserError
 from ..export import onnx_file
-from . import EMBEDDED, EMBEDDED_SUFFIX, resolve, torchvision_models
+from . import EMBEDDED, EMBEDDED_SUFFIX, outputs, resolve, torchvision_models
 from .weights import state_hash
 
 
@@ -28,8 +28,9 @@ def describe(
     calibrate: bool,
     target: str | None,
     threads: int,
+    recipe: str = "",
 ) -> dict:
-    """Open the model and the data once.
+    """Open the model and the data once; what `recipe` makes of the model is looked at when it is made.
 
     Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
     does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` and `images`. Raises `UserError` for whatever
@@ -45,7 +46,7 @@ def describe(
     else:
         found = resolve(model, weights, input_shape=shape, classes=test.classes if test else ())
         spec, classes = found.spec, found.classes
-        count, fingerprint = _outputs(found.module, spec.shape), _fingerprint(found.module)
+        count, fingerprint = outputs(found.module, spec.shape), _fingerprint(found.module)
     calibration = datasets.load(data, "calibration") if data and calibrate else None
     if calibrate and not calibration:
         raise UserError(
@@ -67,11 +68,15 @@ def describe(
 def names() -> dict:
     """Every torchvision classifier by name, and a note on the weights that come with it."""
     embedded = {path.name.removesuffix(EMBEDDED_SUFFIX) for path in EMBEDDED.glob(f"*{EMBEDDED_SUFFIX}")}
-    note = {
-        True: "trained on Fashion-MNIST, 10 classes, embedded",
-        False: "ImageNet weights by torchvision, downloaded",
-    }
-    return {"names": [(name, note[name in embedded]) for name in torchvision_models.names()]}
+
+    def note(name: str) -> str:
+        if name in embedded:
+            return "trained on Fashion-MNIST, 10 classes, embedded"
+        if name.endswith(torchvision_models.CIFAR):
+            return "stem for 32x32 pictures; no weights are published: train it"
+        return "ImageNet weights by torchvision, downloaded"
+
+    return {"names": [(name, note(name)) for name in torchvision_models.names()]}
 
 
 def _same_classes(test: Dataset, classes: tuple[str, ...], count: int) -> bool:
@@ -81,21 +86,6 @@ def _same_classes(test: Dataset, classes: tuple[str, ...], count: int) -> bool:
 
 def _names(test: Dataset | None, count: int) -> tuple[str, ...]:
     return test.classes if test and len(test.classes) == count else ()
-
-
-def _outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    import torch
-
-    with torch.inference_mode():
-        try:
-            logits = module(torch.zeros(1, *shape))
-        except (RuntimeError, ValueError, TypeError) as error:
-            raise UserError(
-                f"the model does not run on an input of shape {(1, *shape)}: {error}. Give --input-shape C,H,W."
-            ) from error
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        raise UserError("the model does not return one tensor (batch, classes): only classifiers are supported.")
-    return logits.shape[1]
 
 
 def _fingerprint(module: nn.Module) -> str:

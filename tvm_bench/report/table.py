@@ -85,7 +85,7 @@ def show(results: Results, console: Console) -> None:
     for subject, header, cells in (("speed", SPEED, speed_cells), ("memory and accuracy", QUALITY, quality_cells)):
         rows = [cells(row, results) for row in results.variants if row.ok]
         if rows:
-            console.print(_rich(f"{title}: {subject}", header, rows))
+            console.print(rich_table(f"{title}: {subject}", header, rows))
     for row in results.variants:
         if not row.ok:
             console.print(Text(f"{row.name} {failure(row)}", style="red"), soft_wrap=True)
@@ -107,7 +107,8 @@ def markdown(results: Results) -> str:
     return "\n\n".join(parts)
 
 
-def _rich(title: str, header: tuple[str, ...], rows: list[list[str]]) -> object:
+def rich_table(title: str, header: tuple[str, ...], rows: list[list[str]]) -> object:
+    """A table for the terminal: the first column to the left, the others to the right."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

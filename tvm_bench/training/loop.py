@@ -1,9 +1,19 @@
-"""Train a classifier: resumable to the step, and the same to the bit whether or not it was interrupted."""
+"""The one training loop: resumable to the step, and the same to the bit whether or not it was interrupted.
+
+plan       = options.plan(…)                epochs: size and steps of each
+state      = checkpoint.restore()           where a run that was killed stood
+loss       = loss(model, images, labels)    forward, backward, step
+validation = evaluate(model, validation)    after each epoch; the best weights are kept
+"""
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,165 +22,177 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..data.dataset import Dataset
-from ..data.preprocess import InputSpec, colour, network_input, normalize
-from ..files import replace_with, write_json
-from ..measure.accuracy import scores
-from ..models.torchvision_models import import_torchvision
+from ..errors import UserError
 from ..models.weights import state_hash
 from ..progress import Progress
-from .schedule import Epoch, Schedule
+from . import history
+from .checkpoint import Checkpoint, State
+from .device import Device, choose, mean_over_processes, share_buffers
+from .evaluation import evaluate
+from .options import Epoch, Options
+from .pictures import Pictures
 
-SAVE_EVERY = 120.0  # seconds
-VALIDATION_SHARE = 12  # one training picture in so many is held out
+SAVE_EVERY = 120.0  # seconds, besides after each epoch
+Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def train(module: nn.Module, spec: InputSpec, data: Dataset, schedule: Schedule, folder: Path) -> nn.Module:
-    """Train `module` in place and return it with the weights of the lowest validation loss at the last size.
+def cross_entropy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The default loss of `fit`."""
+    return F.cross_entropy(model(images).float(), labels)
 
-    Saves `folder/checkpoint.pt` every two minutes and after each epoch, and goes on from it when it is there and
-    belongs to the same start, schedule and data. Writes `folder/history.json`: losses and accuracy of each epoch.
+
+def fit(
+    model: nn.Module,
+    train: Pictures,
+    validation: Pictures,
+    options: Options = Options(),  # noqa: B008  # frozen
+    *,
+    loss: Loss = cross_entropy,
+    after_step: Callable[[nn.Module], None] | None = None,
+    folder: Path | None = None,
+    about: str = "",
+    device: str = "auto",
+    amp: bool = True,
+    title: str = "training",
+) -> list[dict]:
+    """Train `model` in place; leave it on the CPU, in evaluation mode, with the weights of the best validation loss.
+
+    `loss(model, images, labels)` gets float32 images on the device and runs under autocast unless `amp` is false (which
+    fake-quantized models need); `after_step(model)` may put zeros back that pruning made. `folder` receives
+    `checkpoint.pt`, `history.json` and `training_history.png`, and a run that was killed goes on from there; one
+    checkpoint never serves another start, options or pictures, nor another `about`, which names what only `loss` knows.
+    With several stages, the best weights are those of the last. A CPU repeats a run to the bit, a GPU does not. Under
+    `torchrun`, after `device.process_group`, each process sees its share of every batch. Returns the history: a dict an
+    epoch with losses, Top-1 (0 to 1) and seconds. Raises `UserError` when the loss is no longer a number.
     """
-    assert data.labels is not None
-    folder.mkdir(parents=True, exist_ok=True)
-    order = np.random.default_rng(schedule.seed).permutation(len(data))
-    held_out, pictures = order[: len(data) // VALIDATION_SHARE], order[len(data) // VALIDATION_SHARE :]
-    module = module.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.SGD(
-        module.parameters(), schedule.lr, schedule.momentum, weight_decay=schedule.weight_decay, nesterov=True
-    )
-    identity = {"schedule": json.dumps(asdict(schedule)), "data": data.name, "start": state_hash(module)}
-    run = _Run(module, optimizer, identity, folder)
-    run.resume()
-    pixels = schedule.pixels * len(pictures)
-    epochs = list(schedule.epochs(len(pictures)))
-    with Progress("training", total=pixels, start=run.pixels) as progress:
-        for epoch in epochs[run.epoch :]:
-            if epoch.size == run.ended_early:
+    place = choose(device, amp=amp)
+    batch = options.batch(len(train))
+    if batch % place.world:
+        raise UserError(f"a batch of {batch} cannot be shared by {place.world} processes: give a multiple of them.")
+    identity = _identity(model, train, validation, options, place) | {"loss": about}
+    model.to(place.torch, memory_format=torch.channels_last)
+    optimizer = _optimizer(model, options)
+    scaler = torch.amp.GradScaler(place.torch.type, enabled=place.reduced == torch.float16)
+    parts = {"model": model, "optimizer": optimizer, "scaler": scaler}
+    checkpoint = Checkpoint(folder / "checkpoint.pt" if folder else None, identity, parts, place)
+    state = checkpoint.restore()
+    wrapped = _distributed(model, place)
+    plan = options.plan(len(train), train.spec.shape[1])
+    pixels = sum(epoch.size**2 * batch * epoch.steps for epoch in plan)
+    saved = time.monotonic()
+    with Progress(title, total=pixels, start=state.pixels) if place.first else nullcontext() as progress:
+        for epoch in plan[state.epoch :]:
+            if epoch.stage == state.ended_stage:
                 continue
-            generator = np.random.default_rng((schedule.seed, epoch.index))
-            shuffled = generator.permutation(pictures)[: epoch.pictures]
-            module.train()
-            for start in range(run.step * schedule.batch_size, len(shuffled), schedule.batch_size):
-                indices = shuffled[start : start + schedule.batch_size]
-                torch.manual_seed(hash((schedule.seed, epoch.index, start)))
+            began = time.monotonic()
+            seed = hash((options.seed, epoch.index))
+            shares = _shares(len(train), batch, epoch, seed, place)[state.step :]
+            wrapped.train()
+            for images, labels in train.at(epoch.size).batches(shares, seed, place.workers):
+                torch.manual_seed(hash((seed, state.step, place.rank)))  # for dropout
                 for group in optimizer.param_groups:
-                    group["lr"] = schedule.rate(run.pixels / pixels)
-                loss = _step(module, optimizer, _augmented(data, indices, spec.at(epoch.size)), data.labels[indices])
-                run.advance(loss, epoch.size**2 * len(indices))
-                progress.to(run.pixels, f"{epoch.size} px, epoch {epoch.index + 1}/{len(epochs)}, loss {loss:.3f}")
-            run.end_epoch(epoch, *evaluate(module, spec.at(epoch.size), data, held_out), schedule.patience)
-    run.restore_best()
-    return module.eval()
+                    group["lr"] = options.rate(state.pixels / pixels)
+                value = _step(wrapped, optimizer, scaler, loss, images, labels, place)
+                if after_step:
+                    after_step(model)
+                state.losses.append(value)
+                state.step += 1
+                state.pixels += epoch.size**2 * batch
+                if progress:
+                    progress.to(state.pixels, f"{epoch.size} px, epoch {epoch.index + 1}/{len(plan)}, loss {value:.3f}")
+                if time.monotonic() - saved > SAVE_EVERY:
+                    checkpoint.save(state)
+                    saved = time.monotonic()
+            share_buffers(model, place)
+            found = evaluate(model, validation.at(epoch.size), place)
+            _end_epoch(state, epoch, found, model, options.patience, time.monotonic() - began)
+            checkpoint.save(state)
+            if folder and place.first:
+                history.write(state.history, folder)
+    model.load_state_dict(state.best)
+    model.to("cpu", memory_format=torch.contiguous_format).eval()
+    return state.history
 
 
-def evaluate(
-    module: nn.Module, spec: InputSpec, data: Dataset, indices: np.ndarray, batch: int = 128
-) -> tuple[float, float]:
-    """Mean cross-entropy and Top-1 accuracy (0 to 1) of `module` on the pictures `indices`, in FP32."""
-    assert data.labels is not None
-    module.eval()
-    loss = right = 0.0
-    with torch.inference_mode():
-        for start in range(0, len(indices), batch):
-            chosen = indices[start : start + batch]
-            logits = module(torch.from_numpy(np.stack([network_input(data.image(i), spec) for i in chosen])))
-            labels = torch.from_numpy(data.labels[chosen])
-            loss += F.cross_entropy(logits, labels, reduction="sum").item()
-            right += (logits.argmax(1) == labels).sum().item()
-    return loss / len(indices), right / len(indices)
+def _identity(
+    model: nn.Module, train: Pictures, validation: Pictures, options: Options, place: Device
+) -> dict[str, str]:
+    """All that decides the outcome. Not how many processes there are: a run may go on with more or fewer."""
+    return {
+        "options": json.dumps(asdict(options)),
+        "data": train.fingerprint + validation.fingerprint,
+        "start": state_hash(model),
+        "device": f"{place.torch.type} {place.reduced}",
+    }
 
 
-def accuracy(module: nn.Module, spec: InputSpec, data: Dataset, batch: int = 128) -> tuple[float, float]:
-    """Top-1 and Top-5 (0 to 1) on all of `data`, in FP32."""
-    assert data.labels is not None
-    with torch.inference_mode():
-        logits = np.concatenate([module(torch.from_numpy(images)).numpy() for images in data.batches(spec, batch)])
-    found = scores(logits[: len(data)], data.labels)
-    return found["top1"], found["top5"]
+def _optimizer(model: nn.Module, options: Options) -> torch.optim.SGD:
+    weights = [each for each in model.parameters() if each.requires_grad]
+    nesterov = options.momentum > 0  # SGD refuses it without
+    return torch.optim.SGD(weights, options.lr, options.momentum, weight_decay=options.weight_decay, nesterov=nesterov)
 
 
-def _augmented(data: Dataset, indices: np.ndarray, spec: InputSpec) -> torch.Tensor:
-    """A random crop of 70 to 100 % of the area, and a mirror image half the time; seeded by the caller."""
-    transforms = import_torchvision().transforms
-    augment = transforms.Compose(
-        [
-            transforms.RandomResizedCrop(spec.shape[1:], scale=(0.7, 1.0), ratio=(0.85, 1.18)),
-            transforms.RandomHorizontalFlip(),
-        ]
-    )
-    return torch.from_numpy(np.stack([normalize(augment(colour(data.image(i), spec)), spec) for i in indices]))
+def _shares(pictures: int, batch: int, epoch: Epoch, seed: int, place: Device) -> list[np.ndarray]:
+    """This process's part of each batch of a shuffled epoch."""
+    order = np.random.default_rng(abs(seed)).permutation(pictures)
+    return [order[step * batch : (step + 1) * batch][place.rank :: place.world] for step in range(epoch.steps)]
 
 
-def _step(module: nn.Module, optimizer: torch.optim.Optimizer, images: torch.Tensor, labels: np.ndarray) -> float:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = module(images.to(memory_format=torch.channels_last))
-    loss = F.cross_entropy(logits.float(), torch.from_numpy(labels))
+def _step(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    loss: Loss,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    place: Device,
+) -> float:
+    """Forward, backward, step; the loss is the mean over the processes."""
+    images = images.to(place.torch, memory_format=torch.channels_last, non_blocking=True)
+    labels = labels.to(place.torch, non_blocking=True)
+    with torch.autocast(place.torch.type, dtype=place.reduced, enabled=place.reduced is not None):
+        value = loss(model, images, labels)
     optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.item()
+    scaler.scale(value).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    return _finite(mean_over_processes(value.detach().clone(), place).item())
 
 
-class _Run:
-    """Where a training stands, and its file."""
+def _finite(loss: float) -> float:
+    if math.isfinite(loss):
+        return loss
+    raise UserError(f"the training diverged: its loss is {loss}. Give a lower --lr, or other weights to begin with.")
 
-    def __init__(self, module: nn.Module, optimizer: torch.optim.Optimizer, identity: dict, folder: Path):
-        self.module, self.optimizer, self.identity, self.folder = module, optimizer, identity, folder
-        self.epoch = self.step = self.pixels = self.ended_early = 0
-        self.losses: list[float] = []
-        self.history: list[dict] = []
-        self.best: dict[str, torch.Tensor] = {}
-        self.saved = time.monotonic()
 
-    def resume(self) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.exists():
-            return
-        state = torch.load(path, weights_only=True)
-        if state["identity"] != self.identity:
-            return  # another schedule or other data: begin again
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for name in ("epoch", "step", "pixels", "ended_early", "losses", "history", "best"):
-            setattr(self, name, state[name])
+def _end_epoch(
+    state: State, epoch: Epoch, found: tuple[float, float], model: nn.Module, patience: int, seconds: float
+) -> None:
+    """Note the epoch in `state`, keep the weights if they are the stage's best, and see whether it goes on."""
+    row = {
+        "epoch": epoch.index + 1,
+        "stage": epoch.stage,
+        "size": epoch.size,
+        "loss": float(np.mean(state.losses)),
+        "validation_loss": _finite(found[0]),
+        "validation_top1": found[1],
+        "seconds": round(seconds, 3),  # since the epoch began, or since it went on
+    }
+    state.history.append(row)
+    stage = [each["validation_loss"] for each in state.history if each["stage"] == epoch.stage]
+    if found[0] == min(stage):
+        state.best = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+    if len(stage) > patience and min(stage) not in stage[-patience:]:
+        state.ended_stage = epoch.stage
+    state.epoch, state.step, state.losses = epoch.index + 1, 0, []
 
-    def save(self) -> None:
-        state = {
-            "identity": self.identity,
-            "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            **{n: getattr(self, n) for n in ("epoch", "step", "pixels", "ended_early", "losses", "history", "best")},
-        }
-        with replace_with(self.folder / "checkpoint.pt") as path:
-            torch.save(state, path)
-        self.saved = time.monotonic()
 
-    def advance(self, loss: float, pixels: int) -> None:
-        self.step += 1
-        self.pixels += pixels
-        self.losses.append(loss)
-        if time.monotonic() - self.saved > SAVE_EVERY:
-            self.save()
-
-    def end_epoch(self, epoch: Epoch, loss: float, accuracy: float, patience: int) -> None:
-        self.history.append(
-            {
-                "epoch": epoch.index + 1,
-                "size": epoch.size,
-                "loss": float(np.mean(self.losses)),
-                "validation_loss": loss,
-                "validation_top1": accuracy,
-            }
-        )
-        stage = [row["validation_loss"] for row in self.history if row["size"] == epoch.size]
-        if loss == min(stage):
-            self.best = {key: value.clone() for key, value in self.module.state_dict().items()}
-        if len(stage) > patience and min(stage) not in stage[-patience:]:
-            self.ended_early = epoch.size
-        self.epoch, self.step, self.losses = epoch.index + 1, 0, []
-        write_json(self.folder / "history.json", self.history)
-        self.save()
-
-    def restore_best(self) -> None:
-        self.module.load_state_dict(self.best)
+def _distributed(model: nn.Module, place: Device) -> nn.Module:
+    """`model` with its gradients averaged over the processes, and its batch norms over them where CUDA can."""
+    if place.world == 1:
+        return model
+    if place.torch.type == "cuda":
+        # The conversion replaces modules, so it is done to a copy that shares every tensor with `model`.
+        shared = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model, shared))
+    return nn.parallel.DistributedDataParallel(model)

@@ -1,36 +1,56 @@
-"""The verb `train`: a torchvision model from scratch, and how good it became."""
+"""The verb `train`: a classifier from scratch or from weights, and how good it became."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 
 from .. import data as datasets
-from ..data import fashion_mnist
 from ..data.dataset import Dataset
-from ..data.preprocess import InputSpec
 from ..errors import UserError
-from ..models import FASHION_SPEC, architecture
+from ..models.start import begin
 from ..models.weights import load_state_dict, save_state_dict
 from . import loop
-from .schedule import Schedule, parse_stages
+from .device import choose, process_group
+from .evaluation import accuracy
+from .options import Options, parse_stages
+from .pictures import split
 
 
 def run(
-    model: str, weights: str, data: str, folder: str, out: str, stages: str, batch_size: int, lr: float, seed: int
+    model: str,
+    weights: str,
+    data: str,
+    folder: str,
+    out: str,
+    stages: str | None,
+    image_size: int | None,
+    device: str,
+    amp: bool,
+    distributed: bool,
+    **options: float,
 ) -> dict[str, object]:
-    """Train from `weights` (`random`, or a file), write FP16 safetensors to `out`, read them back, and score them.
+    """Train from `weights`, write FP16 safetensors to `out`, read them back, and score them on the whole test set.
 
-    The score is on the whole test set, in FP32, at the last of the schedule's sizes.
+    `options` are fields of `Options`. Only the first of several processes writes and scores; the others return nothing.
     """
-    schedule = Schedule(stages=parse_stages(stages), batch_size=batch_size, lr=lr, seed=seed)
     train, test = _labelled(data, "train"), _labelled(_whole(data), "test")
-    module = architecture(model, len(train.classes))
-    if weights != "random":
-        load_state_dict(module, Path(weights))
-    spec = (FASHION_SPEC if train.classes == fashion_mnist.CLASSES else InputSpec()).at(schedule.stages[-1][0])
-    save_state_dict(loop.train(module, spec, train, schedule, Path(folder)), Path(out))
-    load_state_dict(module, Path(out))
-    top1, top5 = loop.accuracy(module, spec, test)
+    if len(train.classes) < 2 or train.classes != test.classes:
+        raise UserError(f"{data}: training needs two classes or more, the same in training and test pictures.")
+    chosen = Options(stages=parse_stages(stages) if stages else (), **options)
+    started = begin(model, weights, train.classes, chosen.stages[-1][0] if stages else image_size, chosen.seed)
+    pictures = split(train, started.spec, seed=chosen.seed)
+    with process_group(device) if distributed else nullcontext():
+        place = choose(device, amp=amp)
+        loop.fit(started.module, *pictures, chosen, folder=Path(folder), device=device, amp=amp)
+    if not place.first:
+        return {}
+    about = {"model": model, "spec": asdict(started.spec), "classes": train.classes, "data": data}
+    save_state_dict(started.module, Path(out), about=about)
+    load_state_dict(started.module, Path(out))
+    started.module.to(place.torch)
+    top1, top5 = accuracy(started.module, started.spec, test)
     return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
 
 
@@ -41,5 +61,5 @@ def _whole(data: str) -> str:
 def _labelled(data: str, split: str) -> Dataset:
     found = datasets.load(data, split)
     if found.labels is None:
-        raise UserError(f"{found.name} has no labels: training needs PATH/<class>/<picture>.")
+        raise UserError(f"{found.name} has no labels: training needs PATH/{split}/<class>/<picture>.")
     return found

@@ -1,0 +1,260 @@
+"""Each technique alone, on the tiny network: what it promises is counted in the weights, and its argument stays."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.tiny import Tiny
+from tvm_bench.compress import ptq, qat, stored
+from tvm_bench.compress.distillation import distillation_loss
+from tvm_bench.compress.layers import weighted
+from tvm_bench.compress.structured import prune_structured
+from tvm_bench.compress.unstructured import prune_two_of_four, prune_unstructured, zeros_kept
+from tvm_bench.compress.weight_sharing import share_weights
+from tvm_bench.errors import UserError
+from tvm_bench.export import onnx_file, qdq
+from tvm_bench.measure import layers
+from tvm_bench.models.shapes import reshape, shapes_of
+
+SHAPE = (3, 32, 32)
+
+
+@pytest.fixture
+def module():
+    torch.manual_seed(1)
+    tiny = Tiny()
+    for each in tiny.modules():
+        if isinstance(each, nn.BatchNorm2d):  # as after a training, so that folding has something to fold
+            each.running_mean.uniform_(-0.2, 0.2)
+            each.running_var.uniform_(0.5, 2)
+    return tiny.eval()
+
+
+@pytest.fixture
+def unchanged(module):
+    before = copy.deepcopy(module.state_dict())
+    yield
+    assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())
+
+
+@pytest.fixture
+def pictures():
+    return torch.from_numpy(np.random.default_rng(0).normal(size=(64, *SHAPE)).astype(np.float32))
+
+
+def batches(pictures):
+    return [part.numpy() for part in pictures.split(16)]
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_structured_pruning_removes_filters_and_keeps_the_shortcut(module, unchanged, pictures, rounds):
+    seen = []
+    pruned = prune_structured(
+        module, SHAPE, share=0.5, rounds=rounds, tune=lambda m: seen.append(m.stem[0].out_channels)
+    )
+    assert seen == ([8] if rounds == 1 else [12, 8])
+    assert pruned.stem[0].weight.shape == (8, 3, 3, 3) and pruned.block[0].weight.shape == (8, 8, 3, 3)
+    assert pruned.head.weight.shape == (10, 8) and pruned(pictures).shape == (64, 10)
+
+
+def test_the_weakest_filters_go(module):
+    strong = [1, 3, 4, 7, 8, 10, 12, 15]
+    with torch.no_grad():
+        for layer in (module.stem[0], module.block[0]):
+            layer.weight.fill_(0.01)
+            layer.weight[strong] = 1.0
+    pruned = prune_structured(module, SHAPE, share=0.5)
+    assert (pruned.stem[0].weight == 1).all()
+    assert torch.equal(pruned.stem[1].running_mean, module.stem[1].running_mean[strong])
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.9])
+def test_unstructured_pruning_zeroes_the_smallest(module, unchanged, share, rounds):
+    pruned = prune_unstructured(module, share=share, rounds=rounds)
+    for name, layer in weighted(pruned).items():
+        weight, dense = layer.weight.detach(), module.get_submodule(name).weight.detach()
+        assert (weight == 0).float().mean().item() == pytest.approx(share, abs=0.01)
+        assert dense[weight == 0].abs().max() <= dense[weight != 0].abs().min()
+    assert pruned.state_dict().keys() == module.state_dict().keys(), "torch's masks were left in it"
+
+
+def test_two_of_four_in_every_group(module, unchanged):
+    pruned = prune_two_of_four(module, rounds=2)
+    groups = pruned.block[0].weight.detach().movedim(1, -1).reshape(-1, 4)
+    assert ((groups != 0).sum(1) == 2).all()
+    kept = module.block[0].weight.detach().movedim(1, -1).reshape(-1, 4).abs().sort(1).values[:, 2:].sum()
+    assert groups.abs().sum() == pytest.approx(kept.item(), rel=1e-5), "not the largest two were kept"
+    assert (pruned.stem[0].weight != 0).all(), "three input channels have no groups of four"
+
+
+def test_training_keeps_the_zeros(module, pictures):
+    pruned = prune_unstructured(module, share=0.9)
+    zeros = {name: layer.weight == 0 for name, layer in weighted(pruned).items()}
+    put_back, optimizer = zeros_kept(pruned), torch.optim.SGD(pruned.parameters(), 0.1, 0.9)
+    for _ in range(3):
+        pruned(pictures).square().sum().backward()
+        optimizer.step()
+        put_back(pruned)
+    for name, layer in weighted(pruned).items():
+        assert (layer.weight[zeros[name]] == 0).all() and (layer.weight != 0).any()
+
+
+def test_layers_that_cannot_be_pruned_are_named(module):
+    for names, words in (
+        (("stem.1",), "BatchNorm2d"),
+        (("stem.O",), "Did you mean stem.0"),
+        (("head",), "they are the classes"),
+        (("stem.0",), "shortcut"),
+    ):
+        with pytest.raises(UserError, match=words):
+            prune_structured(module, SHAPE, share=0.5, layers=names)
+    with pytest.raises(UserError, match="no multiple of four"):
+        prune_two_of_four(module, layers=("stem.0",))
+    with pytest.raises(UserError, match="nothing to prune"):
+        prune_unstructured(nn.Sequential(nn.ReLU()), share=0.5)
+    only = prune_unstructured(module, share=0.5, layers=("block.0",))
+    assert (only.block[0].weight == 0).any() and (only.stem[0].weight != 0).all()
+
+
+@pytest.mark.parametrize("clusters", [256, 16])
+def test_weights_are_shared_and_the_file_is_smaller(module, unchanged, pictures, tmp_path, clusters):
+    shared = share_weights(prune_unstructured(module, share=0.5), clusters=clusters)
+    for name, layer in weighted(shared).items():
+        assert layer.weight.unique().numel() <= clusters
+        assert (layer.weight == 0).float().mean() == pytest.approx(0.5, abs=0.01), name
+    path, dense = tmp_path / "weights.safetensors", tmp_path / "dense.safetensors"
+    stored.save(shared, path, recipe="kmeans")
+    stored.save(module, dense, recipe="")
+    assert path.stat().st_size < (0.6 if clusters == 256 else 0.45) * dense.stat().st_size
+    again = stored.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
+    assert torch.equal(again(pictures), shared(pictures))
+
+
+def test_clusters_are_better_than_equal_steps(module):
+    weights = torch.nn.init.normal_(module.block[0].weight.detach(), std=0.1)
+    shared = share_weights(module, clusters=16).block[0].weight.detach()
+    step = (weights.max() - weights.min()) / 15
+    uniform = ((weights - weights.min()) / step).round() * step + weights.min()
+    assert (shared - weights).square().mean() < 0.8 * (uniform - weights).square().mean()
+
+
+def test_damaged_weights_are_an_error(module, tmp_path):
+    path = tmp_path / "weights.safetensors"
+    stored.save(module, path, recipe="")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match="no whole file"):
+        stored.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
+
+
+def test_a_pruned_network_is_built_again_from_its_shapes(module, pictures):
+    pruned = prune_structured(module, SHAPE, share=0.75)
+    again = Tiny()
+    reshape(again, shapes_of(pruned))
+    again.load_state_dict(pruned.state_dict())
+    assert torch.equal(again.eval()(pictures), pruned(pictures))
+    assert again.stem[0].out_channels == 4 and again.head.in_features == 4
+
+
+def test_distillation_follows_the_teacher(module, pictures):
+    teacher, student = Tiny().eval(), copy.deepcopy(module).train()
+    labels = torch.zeros(64, dtype=torch.long)
+    loss = distillation_loss(teacher, temperature=4.0, alpha=1.0)
+    assert loss(teacher, pictures, labels).item() == pytest.approx(0, abs=1e-6)
+    plain = distillation_loss(teacher, alpha=0.0)(student, pictures, labels)
+    assert plain.item() == pytest.approx(nn.functional.cross_entropy(student(pictures), labels).item())
+    first, optimizer = loss(student, pictures, labels).item(), torch.optim.SGD(student.parameters(), 0.1, 0.9)
+    for _ in range(20):
+        optimizer.zero_grad()
+        loss(student, pictures, labels).backward()
+        optimizer.step()
+    assert loss(student, pictures, labels).item() < 0.5 * first
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("observer", ["minmax", "histogram", "entropy"])
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_static_quantization_by_torch(module, unchanged, pictures, observer, per_channel):
+    quantized = ptq.quantize_static(module, batches(pictures), SHAPE, per_channel=per_channel, observer=observer)
+    weight = quantized.get_submodule("block.0").weight()
+    assert weight.dtype == torch.qint8
+    assert (weight.qscheme() == torch.per_channel_affine) == per_channel
+    error = (quantized(pictures) - module(pictures)).square().mean() / module(pictures).square().mean()
+    assert 0 < error < 0.05
+    again = ptq.skeleton(module, SHAPE)
+    again.load_state_dict(quantized.state_dict())
+    assert torch.equal(again(pictures), quantized(pictures))
+
+
+def test_observers_find_other_ranges(module, pictures):
+    module.stem[0].weight.data *= 5
+    pictures[0, :, :4, :4] = 60  # outliers, which min-max takes for the range
+    scales = {
+        name: ptq.quantize_static(module, batches(pictures), SHAPE, observer=name).stem_0_input_scale_0.item()
+        for name in ("minmax", "histogram", "entropy")
+    }
+    assert scales["entropy"] < 0.7 * scales["minmax"] and scales["histogram"] <= scales["minmax"]
+
+
+@pytest.mark.parametrize("options", [("minmax", True), ("histogram", True), ("entropy", False)])
+def test_static_quantization_of_onnx(module, pictures, tmp_path, options):
+    import onnx
+    import onnxruntime
+
+    observer, per_channel = options
+    onnx_file.save_from_module(module, tmp_path / "fp32.onnx", (16, *SHAPE))
+    qdq.quantize(
+        tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches(pictures), vnni=True, per_channel=per_channel,
+        observer=observer,
+    )  # fmt: skip
+    scales = [each.dims for each in onnx.load(tmp_path / "int8.onnx").graph.initializer if "scale" in each.name]
+    assert scales and any(list(dims) == [16] for dims in scales) == per_channel
+    session = onnxruntime.InferenceSession(tmp_path / "int8.onnx")
+    found, wanted = session.run(None, {"input": pictures[:16].numpy()})[0], module(pictures[:16]).detach().numpy()
+    assert 0 < np.square(found - wanted).mean() / np.square(wanted).mean() < 0.05
+
+
+def test_calibration_that_is_empty_or_does_not_fit(module, pictures):
+    with pytest.raises(UserError, match="empty"):
+        ptq.quantize_static(module, [], SHAPE)
+    with pytest.raises(UserError, match=r"\(3, 16, 16\)"):
+        ptq.quantize_static(module, [pictures[:, :, :16, :16].numpy()], SHAPE)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+def test_quantization_aware_training_learns_and_is_exported_alike(module, unchanged, pictures, tmp_path, per_channel):
+    import onnxruntime
+
+    labels = module(pictures).argmax(1)
+    losses = []
+
+    def train(prepared):
+        optimizer = torch.optim.SGD(prepared.parameters(), 0.05, 0.9)
+        for _ in range(40):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(prepared(pictures), labels)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+
+    quantized = qat.quantize_aware(module, SHAPE, train, per_channel=per_channel)
+    assert losses[-1] < 0.7 * losses[0]
+    with torch.inference_mode():
+        answers = quantized(pictures)
+    assert nn.functional.cross_entropy(answers, labels).item() == pytest.approx(losses[-1], rel=0.25)
+    assert (quantized.get_submodule("block.0").weight().qscheme() == torch.per_channel_affine) == per_channel
+    again = ptq.skeleton(module, SHAPE)
+    again.load_state_dict(quantized.state_dict())
+    assert torch.equal(again(pictures), answers)
+    onnx_file.save_from_module(quantized, tmp_path / "qat.onnx", (64, *SHAPE))
+    found = onnxruntime.InferenceSession(tmp_path / "qat.onnx").run(None, {"input": pictures.numpy()})[0]
+    assert (found.argmax(1) == answers.argmax(1).numpy()).mean() > 0.95
+
+
+def test_noise_between_signals():
+    signal = torch.tensor([3.0, 4.0])
+    assert layers._noise(signal, signal) == 0 and layers._noise(signal, torch.zeros(3)) is None
+    assert layers._noise(signal, torch.tensor([3.0, 3.5])) == pytest.approx(0.01)

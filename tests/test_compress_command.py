@@ -1,0 +1,143 @@
+"""Recipes from the command line to libraries, in real processes, on the tiny network and a few real pictures."""
+
+import json
+
+import pytest
+from safetensors import safe_open
+
+from tests.conftest import TINY
+from tvm_bench import data, manifest
+
+RECIPE = "distill+prune-structured50-iterative2+qat"
+SLUG = f"tiny-cnn+{RECIPE}"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """PATH/<train|test>/<class>/<picture>: 24 and 3 of each class of Fashion-MNIST."""
+    root = tmp_path_factory.mktemp("pictures")
+    found = data.load("fashion-mnist", "test")
+    for label in range(10):
+        for number, index in enumerate((found.labels == label).nonzero()[0][:27]):
+            folder = root / ("train" if number < 24 else "test") / f"class-{label}"
+            folder.mkdir(parents=True, exist_ok=True)
+            found.image(int(index)).save(folder / f"{number}.png")
+    return root
+
+
+def compress(cli, root, pictures, recipe, *options):
+    return cli(
+        "compress", "--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", recipe, "--artifacts", root,
+        "--threads", "1", "--batch-size", "32", *options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def compressed(cli, pictures, tmp_path_factory):
+    root = tmp_path_factory.mktemp("artifacts")
+    done = compress(cli, root, pictures, RECIPE, "--epochs", "2", "--teacher", TINY)
+    assert done.returncode == 0, done.stderr
+    return root, done.stdout
+
+
+def test_the_tables_say_what_became_of_it(compressed):
+    root, printed = compressed
+    assert "block.0" in printed and "SQNR" in printed and "zipped" in printed
+    found = json.loads((root / SLUG / "compression.json").read_text())
+    before, pruned, quantized = found["forms"]
+    assert pruned["parameters"] < 0.35 * before["parameters"] and pruned["flops"] < 0.5 * before["flops"]
+    assert all(0 <= form["top1"] <= 1 and form["images"] == 30 for form in found["forms"])
+    block = next(layer for layer in found["layers"] if layer["name"] == "block.0")
+    assert block["before"]["parameters"] == 16 * 16 * 9 and block["after"]["nonzero"] <= 8 * 8 * 9 + 8
+    assert block["before"]["bytes"] / block["after"]["bytes"] > 10 and block["outputs_noise"] is None
+    assert (root / SLUG / "plots" / "layers.png").stat().st_size > 5000
+
+
+def test_each_step_is_a_file_with_its_training(compressed):
+    root, _ = compressed
+    steps = ("tiny-cnn+distill", "tiny-cnn+distill+prune-structured50-iterative2")
+    for step, rounds in zip(steps, (1, 2), strict=True):
+        histories = sorted((root / step / "compressed" / "training").glob("round-*/history.json"))
+        assert len(histories) == rounds
+    with safe_open(root / steps[1] / "compressed" / "weights.safetensors", "np") as file:
+        assert file.get_slice("block.0.weight").get_shape() == [8, 8, 3, 3]
+        assert file.metadata()["recipe"] == "distill+prune-structured50-iterative2"
+
+
+def test_the_compressed_model_races_like_any_other(compressed, cli, pictures):
+    root, _ = compressed
+    weights = {path: path.stat().st_mtime_ns for path in root.rglob("weights.safetensors")}
+    done = cli(
+        "bench", "--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", RECIPE, "--rounds", "2",
+        "--samples", "3", "--threads", "1", "--backends", "eager,onnxruntime,relay", "--frontend", "onnx,pytorch",
+        "--artifacts", root,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {
+        row["name"].split("/")[1]: row for row in json.loads((root / SLUG / "results.json").read_text())["variants"]
+    }
+    assert set(rows) >= {"fp32-eager", "int8-eager", "int8-onnxruntime", "int8-relay-onnx", "int8-relay-pytorch"}
+    for name, row in rows.items():
+        if "relay" in name:
+            assert row["source_argmax_agreement"] >= 0.9, name
+    assert rows["fp32-relay-onnx"]["max_abs_error"] < 1e-4
+    for frontend in ("onnx", "pytorch"):
+        quantization = manifest.read(root / SLUG / f"int8-relay-{frontend}")["quantization"]
+        assert "aware" in quantization["method"] and quantization["calibration"]["trained"]["epochs"] == 2
+        stage = root / SLUG / f"int8-relay-{frontend}" / "relay" / "4-optimized-and-fused.json"
+        assert not any("float" in pair for pair in json.loads(stage.read_text())["dtypes"]), frontend
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights, "it was compressed again, by other settings"
+
+
+def test_codebooks_race_too(cli, pictures, tmp_path):
+    done = compress(cli, tmp_path, pictures, "prune-2:4+kmeans16", "--epochs", "0")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "tiny-cnn+prune-2_4+kmeans16" / "compression.json").read_text())
+    block = next(layer for layer in found["layers"] if layer["name"] == "block.0")
+    assert block["after"]["sparsity"] == 0.5 and 0 < block["outputs_noise"] < 1
+    assert found["forms"][1]["mb"] < 0.45 * found["forms"][0]["mb"]
+
+
+def test_operators_are_listed_by_form(cli, tmp_path):
+    done = cli(
+        "operators",
+        "--model",
+        TINY,
+        "--data",
+        "fashion-mnist",
+        "--threads",
+        "1",
+        "--calls",
+        "2",
+        "--artifacts",
+        tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    for words in ("/fp32:", "/fp16-dynamic:", "/int8-dynamic:", "/int8:", "aten::", "quantized::conv2d", "self MB"):
+        assert words in done.stdout, words
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "words"),
+    [
+        ("", (), "give --recipe"),
+        ("prune-strctured50", (), "Did you mean prune-structured50"),
+        ("distill", (), "--teacher resnet50"),
+        ("distill", ("--teacher", "resnet81"), "Did you mean"),
+        ("distill", ("--teacher", "tests.tiny:three_classes"), "3 classes and the student 10"),
+        ("prune-2:4", ("--layers", "stem.O", "--epochs", "0"), "Did you mean stem.0"),
+        ("qat", ("--epochs", "0"), "learns nothing"),
+        ("prune-2:4", ("--model", "tests.tiny:three_classes"), "has 3 classes"),
+        ("prune-2:4", ("--model", "model.onnx"), "is an ONNX file"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_nothing_written(cli, pictures, tmp_path, recipe, options, words):
+    done = compress(cli, tmp_path, pictures, recipe, *options)
+    assert done.returncode == 2 and words in " ".join(done.stderr.split()), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in tmp_path.rglob("*") if path.suffix in (".safetensors", ".png", ".npy")]
+
+
+def test_a_recipe_decides_the_precision(cli, tmp_path):
+    done = cli("bench", "--model", TINY, "--recipe", "int8-dynamic", "--precision", "int8", "--artifacts", tmp_path)
+    assert done.returncode == 2 and "makes fp32 and int8-dynamic, not int8" in done.stderr

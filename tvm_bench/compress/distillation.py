@@ -1,0 +1,29 @@
+"""Knowledge distillation: a student learns a teacher's probabilities, wrong classes included.
+
+Method: Hinton, Vinyals, Dean 2015, arXiv:1503.02531: softmax at a temperature T, its loss scaled by T squared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def distillation_loss(teacher: nn.Module, *, temperature: float = 4.0, alpha: float = 0.9) -> Loss:
+    """The loss `alpha` * T² * KL(teacher, student) + (1 - `alpha`) * cross-entropy, of (student, images, labels)."""
+
+    def loss(student: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        teacher.to(images.device).eval()
+        with torch.no_grad():
+            wanted = F.log_softmax(teacher(images).float() / temperature, dim=1)
+        logits = student(images).float()
+        given = F.log_softmax(logits / temperature, dim=1)
+        soft = F.kl_div(given, wanted, reduction="batchmean", log_target=True) * temperature**2
+        return alpha * soft + (1 - alpha) * F.cross_entropy(logits, labels)
+
+    return loss

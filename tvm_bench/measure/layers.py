@@ -1,0 +1,180 @@
+"""The verb `layers`: what compression did to a network, as a whole and layer by layer."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from .. import data as datasets
+from ..compress import stored
+from ..compress.layers import weighted
+from ..data.preprocess import InputSpec
+from ..export import module_file
+
+PICTURES = 8  # whose outputs are compared layer by layer
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or linear layer. `bytes`, `parameters` and `nonzero` are of weights and bias, `sparsity` (0 to 1)
+    of the weights; `flops` of one picture, a multiply and an add being two."""
+
+    bytes: int
+    parameters: int
+    nonzero: int
+    sparsity: float
+    flops: int
+    weights: torch.Tensor
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """All but the weights."""
+        return {name: getattr(self, name) for name in ("bytes", "parameters", "nonzero", "sparsity", "flops")}
+
+
+def layers(forms: list[dict[str, str]], spec: dict, data: str | None) -> dict[str, object]:
+    """Compare modules; `forms` have a `name`, the `module` file, the `file` that is shipped, and `flops_of`, the FP32
+    module of the same shapes. The first is the reference.
+
+    Returns `forms`, with sizes in MB (10^6 bytes), numbers of parameters, and FLOPs; and `layers`, the first form
+    against the last: the numbers of each before and after, and of weights and outputs the power of the difference
+    over that of the signal: 0 where nothing changed, None where shapes differ.
+    """
+    shape = InputSpec.from_dict(spec).shape
+    opened = [(form, module_file.load(Path(form["module"]))) for form in forms]
+    counted = [_layers(module, _flops(module_file.load(Path(form["flops_of"])), shape)) for form, module in opened]
+    totals = [_totals(form, module, found) for (form, module), found in zip(opened, counted, strict=True)]
+    before, after = opened[0][1], opened[-1][1]
+    folded = _folded(before) if isinstance(after, torch.fx.GraphModule) else before
+    outputs = _noise_of_outputs(folded, after, list(counted[0]), InputSpec.from_dict(spec), data)
+    rows = []
+    for name, first in counted[0].items():
+        last = counted[-1][name]
+        weights = _noise(_weight(folded.get_submodule(name)), last.weights)
+        row = {"name": name, "before": first.numbers, "after": last.numbers}
+        rows.append({**row, "weights_noise": weights, "outputs_noise": outputs.get(name)})
+    return {"forms": totals, "layers": rows}
+
+
+def _layers(module: nn.Module, flops: dict[str, int]) -> dict[str, Layer]:
+    found = {}
+    for name in flops:
+        layer = module.get_submodule(name)
+        weight, bias = _weight(layer), _bias(layer)
+        found[name] = Layer(
+            bytes=_stored_bytes(layer) + (bias.numel() * 4 if bias is not None else 0),
+            parameters=weight.numel() + (bias.numel() if bias is not None else 0),
+            nonzero=int(weight.count_nonzero()) + (int(bias.count_nonzero()) if bias is not None else 0),
+            sparsity=1 - int(weight.count_nonzero()) / weight.numel(),
+            flops=flops[name],
+            weights=weight,
+        )
+    return found
+
+
+def _totals(form: dict[str, str], module: nn.Module, found: dict[str, Layer]) -> dict[str, object]:
+    file = Path(form["file"])
+    batch_norms = [
+        value.detach()
+        for each in module.modules()
+        if not _is_weighted(each)
+        for value in each.parameters(recurse=False)
+    ]
+    return {
+        "name": form["name"],
+        "file": form["file"],
+        "mb": file.stat().st_size / 1e6,
+        "zipped_mb": stored.zipped_bytes(file) / 1e6,
+        "parameters": sum(each.parameters for each in found.values()) + sum(each.numel() for each in batch_norms),
+        "nonzero": sum(each.nonzero for each in found.values())
+        + sum(int(each.count_nonzero()) for each in batch_norms),
+        "flops": sum(each.flops for each in found.values()),
+    }
+
+
+def _flops(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
+    """FLOPs of each convolution and linear layer on one picture."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(torch.zeros(1, *shape))
+    counts = counter.get_flop_counts()
+    root = type(module).__name__
+    return {name: sum(counts.get(f"{root}.{name}", {}).values()) for name in weighted(module)}
+
+
+def _is_weighted(layer: nn.Module) -> bool:
+    return callable(getattr(layer, "weight", None)) or bool(weighted(nn.Sequential(layer)))
+
+
+def _weight(layer: nn.Module) -> torch.Tensor:
+    """Weights as float32, of a layer that is plain, fused with what follows it, or quantized."""
+    raw = _raw_weight(layer)
+    return raw.dequantize() if raw.is_quantized else raw.float()
+
+
+def _raw_weight(layer: nn.Module) -> torch.Tensor:
+    layer = layer[0] if isinstance(layer, nn.Sequential) else layer
+    return layer.weight().detach() if callable(layer.weight) else layer.weight.detach()
+
+
+def _bias(layer: nn.Module) -> torch.Tensor | None:
+    layer = layer[0] if isinstance(layer, nn.Sequential) else layer
+    return layer.bias() if callable(layer.bias) else layer.bias
+
+
+def _stored_bytes(layer: nn.Module) -> int:
+    raw = _raw_weight(layer)
+    if not raw.is_quantized:
+        # A linear layer of FP16 gives its weights back in FP32.
+        half = "Dynamic" in str(type(layer)) or "dynamic" in type(layer).__module__
+        return raw.numel() * 2 if half else stored.tensor_bytes(raw)
+    scales = raw.q_per_channel_scales().numel() if raw.qscheme() == torch.per_channel_affine else 1
+    return raw.numel() + scales * 12  # a float32 scale and an int64 zero point each
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    """A copy with batch norms folded, as quantization folds them."""
+    from torch.ao.quantization.quantize_fx import fuse_fx
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fuse_fx(copy.deepcopy(module).eval())
+
+
+def _noise_of_outputs(
+    before: nn.Module, after: nn.Module, names: list[str], spec: InputSpec, data: str | None
+) -> dict[str, float | None]:
+    pictures = datasets.load(data, "calibration") if data else datasets.noise(spec)
+    images = torch.from_numpy(next(iter(pictures.batches(spec, PICTURES))))
+    old, new = _outputs(before, names, images), _outputs(after, names, images)
+    return {name: _noise(old[name], new[name]) for name in names if name in old and name in new}
+
+
+def _outputs(module: nn.Module, names: list[str], images: torch.Tensor) -> dict[str, torch.Tensor]:
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(name: str, output: torch.Tensor) -> None:
+        kept[name] = (output.dequantize() if output.is_quantized else output).clone()  # ReLU may write over it
+
+    hooks = [
+        module.get_submodule(name).register_forward_hook(lambda _m, _i, output, name=name: keep(name, output))
+        for name in names
+    ]
+    with torch.inference_mode():
+        module(images)
+    for hook in hooks:
+        hook.remove()
+    return kept
+
+
+def _noise(signal: torch.Tensor, other: torch.Tensor) -> float | None:
+    """Power of the difference over that of `signal`; None where shapes differ."""
+    if signal.shape != other.shape:
+        return None
+    noise, power = (signal - other).double().square().sum().item(), signal.double().square().sum().item()
+    return noise / power if power else noise
