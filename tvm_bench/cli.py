@@ -15,15 +15,16 @@ from .backends import COMPETING
 from .errors import UserError
 from .launch import JobError
 from .options import (
+    ARTIFACTS,
     BACKEND_NAMES,
     FORMS,
     LOGS,
-    RUNNING,
     SUBJECT,
+    SWEPT_THREADS,
+    THREADS,
     compression,
     listed,
     order,
-    threads,
     tracker,
     with_options,
 )
@@ -86,7 +87,7 @@ def doctor() -> None:
 
 @main.command()
 @click.option("--match", default="", help="Only names that contain this.")
-@with_options(RUNNING[1:])
+@with_options(ARTIFACTS)
 def models(match: str, artifacts: Path) -> None:
     """List the models that --model knows by name, and the embedded one."""
     from . import commands
@@ -103,7 +104,7 @@ def models(match: str, artifacts: Path) -> None:
     type=click.FloatRange(0, 1),
     help="Fail when tuning records cover a smaller share (0 to 1) of a tuned library's time.",
 )
-@with_options(LOGS, RUNNING)
+@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
 def build(require_coverage: float | None, **given: Any) -> None:
     """Compile a model to artifacts/MODEL/VARIANT/lib.so, with its manifest and its Relay IR after each stage.
 
@@ -140,7 +141,7 @@ def build(require_coverage: float | None, **given: Any) -> None:
 @click.option(
     "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
 )
-@with_options(LOGS, RUNNING)
+@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
 def bench(**given: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
@@ -171,7 +172,7 @@ def bench(**given: Any) -> None:
     "--rpc-tracker", callback=tracker, metavar="HOST:PORT", help="Measure on the machines of a TVM RPC tracker."
 )
 @click.option("--rpc-key", default="cpu", show_default=True, help="The key that their servers gave to the tracker.")
-@with_options(LOGS, RUNNING)
+@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
 def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_key: str, **given: Any) -> None:
     """Search faster kernels, build with what was found, and say whether it was worth it.
 
@@ -206,7 +207,7 @@ def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_k
 @click.option(
     "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
 )
-@with_options(RUNNING)
+@with_options(THREADS, ARTIFACTS)
 def compress(images: int | None, **given: Any) -> None:
     """Compress a model by a --recipe, and show what that did to it, layer by layer.
 
@@ -237,7 +238,7 @@ def compress(images: int | None, **given: Any) -> None:
 @with_options(SUBJECT, FORMS)
 @click.option("--calls", type=click.IntRange(1), default=10, show_default=True, help="Calls to average.")
 @click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print.")
-@with_options(RUNNING)
+@with_options(THREADS, ARTIFACTS)
 def operators(calls: int, top: int, **given: Any) -> None:
     """Where the time and the memory of eager PyTorch go, operator by operator, by torch.profiler.
 
@@ -292,7 +293,7 @@ def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, st
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to print.")
-@click.option("--threads", type=int, callback=threads, help="Threads.  [default: all cores]")
+@with_options(THREADS)
 def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None:
     """Print the likeliest classes of each IMAGE, by the library in ARTIFACT."""
     from . import commands
@@ -347,7 +348,7 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None
     type=click.Path(path_type=Path),
     help="Where the weights go.  [default: ARTIFACTS/MODEL/training/DATA/DATA.safetensors]",
 )
-@with_options(RUNNING)
+@with_options(THREADS, ARTIFACTS)
 def train(model: str, data: str, out: Path | None, threads: int, artifacts: Path, **options: Any) -> None:
     """Train a classifier, from scratch or from weights; stop it whenever, the same command goes on where it was.
 

@@ -27,9 +27,9 @@ def build(order: Order, require_coverage: float | None) -> list[tuple[Path, dict
         progress.step(f"opening {order.subject.model}")
         bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
         for precision, _ in pairs:
-            if bench.tuned_by(precision):
-                variants += order.variants(precision, "relay", tuned=True)
-            elif require_coverage:
+            tuned = [each for each in order.variants(precision, "relay", tuned=True) if bench.tuned_by(each)]
+            variants += tuned
+            if not tuned and require_coverage:
                 raise UserError(f"{precision} has no tuning records in {order.logs}. Make them with `tvm-bench tune`.")
         built: list[tuple[Path, dict[str, float] | None]] = []
         for variant in variants:
@@ -69,7 +69,7 @@ def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
     with Progress("compress", 1 + 2 * len(wanted)) as progress:
         forms, against = [], {}
         for at, precision in wanted:
-            variant = Variant(at.subject, precision, "eager", threads=order.threads)
+            variant = Variant(at.subject, precision, "eager", threads=order.most_threads)
             progress.step(f"making {variant.name}")
             made = workbench.prepare(at, "module", precision, 1)[0]
             shipped = workbench.compress(at, at.recipe.steps)[0] if precision == "fp32" else made
@@ -94,12 +94,12 @@ def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
 def operators(order: Order, calls: int) -> dict[str, list[dict[str, Any]]]:
     """The time and memory of each operator of eager PyTorch, by precision: see measure/operators.py."""
     bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-    modules = {each: workbench.prepare(bench, "module", each, order.batch)[0] for each in order.precisions}
+    modules = {each: workbench.prepare(bench, "module", each, order.batches[0])[0] for each in order.precisions}
     request = {
         "modules": {name: str(path) for name, path in modules.items()},
-        "shape": [order.batch, *bench.about["spec"]["shape"]],
+        "shape": [order.batches[0], *bench.about["spec"]["shape"]],
         "calls": calls,
-        "threads": order.threads,
+        "threads": order.most_threads,
     }
     return bench.job("operators", request, "eager", keep=False)["result"]["operators"]
 

@@ -15,7 +15,7 @@ from .errors import UserError
 from .files import write_json
 from .launch import JobError
 from .progress import Progress
-from .variant import Order
+from .variant import Order, Variant
 from .workbench import LEDGER, TUNERS, Workbench
 
 AUTO = ("templates", "metaschedule")
@@ -60,7 +60,7 @@ class Tuned:
 
 
 def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> list[Tuned]:
-    """Tune each precision of `order` until the budget is spent or nothing is gained any more, then build with it.
+    """Tune each variant of `order` until the budget is spent or nothing is gained any more, then build with it.
 
     `auto` runs the tuners of `AUTO` one after the other on one budget; over RPC only MetaSchedule. Every round is on
     disk when it ends: the same command goes on after a kill, and does nothing when nothing is left. A round whose
@@ -75,13 +75,13 @@ def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -
                 f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
             )
     bench = workbench.open_workbench(order, calibrate="int8" in precisions)
-    return [_tuned(bench, precision, tuners, budget, rpc) for precision in precisions]
+    variants = [variant for precision in precisions for variant in order.variants(precision, "relay", tuned=True)]
+    return [_tuned(bench, variant, tuners, budget, rpc) for variant in variants]
 
 
 def _tuned(
-    bench: Workbench, precision: str, tuners: tuple[str, ...], budget: Budget, rpc: dict[str, Any] | None
+    bench: Workbench, variant: Variant, tuners: tuple[str, ...], budget: Budget, rpc: dict[str, Any] | None
 ) -> Tuned:
-    (variant,) = bench.order.variants(precision, "relay", tuned=True)
     request = {
         "source": str(workbench.source(bench, variant)[0]),
         "shape": [variant.batch, *bench.about["spec"]["shape"]],
@@ -94,23 +94,24 @@ def _tuned(
     ledgers: dict[str, dict[str, Any]] = {}
     spent = 0
     for tuner in tuners:
-        folder = bench.records(precision, tuner)
-        ask = partial(_ask, bench, f"{precision}-relay", tuner, {**request, "records": str(folder)})
+        folder = bench.records(variant, tuner)
+        ask = partial(_ask, bench, variant, tuner, {**request, "records": str(folder)})
         left = budget.trials - sum(_spent(ledger) for ledger in ledgers.values())
-        ledgers[tuner], now = _searched(f"tuning {precision}, {tuner}", folder, tuner, ask, left, until)
+        ledgers[tuner], now = _searched(f"tuning {variant.form}, {tuner}", folder, tuner, ask, left, until)
         spent += now
-    if not any((bench.records(precision, tuner) / LEDGER).exists() for tuner in tuners):
+    if not bench.tuned_by(variant):
         raise UserError(f"nothing was tuned in {budget.minutes} minutes. Give more of --minutes or --trials.")
     built = manifest.read(workbench.build(bench, variant))
-    return Tuned(precision, bench.records(precision, tuners[0]).parent, ledgers, spent, built["tuning"])
+    return Tuned(variant.precision, bench.records(variant, tuners[0]).parent, ledgers, spent, built["tuning"])
 
 
 def _ask(
-    bench: Workbench, label: str, tuner: str, request: dict[str, Any], task: str | None, trials: int, cost_model: str
+    bench: Workbench, variant: Variant, tuner: str, request: dict[str, Any], task: str | None, trials: int, model: str
 ) -> list[dict[str, Any]]:
     """One round in a child process, of no task (None) to look only; returns the tasks as they are now."""
-    asked = {**request, "task": task, "trials": trials, "cost_model": cost_model}
-    return bench.job(tuner, asked, label, keep=False, timeout=ROUND_LIMIT)["result"]["tasks"]
+    asked = {**request, "task": task, "trials": trials, "cost_model": model}
+    options = {"keep": False, "timeout": ROUND_LIMIT, "threads": variant.threads}
+    return bench.job(tuner, asked, f"{variant.precision}-relay", **options)["result"]["tasks"]
 
 
 def _searched(

@@ -49,7 +49,12 @@ FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # of Relay: name -> kind
 
 
 def named(name: str) -> Backend:
-    """The backend `name`. Raises `UserError` with the near names."""
+    """The backend `name`; one with a dot is the user's own module, which takes ONNX files.
+
+    Raises `UserError` with the near names.
+    """
+    if "." in name:
+        return Backend(name, "onnx", ("fp32", "int8"))
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
     return BACKENDS[name]
@@ -69,7 +74,7 @@ def runtime(name: str) -> ModuleType:
     """Import the backend's module, in the process that uses it. Raises `UserError` where its package is missing."""
     backend = named(name)
     toolchains.need(backend.packages)
-    return importlib.import_module(f"{__name__}.{backend.module}")
+    return importlib.import_module(backend.module if "." in name else f"{__name__}.{backend.module}")
 
 
 def load(name: str, artifact: Path, *, threads: int) -> Callable[[Any], Any]:

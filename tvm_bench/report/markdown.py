@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..results import Results, Row
-from . import table, units
+from . import footprint, sweeps, table, units
 from .statistics import by_latency, median, speed_up
 from .verdict import MIN_ROUNDS, doubts, fastest, finding
 
@@ -31,6 +31,8 @@ def markdown(results: Results, plots: list[Path], folder: Path) -> str:
         "\n".join(headline(results)).strip(),
         _section("Doubts", _bullets(doubts(results)) or "None of the checks failed."),
         _section("Numbers", table.markdown(results)),
+        _section("Sweeps", sweeps.markdown(results)),
+        _section("Memory, size and terms", footprint.markdown(results)),
         *[f"![{plot.stem}]({plot.relative_to(folder).as_posix()})" for plot in plots],
         _section("Warnings", _bullets(f"{row.name}: {text}" for row in results.variants for text in row.warnings)),
         _section("What each clock includes", CLOCKS),
