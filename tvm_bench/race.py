@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import report, workbench
+from . import __version__, report, workbench
 from .errors import UserError
 from .launch import JobError, locked
+from .limits import Limits
 from .measure import machine
 from .progress import Progress
 from .results import Results, Row, save
@@ -41,7 +42,9 @@ class Entrant:
     artifact: Path = Path()
 
 
-def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> tuple[Results, list[Path]]:
+def run(
+    order: Order, backends: tuple[str, ...], rules: Rules, command: str, limits: Limits
+) -> tuple[Results, list[Path]]:
     """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
     pairs = [(precision, backend) for backend in backends for precision in order.precisions]
     variants = [variant for pair in pairs if pair != ("int8", "null") for variant in order.variants(*pair)]
@@ -57,6 +60,8 @@ def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> 
         **asdict(rules),
         "calibration": bench.about["calibration"],
         "reference": workbench.reference_variant(bench).name,
+        "limits": limits.given(),
+        "tvm_bench": __version__,
     }
     results = race(bench, variants, rules, settings)
     save(results, bench.folder / "results.json")

@@ -21,7 +21,8 @@ class Row:
 
     `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
     `argmax_agreement` are against the FP32 reference; those with `source_` against the model that a library was built
-    from, run by its own runtime.
+    from, run by its own runtime. `hits` says which of the test images were classified correctly, in their order: the
+    hexadecimal of `numpy.packbits`. A row that is `flagged` broke the terms of the race, and cannot win.
     """
 
     name: str
@@ -29,6 +30,8 @@ class Row:
     backend: str
     frontend: str | None = None
     tuned: bool = False
+    batch: int = 1
+    threads: int = 0  # 0: those of the settings
     status: str = "ok"
     error: str | None = None
     latency_ms: dict[str, list[list[float]]] | None = None
@@ -37,12 +40,20 @@ class Row:
     first_call_ms: list[float] = field(default_factory=list)
     peak_rss_mb: list[float] = field(default_factory=list)
     rss_after_import_mb: list[float] = field(default_factory=list)
+    rss_after_load_mb: list[float] = field(default_factory=list)
+    pss_peak_mb: list[float] = field(default_factory=list)
     live_threads: list[int] = field(default_factory=list)
     cpu_per_wall: list[float] = field(default_factory=list)
+    disturbed: int = 0
+    watch: list[dict] = field(default_factory=list)
+    plan_mb: dict | None = None
+    runtime_mb: float | None = None
+    flagged: str | None = None
     size_mb: float | None = None
     images: int | None = None
     top1: float | None = None
     top5: float | None = None
+    hits: str | None = None
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None
@@ -124,6 +135,8 @@ def _row(value: dict[str, Any]) -> Row:
     for where, rounds in (("latency_ms", row.rounds), ("time_evaluator_ms", row.time_evaluator_ms or [])):
         if not all(times and all(_is_time(time) for time in times) for times in rounds):
             raise ValueError(f"variant {name} has a round in {where} that is empty or holds no positive number")
+    if row.hits is not None and len(bytes.fromhex(row.hits)) != math.ceil((row.images or 0) / 8):
+        raise ValueError(f"variant {name} has hits that do not fit its {row.images} images")
     return row
 
 

@@ -1,14 +1,17 @@
-"""A row's numbers as cells, once, for the terminal and for Markdown."""
+"""A row's numbers as cells, once, for the terminal, Markdown and HTML."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..results import Results, Row
 from . import units
-from .statistics import median, percentiles, speed_up, wilson
+from .accuracy import Pair, drop, pair, wilson
+from .groups import reference
+from .statistics import median, percentiles, speed_up
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +35,38 @@ QUALITY = (
     "as its\nsource",
     "max error\nto source",
 )
+PAIRS = (
+    "variant",
+    "Top-1 drop from\nFP32 eager [95 %]",
+    "only FP32 eager\nis right",
+    "only the variant\nis right",
+    "of\nimages",
+    "McNemar's\nmid-p",
+)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Lines of cells below a header; a variant that failed has two, its name and the reason."""
+
+    title: str
+    header: tuple[str, ...]
+    lines: list[list[str]]
+
+
+def tables(results: Results) -> list[Table]:
+    """Speed; memory and accuracy; and where it is recorded which images were right, those in pairs."""
+    found = []
+    for title, header, cells in (("speed", SPEED, speed_cells), ("memory and accuracy", QUALITY, quality_cells)):
+        lines = [cells(row, results) if row.ok else [_short(row, results), failure(row)] for row in results.variants]
+        found.append(Table(title, header, lines))
+    pairs = [
+        (row, base, pair(base, row))
+        for row in results.variants
+        if (base := reference(row, results)) and base is not row
+    ]
+    lines = [pair_cells(row, base, both, results) for row, base, both in pairs if both]
+    return [*found, Table("accuracy on the same images", PAIRS, lines)] if lines else found
 
 
 def speed_cells(row: Row, results: Results) -> list[str]:
@@ -64,6 +99,13 @@ def quality_cells(row: Row, results: Results) -> list[str]:
     ]
 
 
+def pair_cells(row: Row, base: Row, both: Pair, results: Results) -> list[str]:
+    """One cell for each of `PAIRS`."""
+    lost = drop(row, base)
+    counts = [f"{count:,}" for count in (both.only_first, both.only_second, both.images)]
+    return [_short(row, results), units.interval(lost, 2), *counts, f"{both.p:.2g}"]
+
+
 def top1(row: Row) -> str:
     """Top-1 with its interval, which needs the number of images."""
     if row.top1 is None or not row.images:
@@ -78,27 +120,25 @@ def failure(row: Row) -> str:
 
 
 def show(results: Results, console: Console) -> None:
-    """Print the two tables (speed; memory and accuracy) and what failed. Readable from 120 columns."""
+    """Print the tables, and what failed. Readable from 120 columns."""
     from rich.text import Text
 
-    title = units.model_name(row.name for row in results.variants)
-    for subject, header, cells in (("speed", SPEED, speed_cells), ("memory and accuracy", QUALITY, quality_cells)):
-        rows = [cells(row, results) for row in results.variants if row.ok]
-        if rows:
-            console.print(_rich(f"{title}: {subject}", header, rows))
+    model = units.model_name(row.name for row in results.variants)
+    for table in tables(results):
+        if lines := [cells for cells in table.lines if len(cells) > 2]:
+            console.print(_rich(f"{model}: {table.title}", table.header, lines))
     for row in results.variants:
         if not row.ok:
             console.print(Text(f"{row.name} {failure(row)}", style="red"), soft_wrap=True)
 
 
 def markdown(results: Results) -> str:
-    """The same rows as two Markdown tables."""
+    """The same rows as Markdown tables."""
     parts = []
-    for header, cells in ((SPEED, speed_cells), (QUALITY, quality_cells)):
-        lines = [header, ["---", *["---:"] * (len(header) - 1)]]
-        for row in results.variants:
-            empty = [""] * (len(header) - 2)
-            lines.append(cells(row, results) if row.ok else [_short(row, results), failure(row), *empty])
+    for table in tables(results):
+        width = len(table.header)
+        lines = [table.header, ["---", *["---:"] * (width - 1)]]
+        lines += [[*cells, *[""] * (width - len(cells))] for cells in table.lines]
         parts.append(
             "\n".join(
                 "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
@@ -131,7 +171,7 @@ def _short(row: Row, results: Results) -> str:
 
 
 def _speed_up(row: Row, results: Results) -> str:
-    if row is results.reference and row.rounds:
+    if row is reference(row, results) and row.rounds:
         return "1 (reference)"
     estimate = speed_up(row, results)
     return units.times(estimate) if estimate else units.NONE
