@@ -22,6 +22,7 @@ PARENT = [
         "launch.py",
         "variant.py",
         "results.py",
+        "terms.py",
         "manifest.py",
     ),
     *("toolchains.py", "cpu.py", "files.py", "errors.py", "progress.py", "__init__.py", "backends/__init__.py"),

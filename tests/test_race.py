@@ -36,7 +36,9 @@ def test_all_variants_are_measured_and_right(race):
             peak >= after > 10 for peak, after in zip(row["peak_rss_mb"], row["rss_after_import_mb"], strict=True)
         )
         assert bool(row["time_evaluator_ms"]) == ("relay" in name)
-        assert row["size_mb"] > 0
+        assert row["size_mb"] > 0 and row["flagged"] is None
+        assert row["pss_peak_mb"] and all(0 < pss < row["peak_rss_mb"][i] for i, pss in enumerate(row["pss_peak_mb"]))
+        assert row["batch"] == row["threads"] == 1 and len(row["watch"]) == 2
         if "null" not in name:
             assert row["images"] == 50 and 0 <= row["top1"] <= row["top5"] <= 1
     for name in ("fp32-relay", "fp32-onnxruntime"):

@@ -13,14 +13,14 @@ from rich.console import Console
 
 from tests.runs import FAILED, a_row, a_run, constant, realistic, scored, times
 from tvm_bench import report
-from tvm_bench.report import statistics, table, units
+from tvm_bench.report import numbers, statistics, table, units
 from tvm_bench.report.markdown import markdown
 from tvm_bench.results import Results, Row
 
 
 def shown(run: Results, width: int = 120) -> str:
     text = io.StringIO()
-    table.show(run, Console(file=text, width=width))
+    numbers.show(run, Console(file=text, width=width))
     return text.getvalue()
 
 
@@ -32,17 +32,17 @@ def test_the_tables_hold_the_numbers_at_120_columns():
     )
     text = shown(run)
     for cell in ("20.00 [20.00, 20.00]", "2.50× [2.50, 2.50]", "7.500", "150", "301 (236)", "69.8 % [66.9, 72.6]"):
-        assert cell in text and cell in table.markdown(run)
+        assert cell in text and cell in table.markdown(numbers.every(run))
     assert max(map(len, text.splitlines())) <= 120
     assert "resnet18/fp32-relax failed: no LLVM | target [bold]\n" in text and "Traceback" not in text
-    assert "| fp32-relax | failed: no LLVM \\| target [bold] |" in table.markdown(run)
+    assert "| fp32-relax | failed: no LLVM \\| target [bold] |" in table.markdown(numbers.every(run))
 
 
 def test_long_rows_stay_whole_at_120_columns():
     run = realistic()
     long = replace(run.variants[3], name="resnet18/int8-relay-pytorch-tuned", latency_ms={"rounds": times(123.4)})
     text = shown(replace(run, variants=(*run.variants, long)))
-    cells = table.speed_cells(long, replace(run, variants=(*run.variants, long)))
+    cells = numbers.speed_cells(long, replace(run, variants=(*run.variants, long)))
     assert any(all(cell in line for cell in cells) for line in text.splitlines())
 
 
@@ -114,5 +114,5 @@ def test_reporting_needs_neither_torch_nor_tvm():
 def test_pairs_on_the_same_images_are_a_table():
     eager, other = a_row("fp32-eager", constant(20.0)), a_row("int8-relay", constant(8.0))
     run = a_run(scored(eager, range(700)), scored(other, range(4, 700)))
-    assert "| int8-relay | 0.40 [0.01, 0.79] | 4 | 0 | 1,000 | 0.062 |" in table.markdown(run)
+    assert "| int8-relay | 0.40 [0.01, 0.79] | 4 | 0 | 1,000 | 0.062 |" in table.markdown(numbers.every(run))
     assert "accuracy on the same images" in shown(run)

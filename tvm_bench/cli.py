@@ -15,16 +15,17 @@ from . import __version__
 from .errors import UserError
 from .launch import JobError
 from .options import (
+    ARTIFACTS,
     BACKEND_NAMES,
     FORMS,
     LIMITS,
     LOGS,
-    RUNNING,
     SUBJECT,
+    SWEPT_THREADS,
+    THREADS,
     limits,
     listed,
     order,
-    threads,
     tracker,
     with_options,
 )
@@ -88,7 +89,7 @@ def doctor() -> None:
 
 @main.command()
 @click.option("--match", default="", help="Only names that contain this.")
-@with_options(RUNNING[1:])
+@with_options(ARTIFACTS)
 def models(match: str, artifacts: Path) -> None:
     """List the models that --model knows by name, and the embedded one."""
     from . import commands
@@ -105,7 +106,7 @@ def models(match: str, artifacts: Path) -> None:
     type=click.FloatRange(0, 1),
     help="Fail when tuning records cover a smaller share (0 to 1) of a tuned library's time.",
 )
-@with_options(LOGS, RUNNING)
+@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
 def build(require_coverage: float | None, **given: Any) -> None:
     """Compile a model to artifacts/MODEL/VARIANT/lib.so, with its manifest and its Relay IR after each stage.
 
@@ -142,7 +143,7 @@ def build(require_coverage: float | None, **given: Any) -> None:
 @click.option(
     "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
 )
-@with_options(LIMITS, LOGS, RUNNING)
+@with_options(LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
 def bench(**given: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
@@ -174,7 +175,7 @@ def bench(**given: Any) -> None:
     "--rpc-tracker", callback=tracker, metavar="HOST:PORT", help="Measure on the machines of a TVM RPC tracker."
 )
 @click.option("--rpc-key", default="cpu", show_default=True, help="The key that their servers gave to the tracker.")
-@with_options(LOGS, RUNNING)
+@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
 def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_key: str, **given: Any) -> None:
     """Search faster kernels, build with what was found, and say whether it was worth it.
 
@@ -238,10 +239,10 @@ def _results_file(given: Path) -> Path:
 
 
 def _print_report(results: Any, files: list[Path]) -> None:
-    from .report import table, words
+    from .report import numbers, words
 
     console = _console()
-    table.show(results, console)
+    numbers.show(results, console)
     words.show(results, console)
     for file in files:
         click.echo(str(file))
@@ -263,7 +264,7 @@ def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, st
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to print.")
-@click.option("--threads", type=int, callback=threads, help="Threads.  [default: all cores]")
+@with_options(THREADS)
 def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None:
     """Print the likeliest classes of each IMAGE, by the library in ARTIFACT."""
     from . import commands
@@ -293,7 +294,7 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None
     type=click.Path(path_type=Path),
     help="Where the weights go.  [default: ARTIFACTS/MODEL/training/weights.safetensors]",
 )
-@with_options(RUNNING)
+@with_options(THREADS, ARTIFACTS)
 def train(model: str, data: str, out: Path | None, threads: int, artifacts: Path, **schedule: Any) -> None:
     """Train a classifier, from scratch or from weights; stop it whenever, the same command goes on where it was."""
     from . import commands

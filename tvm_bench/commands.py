@@ -25,9 +25,9 @@ def build(order: Order, require_coverage: float | None) -> list[tuple[Path, dict
         progress.step(f"opening {order.subject.model}")
         bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
         for precision in order.precisions:
-            if bench.tuned_by(precision):
-                variants += order.variants(precision, "relay", tuned=True)
-            elif require_coverage:
+            tuned = [each for each in order.variants(precision, "relay", tuned=True) if bench.tuned_by(each)]
+            variants += tuned
+            if not tuned and require_coverage:
                 raise UserError(f"{precision} has no tuning records in {order.logs}. Make them with `tvm-bench tune`.")
         built: list[tuple[Path, dict[str, float] | None]] = []
         for variant in variants:

@@ -69,6 +69,13 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+def mask(threads: int) -> list[int] | None:
+    """The CPUs for a budget of `threads`: the first that this process may run on; None where it may take them all."""
+    if threads >= cores() or not hasattr(os, "sched_getaffinity"):
+        return None
+    return sorted(os.sched_getaffinity(0))[:threads]
+
+
 def model_name() -> str:
     """The CPU's name, as its maker or the hypervisor gives it."""
     return cpuinfo().get("model name") or platform.processor() or platform.machine() or "unknown"

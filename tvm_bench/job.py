@@ -6,6 +6,7 @@ import ctypes
 import errno
 import importlib
 import json
+import os
 import signal
 import sys
 import time
@@ -37,6 +38,9 @@ def main(request_path: str, receipt_path: str) -> int:
     """Run one verb. A user's error is printed and exits with 2; anything else leaves its traceback and exits with 1."""
     _die_with_parent()
     asked = json.loads(Path(request_path).read_text())
+    if asked["cpus"]:
+        # Before anything is imported that starts threads: those that live keep the mask they were born with.
+        os.sched_setaffinity(0, asked["cpus"])
     module, _, function = VERBS[asked["verb"]].partition(":")
     began = time.time()
     try:

@@ -40,6 +40,7 @@ def job(
     label: str,
     inputs: tuple[Path, ...] = (),
     threads: int = 1,
+    masked: bool = False,
     toolchain: str = "main",
     keep: bool = True,
     timeout: float = HOUR,
@@ -48,8 +49,8 @@ def job(
     """Run `verb` in a process of its own and return its receipt; with `keep`, one that still holds is returned instead.
 
     A receipt holds while the request, the SHA-256 of every input and output, the versions, the code and the CPU are
-    the same. `folder/<label>.log` has what the job printed; `show` lets it print to the terminal. Raises `UserError`
-    for what the user can mend, `JobError` for the rest.
+    the same. `masked` keeps the job to as many CPUs as `threads`. `folder/<label>.log` has what the job printed; `show`
+    lets it print to the terminal. Raises `UserError` for what the user can mend, `JobError` for the rest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     receipt_path = folder / f"{label}.receipt.json"
@@ -59,9 +60,10 @@ def job(
             return receipt
         receipt_path.unlink(missing_ok=True)
         request_path = folder / f"{label}.request.json"
-        write_json(request_path, {"verb": verb, "key": key, "request": request})
+        cpus = cpu.mask(threads) if masked else None
+        write_json(request_path, {"verb": verb, "key": key, "cpus": cpus, "request": request})
         command = [toolchains.interpreter(toolchain), "-m", "tvm_bench.job", str(request_path), str(receipt_path)]
-        _run(command, folder / f"{label}.log", _environment(threads), timeout, show)
+        _run(command, folder / f"{label}.log", _environment(threads, cpus), timeout, show)
         receipt = json.loads(receipt_path.read_text())
         return {**receipt, "fresh": True}
 
@@ -108,6 +110,7 @@ PARENT_SIDE = {
     "inspect",
     "report",
     "results.py",
+    "terms.py",
     "progress.py",
     "__main__.py",
 }
@@ -123,12 +126,12 @@ def _valid(path: Path, key: str) -> dict | None:
     return receipt if receipt["key"] == key and whole else None
 
 
-def _environment(threads: int) -> dict[str, str]:
+def _environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
-    # TVM would otherwise look for schedules on the network, and pin its threads outside a mask set by taskset.
+    # TVM would otherwise look for schedules on the network, and pin its threads outside the mask.
     environment["TOPHUB_LOCATION"] = "NONE"
-    if cpu.cores() < (os.cpu_count() or 1):
+    if cpus or cpu.cores() < (os.cpu_count() or 1):
         environment["TVM_BIND_THREADS"] = "0"
     return environment
 

@@ -36,6 +36,20 @@ def threads(context: click.Context, option: click.Parameter, value: int | None) 
     return value or cores
 
 
+def numbers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """`1,2,4` -> (1, 2, 4)."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{value}': give numbers from 1 on, such as 1 or 1,2,4.")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def thread_counts(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """`1,2` -> (1, 2), none above the cores; all cores where none is given."""
+    asked = numbers(context, option, value) if value else (None,)
+    return tuple(threads(context, option, each) for each in asked)
+
+
 def tracker(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, int] | None:
     """`127.0.0.1:9190` -> ("127.0.0.1", 9190)."""
     if value is None:
@@ -97,7 +111,14 @@ FORMS = (
         help="Which way into Relay: onnx, pytorch, or both.  [default: onnx for FP32, pytorch for INT8]",
     ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
-    click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Pictures a call."),
+    click.option(
+        "--batch",
+        "batches",
+        callback=numbers,
+        default="1",
+        show_default=True,
+        help="Pictures a call; several, such as 1,2,4, are a sweep.",
+    ),
 )
 LOGS = (
     click.option(
@@ -128,10 +149,15 @@ LIMITS = (
         help="... whose calls take no longer than this, 95 in 100.",
     ),
 )
-RUNNING = (
+SWEPT_THREADS = (
     click.option(
-        "--threads", type=int, callback=threads, help="Threads for every backend alike.  [default: all cores]"
+        "--threads",
+        callback=thread_counts,
+        help="Threads for every backend alike; several, such as 1,2, are a sweep.  [default: all cores]",
     ),
+)
+THREADS = (click.option("--threads", type=int, callback=threads, help="Threads.  [default: all cores]"),)
+ARTIFACTS = (
     click.option(
         "--artifacts",
         type=click.Path(path_type=Path),
@@ -169,7 +195,7 @@ def order(given: dict[str, Any]) -> Order:
         precisions=given.pop("precision"),
         frontends=given.pop("frontends"),
         target=given.pop("target"),
-        batch=given.pop("batch"),
+        batches=given.pop("batches"),
         threads=given.pop("threads"),
         root=given.pop("artifacts"),
         logs=given.pop("logs", Path("tuning_logs")),

@@ -8,18 +8,22 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import __version__, report, workbench
+from . import __version__, manifest, report, workbench
 from .errors import UserError
 from .launch import JobError, locked
 from .limits import Limits
-from .measure import machine
+from .measure import machine, shipped
 from .progress import Progress
 from .results import Results, Row, save
+from .terms import Terms, disturbance, greed, most_repeats, staleness, wrongness
 from .variant import Order, Variant
 from .workbench import Workbench
 
 # What a round brings beside its samples: one value each.
-PER_ROUND = ("load_ms", "first_call_ms", "peak_rss_mb", "rss_after_import_mb", "live_threads", "cpu_per_wall")
+PER_ROUND = (
+    *("load_ms", "first_call_ms", "rss_after_import_mb", "rss_after_load_mb", "peak_rss_mb", "pss_peak_mb"),
+    *("live_threads", "working_threads", "cpu_per_wall", "watch"),
+)
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Rules:
     warmup: int = 10
     images: int | None = None
     seed: int = 0
+    seconds: float = 1800.0  # after which a variant that answers or is measured counts as hanging
+    terms: Terms = Terms()
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,13 @@ def run(
     variants = [variant for pair in pairs if pair != ("int8", "null") for variant in order.variants(*pair)]
     bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
     for precision, backend in pairs:
-        if backend == "relay" and bench.tuned_by(precision):
-            variants += order.variants(precision, backend, tuned=True)
+        if backend == "relay":
+            variants += [each for each in order.variants(precision, backend, tuned=True) if bench.tuned_by(each)]
     settings = {
         "command": command,
         "model": order.subject.request(),
-        "threads": order.threads,
-        "batch": order.batch,
+        "threads": _one_or_all(order.threads),
+        "batch": _one_or_all(order.batches),
         **asdict(rules),
         "calibration": bench.about["calibration"],
         "reference": workbench.reference_variant(bench).name,
@@ -83,11 +89,14 @@ def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict
         with locked(bench.order.root / "measuring.lock"):
             described = {**machine.describe(), "busy_share": machine.busy_share()}
             order = random.Random(rules.seed)
+            spare = most_repeats(rules.rounds * len(entrants), rules.terms)
             for number in range(rules.rounds):
                 # In random order, so that the machine's drift meets all alike.
                 for i in order.sample(range(len(entrants)), len(entrants)):
                     progress.step(f"round {number + 1}/{rules.rounds}: {entrants[i].variant.name}")
-                    entrants[i] = _attempt(entrants[i], lambda e: _with_round(bench, e, rules))
+                    before = entrants[i].row.disturbed
+                    entrants[i] = _attempt(entrants[i], lambda e, left=spare: _with_round(bench, e, rules, left))
+                    spare -= entrants[i].row.disturbed - before
     return Results(machine=described, settings=settings, variants=tuple(entrant.row for entrant in entrants))
 
 
@@ -98,7 +107,13 @@ def _empty_row(variant: Variant) -> Row:
         backend=variant.backend,
         frontend=variant.resolved_frontend,
         tuned=variant.tuned,
+        batch=variant.batch,
+        threads=variant.threads,
     )
+
+
+def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
+    return values[0] if len(values) == 1 else list(values)
 
 
 def _attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
@@ -115,7 +130,13 @@ def _attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
 
 def _built(bench: Workbench, entrant: Entrant) -> Entrant:
     artifact = workbench.build(bench, entrant.variant)
-    return replace(entrant, artifact=artifact, row=replace(entrant.row, size_mb=workbench.size_mb(artifact)))
+    row = replace(
+        entrant.row,
+        size_mb=workbench.size_mb(artifact),
+        runtime_mb=shipped.runtime_mb(entrant.variant.backend),
+        plan_mb=manifest.read(artifact)["plan_mb"] if artifact.is_dir() else None,
+    )
+    return replace(entrant, artifact=artifact, row=row)
 
 
 def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
@@ -124,7 +145,8 @@ def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
     if source := workbench.source_variant(entrant.variant):
         _answers(bench, source, workbench.build(bench, source), rules)
     found = _answers(bench, entrant.variant, entrant.artifact, rules)
-    return replace(entrant, row=replace(entrant.row, **found))
+    row = replace(entrant.row, **found)
+    return replace(entrant, row=replace(row, flagged=wrongness(row, rules.terms)))
 
 
 def _answers(bench: Workbench, variant: Variant, artifact: Path, rules: Rules) -> dict[str, Any]:
@@ -132,18 +154,36 @@ def _answers(bench: Workbench, variant: Variant, artifact: Path, rules: Rules) -
     against = {"reference": workbench.answers(bench, workbench.reference_variant(bench))}
     if source := workbench.source_variant(variant):
         against["source"] = workbench.answers(bench, source)
-    return workbench.evaluate(bench, variant, artifact, limit=rules.images, against=against)
+    return workbench.evaluate(bench, variant, artifact, limit=rules.images, against=against, seconds=rules.seconds)
 
 
-def _with_round(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
-    found = workbench.measure(bench, entrant.variant, entrant.artifact, warmup=rules.warmup, samples=rules.samples)
-    row = entrant.row
+def _with_round(bench: Workbench, entrant: Entrant, rules: Rules, spare: int) -> Entrant:
+    """The entrant with one more round; a disturbed one is repeated, as often as the rules and `spare` allow."""
+    variant, row, repeated = entrant.variant, entrant.row, 0
+    found = _measured(bench, entrant, rules)
+    while found["watch"]["disturbance"] and repeated < min(rules.terms.repeats, spare):
+        found, repeated = _measured(bench, entrant, rules), repeated + 1
     rounds = (row.latency_ms or {"rounds": []})["rounds"]
     evaluated = found["time_evaluator_ms"]
     row = replace(
         row,
         latency_ms={"rounds": [*rounds, found["latency_ms"]]},
         time_evaluator_ms=[*(row.time_evaluator_ms or []), evaluated] if evaluated else None,
-        **{name: [*getattr(row, name), found[name]] for name in PER_ROUND},
+        disturbed=row.disturbed + repeated,
+        flagged=row.flagged or greed(found, variant.threads, rules.terms) or staleness(found),
+        **{name: [*getattr(row, name), found[name]] for name in PER_ROUND if found[name] is not None},
     )
     return replace(entrant, row=row)
+
+
+def _measured(bench: Workbench, entrant: Entrant, rules: Rules) -> dict[str, Any]:
+    found = workbench.measure(
+        bench,
+        entrant.variant,
+        entrant.artifact,
+        warmup=rules.warmup,
+        samples=rules.samples,
+        seconds=rules.seconds,
+    )
+    disturbed = disturbance(found["watch"], entrant.variant.threads, rules.terms)
+    return {**found, "watch": {**found["watch"], "disturbance": disturbed}}

@@ -21,8 +21,8 @@ class Row:
 
     `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
     `argmax_agreement` are against the FP32 reference; those with `source_` against the model that a library was built
-    from, run by its own runtime. `hits` says which of the test images were classified correctly, in their order: the
-    hexadecimal of `numpy.packbits`. A row that is `flagged` broke the terms of the race, and cannot win.
+    from, run by its own runtime, as are those in `distances`: of each image's scores, relative to their length,
+    `{"reference" | "source": {"images", "median", "worst"}}`.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Row:
     frontend: str | None = None
     tuned: bool = False
     batch: int = 1
-    threads: int = 0  # 0: those of the settings
+    threads: int = 0  # the budget; 0 where it is not known
     status: str = "ok"
     error: str | None = None
     latency_ms: dict[str, list[list[float]]] | None = None
@@ -41,15 +41,16 @@ class Row:
     peak_rss_mb: list[float] = field(default_factory=list)
     rss_after_import_mb: list[float] = field(default_factory=list)
     rss_after_load_mb: list[float] = field(default_factory=list)
-    pss_peak_mb: list[float] = field(default_factory=list)
+    pss_peak_mb: list[float] = field(default_factory=list)  # at the end of the samples; shared pages by their share
     live_threads: list[int] = field(default_factory=list)
+    working_threads: list[int] = field(default_factory=list)
     cpu_per_wall: list[float] = field(default_factory=list)
-    disturbed: int = 0
-    watch: list[dict] = field(default_factory=list)
-    plan_mb: dict | None = None
-    runtime_mb: float | None = None
-    flagged: str | None = None
+    watch: list[dict[str, Any]] = field(default_factory=list)  # what else the machine did, see measure/watch.py
+    disturbed: int = 0  # rounds that were thrown away and repeated
+    flagged: str | None = None  # why this row cannot win
     size_mb: float | None = None
+    runtime_mb: float | None = None  # what must be shipped beside the artifact
+    plan_mb: dict[str, float] | None = None  # TVM's static memory plan: "weights", "workspace"
     images: int | None = None
     top1: float | None = None
     top5: float | None = None
@@ -57,6 +58,8 @@ class Row:
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None
+    hits: str | None = None  # a bit an image, in order: classified as labelled; hexadecimal of np.packbits
+    distances: dict[str, dict[str, float]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
     warnings: list[str] = field(default_factory=list)

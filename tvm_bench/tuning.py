@@ -13,7 +13,7 @@ from .errors import UserError
 from .files import write_json
 from .launch import JobError
 from .progress import Progress
-from .variant import Order
+from .variant import Order, Variant
 from .workbench import LEDGER, TUNERS, Workbench
 
 PER_ROUND = {"autoscheduler": 8, "metaschedule": 64}  # trials that a compiler which aborts can cost
@@ -51,7 +51,7 @@ class Tuned:
 
 
 def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> list[Tuned]:
-    """Tune each precision of `order` until the budget is spent or nothing is gained any more, then build with it.
+    """Tune each variant of `order` until the budget is spent or nothing is gained any more, then build with it.
 
     Every round is on disk when it ends: the same command goes on after a kill, and does nothing when nothing is left.
     A round whose process died or hung is written down, and its task goes on with the random cost model.
@@ -63,13 +63,13 @@ def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -
                 f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
             )
     bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-    return [_tuned(bench, precision, tuner, budget, rpc) for precision in order.precisions]
+    variants = [variant for precision in order.precisions for variant in order.variants(precision, "relay", tuned=True)]
+    return [_tuned(bench, variant, tuner, budget, rpc) for variant in variants]
 
 
-def _tuned(bench: Workbench, precision: str, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> Tuned:
-    folder = bench.records(precision, tuner)
+def _tuned(bench: Workbench, variant: Variant, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> Tuned:
+    folder = bench.records(variant, tuner)
     ledger = _read(folder / LEDGER)
-    (variant,) = bench.order.variants(precision, "relay", tuned=True)
 
     def measure(task: str | None, trials: int, cost_model: str) -> list[dict[str, Any]]:
         request = {
@@ -83,14 +83,15 @@ def _tuned(bench: Workbench, precision: str, tuner: str, budget: Budget, rpc: di
             "cost_model": cost_model,
             "rpc": rpc,
         }
-        receipt = bench.job(tuner, request, f"{precision}-relay", keep=False, timeout=ROUND_LIMIT)
+        label = f"{variant.precision}-relay"
+        receipt = bench.job(tuner, request, label, keep=False, timeout=ROUND_LIMIT, threads=variant.threads)
         return receipt["result"]["tasks"]
 
     ledger["tasks"] = measure(None, 0, "random")
     if before := _spent(ledger):
         write_json(folder / LEDGER, ledger)  # a run that was killed may have measured more than it wrote here
     until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
-    with Progress(f"tuning {precision}", budget.trials, start=min(before, budget.trials)) as progress:
+    with Progress(f"tuning {variant.form}", budget.trials, start=min(before, budget.trials)) as progress:
         while (left := budget.trials - _spent(ledger)) > 0 and time.monotonic() < until:
             task = _next(ledger)
             if task is None:
@@ -109,7 +110,7 @@ def _tuned(bench: Workbench, precision: str, tuner: str, budget: Budget, rpc: di
     if not (folder / LEDGER).exists():
         raise UserError(f"nothing was tuned in {budget.minutes} minutes. Give more of --minutes or --trials.")
     artifact = workbench.build(bench, variant)
-    return Tuned(precision, tuner, folder, ledger, _spent(ledger) - before, manifest.read(artifact)["tuning"])
+    return Tuned(variant.precision, tuner, folder, ledger, _spent(ledger) - before, manifest.read(artifact)["tuning"])
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 
 PRECISIONS = ("fp32", "int8")
@@ -52,6 +53,7 @@ class Variant:
     tuned: bool = False
     threads: int = 1
     batch: int = 1
+    threads_named: bool = False  # where several thread counts are asked for, the name says which
 
     @property
     def resolved_frontend(self) -> str | None:
@@ -62,7 +64,7 @@ class Variant:
 
     @property
     def form(self) -> str:
-        """The name without the model: `int8-relay-onnx-tuned-b4`."""
+        """The name without the model: `int8-relay-onnx-tuned-b4-t2`."""
         parts = [self.precision, self.backend]
         if self.frontend:
             parts.append(self.frontend)
@@ -70,6 +72,8 @@ class Variant:
             parts.append("tuned")
         if self.batch != 1:
             parts.append(f"b{self.batch}")
+        if self.threads_named:
+            parts.append(f"t{self.threads}")
         return "-".join(parts)
 
     @property
@@ -80,19 +84,30 @@ class Variant:
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asked for: a subject in some precisions, and the terms that hold for all of them."""
+    """What the command line asked for: a subject in some precisions, on the same terms for all.
+
+    `batches` (pictures a call) and `threads` (the budget) are swept: every variant runs with each of both.
+    """
 
     subject: Subject
     precisions: tuple[str, ...]
     frontends: tuple[str, ...]  # of Relay; empty is the default for the precision
     target: str | None
-    batch: int
-    threads: int
+    batches: tuple[int, ...]
+    threads: tuple[int, ...]
     root: Path
     logs: Path = Path("tuning_logs")
 
+    @property
+    def most_threads(self) -> int:
+        """The largest budget: for steps that are not measured, and for the reference."""
+        return max(self.threads)
+
     def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
-        """The subject in one precision on one backend, on the order's terms: one variant, or one a front end."""
+        """The subject in one precision on one backend: one variant for each front end, batch and number of threads."""
         frontends = self.frontends if backend in RELAY and self.frontends and not tuned else (None,)
-        terms = {"tuned": tuned, "threads": self.threads, "batch": self.batch}
-        return [Variant(self.subject, precision, backend, frontend, **terms) for frontend in frontends]
+        named = len(self.threads) > 1
+        return [
+            Variant(self.subject, precision, backend, frontend, tuned, threads, batch, named)
+            for frontend, threads, batch in product(frontends, self.threads, self.batches)
+        ]

@@ -47,27 +47,27 @@ class Workbench:
         """The subject's folder below the artifacts."""
         return self.order.root / self.subject.slug
 
-    def records(self, precision: str, tuner: str) -> Path:
-        """Tuning records hold for one model, CPU and number of threads, so their folder is named by all three."""
-        name = f"{self.about['mcpu']}-{self.order.threads}t-b{self.order.batch}"
-        return self.order.logs / self.subject.slug / precision / name / tuner
+    def records(self, variant: Variant, tuner: str) -> Path:
+        """Tuning records hold for one model, CPU, number of threads and batch, so their folder is named by all."""
+        name = f"{self.about['mcpu']}-{variant.threads}t-b{variant.batch}"
+        return self.order.logs / self.subject.slug / variant.precision / name / tuner
 
-    def tuned_by(self, precision: str) -> dict[str, Path]:
-        """The tuners that have records for this precision, with their folders."""
-        folders = {tuner: self.records(precision, tuner) for tuner in TUNERS}
+    def tuned_by(self, variant: Variant) -> dict[str, Path]:
+        """The tuners that have records for this variant, with their folders."""
+        folders = {tuner: self.records(variant, tuner) for tuner in TUNERS}
         return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
 
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
-        """Run a job on all threads of the order; its request, receipt and log go to the subject's `jobs/`."""
-        options = {"threads": self.order.threads, **options}
+        """Run a job, on the most threads of the order unless told; its files go to the subject's `jobs/`."""
+        options = {"threads": self.order.most_threads, **options}
         return launch.job(verb, request, self.folder / "jobs", label=f"{verb}-{label}", **options)
 
 
 def open_workbench(order: Order, *, calibrate: bool = False) -> Workbench:
     """Look at the model and its data. Raises `UserError` for any bad input, before anything is built."""
     bench = Workbench(order, {})
-    request = {**order.subject.request(), "batch": order.batch, "calibrate": calibrate}
-    request |= {"target": order.target, "threads": order.threads}
+    request = {**order.subject.request(), "batch": order.batches[0], "calibrate": calibrate}
+    request |= {"target": order.target, "threads": order.most_threads}
     # Never skipped: a model given as Python code can change without any file that we know of.
     return Workbench(order, bench.job("describe", request, "model", keep=False)["result"])
 
@@ -109,7 +109,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
     if not backends.named(variant.backend).builds:
         return made_from
     folder = bench.folder / variant.form
-    records = bench.tuned_by(variant.precision) if variant.tuned else {}
+    records = bench.tuned_by(variant) if variant.tuned else {}
     about = {
         "name": variant.name,
         "model": bench.subject.request(),
@@ -130,16 +130,18 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "stock": variant.backend == "relay-stock",
         "about": about,
     }
-    bench.job("build", request, variant.form, inputs=(made_from, *(each / LEDGER for each in records.values())))
+    inputs = (made_from, *(each / LEDGER for each in records.values()))
+    bench.job("build", request, variant.form, inputs=inputs, threads=variant.threads)
     return folder
 
 
 def evaluate(
-    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, against: dict[str, Path]
+    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, against: dict[str, Path], seconds: float
 ) -> dict[str, Any]:
     """What the variant's answers are worth: Top-1, Top-5, agreement with the logits in the files of `against`.
 
-    `against` may hold `reference` (which is compared with itself) and, for a library, `source`.
+    `against` may hold `reference` (which is compared with itself) and, for a library, `source`. Raises `JobError` after
+    `seconds`.
     """
     out = answers(bench, variant)
     request = {
@@ -153,9 +155,11 @@ def evaluate(
         "limit": limit,
         "against": {name: str(path) for name, path in against.items()},
         "out": str(out),
+        "checks": str(_check_answers(bench, variant)),
     }
     inputs = (_library(artifact), *(path for path in against.values() if path != out))
-    return bench.job("evaluate", request, variant.form, inputs=inputs)["result"]
+    options = {"threads": variant.threads, "masked": True, "timeout": seconds}
+    return bench.job("evaluate", request, variant.form, inputs=inputs, **options)["result"]
 
 
 def answers(bench: Workbench, variant: Variant) -> Path:
@@ -163,8 +167,19 @@ def answers(bench: Workbench, variant: Variant) -> Path:
     return bench.folder / "answers" / f"{variant.form}.npy"
 
 
-def measure(bench: Workbench, variant: Variant, artifact: Path, *, warmup: int, samples: int) -> dict[str, Any]:
-    """One round: `samples` latencies of the variant in a fresh process. Never skipped."""
+def _check_answers(bench: Workbench, variant: Variant) -> Path:
+    """The file of what the variant answers to the inputs that it is timed on."""
+    return bench.folder / "answers" / f"{variant.form}.checks.npy"
+
+
+def measure(
+    bench: Workbench, variant: Variant, artifact: Path, *, warmup: int, samples: int, seconds: float
+) -> dict[str, Any]:
+    """One round: `samples` latencies of the variant in a fresh process. Never skipped.
+
+    What `evaluate` kept is what the variant must answer while it is timed. Raises `JobError` after `seconds`.
+    """
+    expected = _check_answers(bench, variant)
     request = {
         "backend": variant.backend,
         "artifact": str(artifact),
@@ -173,22 +188,29 @@ def measure(bench: Workbench, variant: Variant, artifact: Path, *, warmup: int, 
         "threads": variant.threads,
         "warmup": warmup,
         "samples": samples,
+        "expected": str(expected) if expected.exists() else None,
     }
-    return bench.job("measure", request, variant.form, keep=False)["result"]
+    options = {"threads": variant.threads, "masked": True, "timeout": seconds}
+    return bench.job("measure", request, variant.form, keep=False, **options)["result"]
 
 
 def reference_variant(bench: Workbench) -> Variant:
     """What every other variant is compared with: FP32 eager PyTorch, or ONNX Runtime for an ONNX file."""
     backend = "onnxruntime" if bench.subject.is_onnx else "eager"
-    return Variant(bench.subject, "fp32", backend, threads=bench.order.threads)
+    batch = bench.order.batches[0] if bench.subject.is_onnx else 1  # an ONNX file may be made for one batch only
+    return Variant(bench.subject, "fp32", backend, threads=bench.order.most_threads, batch=batch)
 
 
 def source_variant(variant: Variant) -> Variant | None:
-    """What runs the file that a library was built from, by its own runtime; None where the variant runs it itself."""
+    """What runs the model that a library was built from, by its own runtime, picture by picture.
+
+    None where the variant runs it itself.
+    """
     if not variant.resolved_frontend:
         return None
     backend = {"onnx": "onnxruntime", "pytorch": "eager"}[variant.resolved_frontend]
-    return replace(variant, backend=backend, frontend=None, tuned=False)
+    batch = variant.batch if variant.subject.is_onnx else 1
+    return replace(variant, backend=backend, frontend=None, tuned=False, batch=batch)
 
 
 def size_mb(artifact: Path) -> float:

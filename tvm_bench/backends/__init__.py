@@ -36,7 +36,12 @@ FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # of Relay: name -> kind
 
 
 def named(name: str) -> Backend:
-    """The backend `name`. Raises `UserError` with the near names."""
+    """The backend `name`; one with a dot is the user's own module, which takes ONNX files.
+
+    Raises `UserError` with the near names.
+    """
+    if "." in name:
+        return Backend(name, source="onnx")
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
     return BACKENDS[name]
@@ -44,4 +49,5 @@ def named(name: str) -> Backend:
 
 def runtime(name: str) -> ModuleType:
     """Import the backend's module, in the process that uses it."""
-    return importlib.import_module(f"{__name__}.{named(name).module}")
+    module = named(name).module
+    return importlib.import_module(module if "." in name else f"{__name__}.{module}")

@@ -11,6 +11,7 @@ from .. import data as datasets
 from ..data.imagefolder import read_picture
 from ..data.preprocess import InputSpec, network_input
 from ..files import replace_with
+from . import checks as timed
 
 
 def evaluate(
@@ -24,36 +25,60 @@ def evaluate(
     limit: int | None,
     against: dict[str, str],
     out: str,
+    checks: str,
 ) -> dict[str, object]:
-    """Run every test picture; write the logits, float32 (images, classes), to `out`.
+    """Run every test picture; write the logits, float32 (images, classes), to `out`, those of the inputs that `measure`
+    times to `checks`.
 
-    Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns Top-1 and Top-5
-    (shares of 1) where the pictures are `labelled`, and against the logits in `against["reference"]` the largest
-    absolute error, the mean cosine similarity and the share of equal argmax; against `against["source"]` two of them.
+    Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns `scores` where the
+    pictures are `labelled`, `agreement` with the logits in `against["reference"]`, and parts of it for
+    `against["source"]`. `distances` has the relative ones to both.
     """
     run = backends.runtime(backend).load(Path(artifact), threads=threads)
     wanted = InputSpec.from_dict(spec)
     test = datasets.load(data, "test") if data else datasets.noise(wanted)
     count = min(len(test), limit or len(test))
     logits = np.concatenate([run(images).copy() for images in test.batches(wanted, batch, limit)])[:count]
-    with replace_with(Path(out)) as path:
-        np.save(path, logits)
-    result: dict[str, object] = {"outputs": [out], "images": count if labelled else None}
+    answers = [run(images).copy() for images in timed.inputs(wanted.shape, batch)]
+    for file, values in ((out, logits), (checks, np.stack(answers))):
+        with replace_with(Path(file)) as path:
+            np.save(path, values)
+    others = {name: np.load(path) for name, path in against.items()}
+    result: dict[str, object] = {
+        "outputs": [out, checks],
+        "images": count if labelled else None,
+        "distances": {name: distances(logits, other) for name, other in others.items()},
+    }
     if labelled and test.labels is not None:
         result |= scores(logits, test.labels[:count])
-    if "reference" in against:
-        result |= agreement(logits, np.load(against["reference"]))
-    if "source" in against:
-        found = agreement(logits, np.load(against["source"]))
+    if "reference" in others:
+        result |= agreement(logits, others["reference"])
+    if "source" in others:
+        found = agreement(logits, others["source"])
         result |= {f"source_{name}": found[name] for name in ("max_abs_error", "argmax_agreement")}
     return result
 
 
-def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    """Top-1 and Top-5 accuracy, 0 to 1, of `logits` (images, classes) for `labels` (images,)."""
+def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
+    """Top-1 and Top-5 accuracy, 0 to 1, of `logits` (images, classes) for `labels` (images,).
+
+    `hits` says which images the first of them holds for: a bit an image, in order, as hexadecimal of `np.packbits`.
+    """
     ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     hits = ranked == labels[:, None]
-    return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean())}
+    first = hits[:, 0]
+    return {
+        "top1": float(first.mean()),
+        "top5": float(hits.any(axis=1).mean()),
+        "hits": np.packbits(first).tobytes().hex(),
+    }
+
+
+def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    """Of the images' distances to `reference`, each relative to its length there: the median and the largest."""
+    lengths = np.maximum(np.linalg.norm(reference, axis=1), np.finfo(np.float32).tiny)
+    relative = np.linalg.norm(logits - reference, axis=1) / lengths
+    return {"images": len(logits), "median": float(np.median(relative)), "worst": float(relative.max())}
 
 
 def agreement(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:

@@ -2,52 +2,73 @@
 
 from __future__ import annotations
 
-import os
 import time
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 
 from .. import backends
 from ..data.preprocess import InputSpec
-from .machine import peak_rss_mb, rss_mb
+from . import checks, watch
+from .machine import load_average, peak_rss_mb, pss_mb, rss_mb
 
 
 def measure(
-    backend: str, artifact: str, spec: dict, batch: int, threads: int, warmup: int, samples: int
+    backend: str,
+    artifact: str,
+    spec: dict,
+    batch: int,
+    threads: int,
+    warmup: int,
+    samples: int,
+    expected: str | None,
 ) -> dict[str, object]:
     """Load, call once, warm up, then time `samples` calls, NumPy in to NumPy out, in milliseconds.
 
-    Beside them: memory (VmHWM, MB) after imports and at the end, live threads, CPU seconds per wall second over the
-    timed calls, and, for a TVM library, as many runs of `time_evaluator`.
+    Each call gets another input than the one before, and its answer is compared with that in the file `expected`, which
+    `evaluate` wrote. Beside the times: memory in MB after imports, after loading and at its peak, the threads that
+    lived and that worked, CPU seconds per wall second over the timed calls, what else the machine did meanwhile, and,
+    for a TVM library, as many runs of `time_evaluator`. Raises `TypeError` where an answer is no NumPy array.
     """
+    load_before = load_average()
     runtime = backends.runtime(backend)
-    after_import = peak_rss_mb()
-    images = np.random.default_rng(0).standard_normal((batch, *InputSpec.from_dict(spec).shape)).astype(np.float32)
+    inputs = checks.inputs(InputSpec.from_dict(spec).shape, batch)
+    after_import = rss_mb()
     began = time.perf_counter()
     run = runtime.load(Path(artifact), threads=threads)
     loaded = time.perf_counter()
-    run(images)
+    after_load = rss_mb()
+    first_began = time.perf_counter()
+    answer = run(inputs[0])
     called = time.perf_counter()
-    for _ in range(warmup):
+    for images in islice(cycle(inputs), warmup):
         run(images)
     latencies = np.empty(samples)
-    cpu_began, wall_began = time.process_time(), time.perf_counter()
-    for i in range(samples):
+    answers = np.empty((samples, *answer.shape), np.float32)
+    before = watch.read()
+    for i, images in zip(range(samples), cycle(inputs), strict=False):
         start = time.perf_counter_ns()
-        run(images)
+        answer = run(images)
         latencies[i] = time.perf_counter_ns() - start
-    cpu_seconds, wall_seconds = time.process_time() - cpu_began, time.perf_counter() - wall_began
-    peak = peak_rss_mb()
+        if type(answer) is not np.ndarray:
+            raise TypeError(f"{backend} answered with a {type(answer).__name__}, which may compute when it is read")
+        answers[i] = answer
+    after = watch.read()
+    peak, shared = peak_rss_mb(), pss_mb()
     evaluator = getattr(run, "time_evaluator", None)
     return {
         "latency_ms": (latencies / 1e6).tolist(),
         "time_evaluator_ms": evaluator(samples) if evaluator else None,
         "load_ms": (loaded - began) * 1e3,
-        "first_call_ms": (called - loaded) * 1e3,
+        "first_call_ms": (called - first_began) * 1e3,
         "rss_after_import_mb": after_import,
-        "rss_mb": rss_mb(),
+        "rss_after_load_mb": after_load,
         "peak_rss_mb": peak,
-        "live_threads": len(os.listdir("/proc/self/task")),
-        "cpu_per_wall": cpu_seconds / wall_seconds,
+        "pss_peak_mb": shared,
+        "live_threads": len(after.threads),
+        "working_threads": watch.working_threads(before, after),
+        "cpu_per_wall": (after.process - before.process) / (after.wall - before.wall),
+        "watch": {**watch.between(before, after, threads), "load": load_before},
+        "wrong_calls": checks.wrong_calls(answers, np.load(expected)) if expected else 0,
     }

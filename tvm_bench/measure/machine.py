@@ -104,6 +104,20 @@ def mhz() -> dict[str, float | None]:
     return {"now": float(now) if now else None, "max": float(most) / 1000 if most else None}
 
 
+def mhz_now() -> float | None:
+    """The fastest core's frequency at this moment, MHz. Under a hypervisor, what that claims."""
+    lines = (_read(cpu.CPUINFO) or "").splitlines()
+    return max((float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")), default=None)
+
+
+def pss_mb() -> float | None:
+    """Memory held now, pages that are shared with other processes by their share (PSS), in MB of 10**6 bytes."""
+    for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
+        if line.startswith("Pss:"):
+            return round(int(line.split()[1]) * 1024 / 1e6, 2)
+    return None
+
+
 def boost() -> bool | None:
     """Whether cores may go above their nominal frequency; None where neither driver says."""
     allowed, forbidden = _read(BOOST), _read(NO_TURBO)
@@ -120,9 +134,9 @@ def huge_pages() -> str | None:
 
 def busy_share(seconds: float = 1.0) -> float | None:
     """Share of all cores, 0 to 1, that others use while this process sleeps for `seconds`; stolen time counts."""
-    before = _cpu_times()
+    before = cpu_ticks()
     time.sleep(seconds)
-    after = _cpu_times()
+    after = cpu_ticks()
     if not before or not after:
         return None
     spent = [b - a for a, b in zip(before, after, strict=True)]
@@ -141,7 +155,7 @@ def packages() -> dict[str, str]:
     return found
 
 
-def _cpu_times() -> list[int]:
+def cpu_ticks() -> list[int]:
     """Ticks of all cores in user, nice, system, idle, iowait, irq, softirq, steal; empty where the kernel has none."""
     first = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
     return [int(ticks) for ticks in first[1:9]]

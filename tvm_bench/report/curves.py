@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,10 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 from ..results import Results, Row
-from . import canvas, units
+from . import canvas, sweeps, units
 from .accuracy import wilson
 from .canvas import Frame
-from .groups import terms
 from .pareto import front
 from .statistics import median
 from .verdict import competitors
@@ -55,35 +53,27 @@ def pareto(results: Results, frame: Frame) -> Figure | None:
 
 
 def batch(results: Results, frame: Frame) -> Figure | None:
-    """Milliseconds and pictures a second of each variant by batch size; None for one batch size."""
-    most = max((terms(row, results)[1] for row in results.variants), default=0)
-    rows = [row for row in results.variants if row.rounds and terms(row, results)[1] == most]
-    return _sweep(results, rows, 0, "pictures a call", frame)
+    """Milliseconds a picture and pictures a second by batch size; None for one batch size."""
+    return _sweep(results, "batch", frame)
 
 
 def threads(results: Results, frame: Frame) -> Figure | None:
-    """The same by number of threads, at the smallest batch; None for one number of threads."""
-    least = min((row.batch for row in results.variants), default=1)
-    rows = [row for row in results.variants if row.rounds and row.batch == least]
-    return _sweep(results, rows, 1, "threads", frame)
+    """The same by number of threads; None for one number of threads."""
+    return _sweep(results, "threads", frame)
 
 
-def _sweep(results: Results, rows: list[Row], axis: int, noun: str, frame: Frame) -> Figure | None:
-    lines: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.backend != "null":
-            lines.setdefault(_form(row), []).append(row)
-    if len({terms(row, results)[axis] for row in rows}) < 2:
+def _sweep(results: Results, over: str, frame: Frame) -> Figure | None:
+    sweep = next((each for each in sweeps.sweeps(results) if each.over == over), None)
+    if sweep is None:
         return None
-    names = units.short_names(lines)
+    noun = sweeps.HEADERS[over]
     figure, (left, right) = canvas.empty(results, f"latency and throughput by {noun}", frame, PANEL, 2, False)
-    for mark, (form, those) in zip(itertools.cycle(MARKS), lines.items()):
-        those = sorted(those, key=lambda row: terms(row, results)[axis])
-        x = [terms(row, results)[axis] for row in those]
-        found = [median(row.rounds) for row in those]
-        edge, face = canvas.colours(those[0])
-        style = {"color": edge, "marker": mark, "ms": 6, "mfc": face, "lw": 1.2, "label": names[form]}
-        size = [row.batch for row in those]
+    for mark, (name, rows) in zip(itertools.cycle(MARKS), sweep.rows.items()):
+        x = sorted(rows)
+        found = [median(rows[value].rounds) for value in x]
+        edge, face = canvas.colours(rows[x[0]])
+        style = {"color": edge, "marker": mark, "ms": 6, "mfc": face, "lw": 1.2, "label": name}
+        size = [rows[value].batch for value in x]
         values, low, high = np.array([[each.value, each.low, each.high] for each in found]).T / size
         low, high = np.where(np.isnan(low), values, low), np.where(np.isnan(high), values, high)
         left.errorbar(x, values, [values - low, high - values], **style)
@@ -91,17 +81,12 @@ def _sweep(results: Results, rows: list[Row], axis: int, noun: str, frame: Frame
     _scales(left, noun, "ms a picture, 95 % interval")
     _scales(right, noun, "pictures a second, 95 % interval")
     for axes in (left, right):
-        axes.set_xticks(sorted({terms(row, results)[axis] for row in rows}))
+        axes.set_xticks(sweep.values)
         axes.set_yscale("log")
         _plain(axes.yaxis)
     handles, labels = left.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=1 if frame.narrow else 3, **canvas.SMALL)
     return figure
-
-
-def _form(row: Row) -> str:
-    """The name without the terms of the sweep: `fp32-eager-t1-b4` is a point on the line of `fp32-eager`."""
-    return re.sub(rf"(-t{row.threads})?(-b{row.batch})?(-t{row.threads})?$", "", row.name)
 
 
 def _top1(row: Row) -> tuple[float, float, float] | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import jinja2
 
 from ..results import SCHEMA, Results
-from . import canvas, facts, pictures, table, units, words
+from . import canvas, facts, numbers, pictures, units, words
 from .doubts import doubts
 from .groups import races
 
@@ -29,10 +29,10 @@ def html(results: Results) -> str:
             ("", words.notes(race)),
             (words.FRONT, words.front(race)),
             (words.SWEEPS, words.sweeps(results)),
-            ("Failed:", [f"{row.name} {table.failure(row)}" for row in results.variants if not row.ok]),
+            ("Failed:", [f"{row.name} {numbers.failure(row)}" for row in results.variants if not row.ok]),
         ],
         doubts=doubts(results),
-        tables=table.tables(results),
+        tables=numbers.every(results),
         pictures={
             name: [pictures.svg(name, results, frame) for frame in (canvas.WIDE, canvas.NARROW)]
             for name in pictures.PICTURES

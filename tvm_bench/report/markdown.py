@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..results import Results
-from . import facts, table, units, words
+from . import facts, numbers, table, units, words
 from .doubts import doubts
 from .groups import races
 
@@ -18,7 +18,7 @@ def markdown(results: Results, plots: list[Path], folder: Path) -> str:
         f"# {model}: speed, memory and accuracy",
         "\n".join(verdict(results)).strip(),
         _section("Doubts", "\n".join(_bullets(doubts(results))) or "None of the checks failed."),
-        _section("Numbers", table.markdown(results)),
+        _section("Numbers", table.markdown(numbers.every(results))),
         *[f"![{plot.stem}]({plot.relative_to(folder).as_posix()})" for plot in plots],
         _section("Warnings", "\n".join(_bullets(words.warnings(results)))),
         _section("What each figure includes", "\n".join(_bullets(words.INCLUDES))),
@@ -37,7 +37,7 @@ def verdict(results: Results) -> Iterator[str]:
     yield from _bullets(words.notes(race))
     yield from _titled(words.FRONT, words.front(race))
     yield from _titled(words.SWEEPS, words.sweeps(results))
-    yield from _titled("Failed:", [f"{row.name} {table.failure(row)}" for row in results.variants if not row.ok])
+    yield from _titled("Failed:", [f"{row.name} {numbers.failure(row)}" for row in results.variants if not row.ok])
 
 
 def _section(title: str, body: str) -> str:

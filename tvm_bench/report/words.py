@@ -10,7 +10,7 @@ import numpy as np
 
 from ..limits import option
 from ..results import Results, Row
-from . import pareto, table, units
+from . import numbers, pareto, units
 from .accuracy import drop, pair
 from .checks import Check, amount, asked
 from .doubts import MIN_ROUNDS
@@ -140,7 +140,7 @@ def _costs(found: Verdict, race: Results) -> Iterator[str]:
         if not row or row is base or (lost := drop(row, base)) is None or base is None:
             continue
         gained = units.points(-lost.value / 100)
-        line = f"Top-1 of {row.name}: {table.top1(row)}, {gained} percentage points from FP32 eager"
+        line = f"Top-1 of {row.name}: {numbers.top1(row)}, {gained} percentage points from FP32 eager"
         if both := pair(row, base):
             interval = f"[{units.points(-lost.high / 100)}, {units.points(-lost.low / 100)}]"
             line += f" {interval} on the same images ({_differ(both.p)})"

@@ -114,6 +114,22 @@ def coverage(build: Compiled) -> dict[str, float]:
     return shares
 
 
+def memory_plan(factory: Any) -> dict[str, float]:
+    """TVM's static plan in MB of 10**6 bytes: `weights` and `workspace`.
+
+    The second is input, output, what lies between the kernels, and what the greediest kernel allocates for itself.
+    """
+    found = dict(factory.function_metadata.items())
+    main = found.pop("__tvm_main__")
+    between = _total(main.workspace_sizes) + _total(main.io_sizes)
+    inside = max((_total(kernel.workspace_sizes) for kernel in found.values()), default=0)
+    return {"weights": _total(main.constant_sizes) / 1e6, "workspace": (between + inside) / 1e6}
+
+
+def _total(sizes: Any) -> int:
+    return sum(int(size) for size in sizes.values())
+
+
 @contextmanager
 def _schedules(
     how: str, chosen: tvm.target.Target, records: Path | None, kept: frozenset[str]

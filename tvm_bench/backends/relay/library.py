@@ -51,7 +51,8 @@ def build(
     stages.write_stage(folder / "relay", 4, "optimized-and-fused", result.fused)
     with replace_with(folder / "lib.so") as path:
         result.factory.export_library(str(path))
-    _describe(folder, result.module, chosen, threads, {**about, "kernels": result.kernels, "tuning": tuning})
+    about |= {"kernels": result.kernels, "tuning": tuning, "plan_mb": compiler.memory_plan(result.factory)}
+    _describe(folder, result.module, chosen, threads, about)
     return {"outputs": [str(folder / name) for name in ("lib.so", "golden.npz", manifest.NAME)]}
 
 

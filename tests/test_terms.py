@@ -1,0 +1,146 @@
+"""The rules of a fair race, and the counters that they are applied to."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tvm_bench import cpu
+from tvm_bench.measure import accuracy, checks, shipped, watch
+from tvm_bench.results import Row
+from tvm_bench.terms import Terms, disturbance, greed, most_repeats, wrongness
+
+TERMS = Terms()
+
+
+def work(seconds):
+    """Use so much CPU time of this thread."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        sum(range(1000))
+
+
+def quiet(**more):
+    return {"seconds": 1.0, "others_share": 0.02, "steal_share": 0.0, **more}
+
+
+def test_what_disturbs_a_round():
+    assert disturbance(quiet(), 2, TERMS) is None
+    assert disturbance(quiet(others_share=None, steal_share=None), 2, TERMS) is None
+    assert disturbance(quiet(others_share=0.2), 2, TERMS) == "other programs took 20% of the CPU time of 2 threads"
+    assert "hypervisor" in disturbance(quiet(steal_share=0.04), 2, TERMS)
+    assert disturbance(quiet(others_share=0.2, seconds=0.05), 2, TERMS) is None, "one tick in a short round"
+    assert most_repeats(35, TERMS) == 18
+
+
+def test_who_takes_more_than_its_share():
+    fair = {"cpu_per_wall": 2.0, "working_threads": 2, "watch": quiet()}
+    assert greed(fair, 2, TERMS) is None
+    assert "2.00 CPU seconds a second on a budget of 1 thread" in greed(fair, 1, TERMS)
+    assert "computed with 3 threads" in greed({**fair, "working_threads": 3}, 2, TERMS)
+
+
+def test_threads_that_work_are_counted_and_those_that_sleep_are_not():
+    stop = threading.Event()
+    threads = [threading.Thread(target=stop.wait), threading.Thread(target=lambda: work(0.2))]
+    before = watch.read()
+    for thread in threads:
+        thread.start()
+    work(0.2)
+    alive = watch.read()
+    threads[1].join()
+    ended = watch.read()
+    stop.set()
+    assert watch.working_threads(before, alive) == watch.working_threads(before, ended) == 2
+    work(0.05)
+    assert watch.working_threads(ended, watch.read()) == 1
+
+
+def test_other_programs_are_seen():
+    hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        time.sleep(0.2)
+        before = watch.read()
+        work(0.3)
+        found = watch.between(before, watch.read(), threads=1)
+    finally:
+        hog.kill()
+    assert found["others_share"] > 0.2 and disturbance(found, 1, TERMS)
+    assert found["cpus"] == sorted(os.sched_getaffinity(0)) and found["involuntary_switches"] >= 0
+
+
+def test_the_mask_holds_as_many_cpus_as_threads():
+    allowed = sorted(os.sched_getaffinity(0))
+    assert cpu.mask(len(allowed)) is None
+    if len(allowed) > 1:
+        assert cpu.mask(1) == allowed[:1]
+
+
+def test_inputs_of_the_timed_calls_are_unlike():
+    inputs = checks.inputs((3, 8, 8), batch=2)
+    assert len(inputs) == checks.INPUTS and all(
+        each.shape == (2, 3, 8, 8) and each.flags.c_contiguous for each in inputs
+    )
+    assert not any(np.array_equal(inputs[0], other) for other in inputs[1:])
+
+
+def test_wrong_calls_are_counted():
+    expected = np.random.default_rng(1).standard_normal((checks.INPUTS, 2, 10)).astype(np.float32)
+    answers = np.concatenate([expected, expected]) * 1.0001
+    assert checks.wrong_calls(answers, expected) == 0
+    stale = answers.copy()
+    stale[4:] = stale[3]
+    assert checks.wrong_calls(stale, expected) == 3, "call 7 has the input of call 3 again"
+    answers[5, 0, 0] = np.nan
+    assert checks.wrong_calls(answers, expected) == 1
+
+
+def row(precision, **more):
+    return Row("m/x", precision, "x", **more)
+
+
+@pytest.mark.parametrize(
+    ("precision", "error", "flagged"),
+    [("fp32", 1e-5, False), ("fp32", 1e-2, True), ("int8", 0.03, False), ("int8", 0.3, False)],
+)
+def test_honest_differences_pass_and_one_image_of_another_does_not(precision, error, flagged):
+    random = np.random.default_rng(0)
+    reference = random.standard_normal((200, 10)).astype(np.float32)
+    logits = reference * (1 + error * random.standard_normal((200, 10)).astype(np.float32))
+    found = accuracy.distances(logits, reference)
+    assert bool(wrongness(row(precision, distances={"reference": found}), TERMS)) == flagged
+    logits[[57, 157]] = reference[[58, 158]]
+    assert (found := accuracy.distances(logits, reference))["worst"] > 0.5
+    swapped = wrongness(row(precision, distances={"reference": found}), TERMS)
+    assert bool(swapped) == (error < 0.3), "where all images lie far off, one cannot be told from the others"
+
+
+def test_a_library_that_disagrees_with_its_source_is_flagged():
+    near = {"images": 2000, "median": 0.01, "worst": 0.1}
+    distances = {"reference": near, "source": near}
+    assert wrongness(row("int8", distances=distances, source_argmax_agreement=0.97), TERMS) is None
+    assert "96.0%" in wrongness(row("int8", distances=distances, source_argmax_agreement=0.96), TERMS)
+    few = {"reference": near, "source": {**near, "images": 50}}
+    assert wrongness(row("int8", distances=few, source_argmax_agreement=0.96), TERMS) is None, "48 of 50 say little"
+
+
+def test_nan_is_wrong():
+    found = {"images": 10, "median": 0.0, "worst": float("nan")}
+    assert wrongness(row("fp32", distances={"reference": found}), TERMS)
+    assert wrongness(row("int8", distances={"reference": found}), TERMS)
+
+
+def test_hits_name_the_images():
+    logits = np.eye(10, dtype=np.float32)[[0, 1, 2, 3, 4, 5, 6, 7, 8, 0]]
+    hits = accuracy.scores(logits, np.arange(10))["hits"]
+    assert np.unpackbits(np.frombuffer(bytes.fromhex(hits), np.uint8), count=10).tolist() == [1] * 9 + [0]
+
+
+def test_what_must_be_shipped():
+    assert shipped.runtime_mb("eager-channels-last") == shipped.runtime_mb("eager") > 100
+    assert 1 < shipped.runtime_mb("relay-stock") < 50 < shipped.runtime_mb("eager")
+    assert shipped.runtime_mb("null") is None

@@ -1,0 +1,42 @@
+"""What each variant took: memory at each step, what must be shipped, and whether it kept to its threads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..results import Results, Row
+from . import units
+from .table import Table
+
+HEADER = (
+    *(
+        "variant",
+        "RSS after\nimports MB",
+        "after\nload MB",
+        "peak\nMB",
+        "PSS\nMB",
+        "TVM's plan: weights\n+ workspace MB",
+    ),
+    *("artifact\nMB", "with its\nruntime MB", "threads that\ncomputed", "CPU s\nper s", "rounds\nrepeated"),
+)
+
+
+def tables(results: Results) -> list[Table]:
+    """One row a variant that was timed; medians over the rounds, of threads and CPU seconds the most."""
+    names = units.short_names(row.name for row in results.variants)
+    lines = [[names[row.name], *_cells(row)] for row in results.variants if row.rounds]
+    return [Table("Memory, size and terms", HEADER, lines)] if lines else []
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    memory = (row.rss_after_import_mb, row.rss_after_load_mb, row.peak_rss_mb, row.pss_peak_mb)
+    plan, size, runtime = row.plan_mb, row.size_mb, row.runtime_mb
+    return (
+        *(units.mb(float(np.median(values)) if values else None) for values in memory),
+        f"{units.mb(plan['weights'])} + {units.mb(plan['workspace'])}" if plan else units.NONE,
+        units.mb(size),
+        units.mb(size + runtime if size is not None and runtime is not None else None),
+        str(max(row.working_threads)) if row.working_threads else units.NONE,
+        f"{max(row.cpu_per_wall):.2f}" if row.cpu_per_wall else units.NONE,
+        str(row.disturbed),
+    )
