@@ -17,6 +17,7 @@ PARENT = [
         "cli.py",
         "commands.py",
         "options.py",
+        "limits.py",
         "workbench.py",
         "race.py",
         "launch.py",

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from tests.conftest import TINY
-from tests.test_report import a_run, constant
-from tvm_bench.report import sweeps
+from tests.runs import a_run, constant
+from tvm_bench.report import sweeps, table
 from tvm_bench.results import Row
 from tvm_bench.variant import Order, Subject
 
@@ -32,10 +32,10 @@ def test_a_table_of_latency_and_one_of_throughput():
     )  # fmt: skip
     (found,) = sweeps.sweeps(run)
     assert found.values == (1, 4) and set(found.rows) == {"fp32-eager", "fp32-relay"}
-    text = sweeps.markdown(run)
+    text = table.markdown(sweeps.tables(run))
     assert "| fp32-eager | 10.00 | 5.000 |" in text and "| fp32-eager | 100 | 200 |" in text
     assert "| fp32-relay | 8.000 | – |" in text and "by threads" not in text
-    assert sweeps.markdown(a_run(a_row("fp32-eager", 10.0))) == ""
+    assert sweeps.tables(a_run(a_row("fp32-eager", 10.0))) == []
 
 
 def test_threads_and_batches_are_told_apart():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from .options import (
     ARTIFACTS,
     BACKEND_NAMES,
     FORMS,
+    LIMITS,
     LOGS,
     SUBJECT,
     SWEPT_THREADS,
     THREADS,
     compression,
+    limits,
     listed,
     order,
     tracker,
@@ -71,6 +74,7 @@ def main() -> None:
     tvm-bench doctor                      is everything here that is needed?
     tvm-bench bench                       build, check and race the default model
     tvm-bench bench --model mobilenet_v2 --weights random --precision fp32
+    tvm-bench report artifacts/resnet18 --max-drop 0.5 --max-rss 300
     tvm-bench build --precision int8      only build artifacts/resnet18/int8-relay
     tvm-bench inspect artifacts/resnet18/int8-relay --groups
     tvm-bench run artifacts/resnet18/int8-relay shirt.png
@@ -141,17 +145,19 @@ def build(require_coverage: float | None, **given: Any) -> None:
 @click.option(
     "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
 )
-@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
+@with_options(LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
 def bench(**given: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
-    Finished steps are not repeated; latencies are always measured anew. Exits with 1 when a variant failed.
+    With limits, it ends in the variant to deploy under them and what would change that; without, in the fastest and the
+    Pareto front. Finished steps are not repeated; latencies are always measured anew. Exits with 1 when a variant
+    failed.
     """
     from . import race
 
-    asked, backends = order(given), given.pop("backends")
+    asked, allowed, backends = order(given), limits(given), given.pop("backends")
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
-    results, files = race.run(asked, backends, race.Rules(**given), command)
+    results, files = race.run(asked, backends, race.Rules(**given), command, allowed)
     _print_report(results, files)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
@@ -253,21 +259,57 @@ def operators(calls: int, top: int, **given: Any) -> None:
 
 @main.command()
 @click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
-def report(results: Path) -> None:
-    """Print the tables of RESULTS (a results.json, or its folder) again; write report.md and plots beside it."""
+@with_options(LIMITS)
+def report(results: Path, **given: Any) -> None:
+    """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
+
+    Limits stand in for those of the race.
+    """
     from . import report as reports
     from . import results as stored
 
-    path = results / "results.json" if results.is_dir() else results
+    path = _results_file(results)
     loaded = stored.load(path)
+    if allowed := limits(given).given():
+        loaded = replace(loaded, settings={**loaded.settings, "limits": allowed})
     _print_report(loaded, reports.write(loaded, path.parent))
 
 
+@main.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0),
+    default=0.05,
+    show_default=True,
+    help="How much slower, as a share, a variant may have become.",
+)
+def compare(old: Path, new: Path, tolerance: float) -> None:
+    """Say what became faster or slower from OLD to NEW (a results.json each, or its folder), variant by variant.
+
+    Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that fails now.
+    Results of unlike machines, threads or versions are refused.
+    """
+    from . import results as stored
+    from .report import compare as comparison
+
+    files = _results_file(old), _results_file(new)
+    changes = comparison.compare(*map(stored.load, files), tolerance)
+    comparison.show(changes, *files, _console())
+    sys.exit(1 if any(change.regressed for change in changes) else 0)
+
+
+def _results_file(given: Path) -> Path:
+    return given / "results.json" if given.is_dir() else given
+
+
 def _print_report(results: Any, files: list[Path]) -> None:
-    from .report import table
+    from .report import numbers, words
 
     console = _console()
-    table.show(results, console)
+    numbers.show(results, console)
+    words.show(results, console)
     for file in files:
         click.echo(str(file))
 

@@ -109,6 +109,7 @@ PARENT_SIDE = {
     "tuning.py",
     "workbench.py",
     "launch.py",
+    "limits.py",
     "inspect",
     "report",
     "results.py",

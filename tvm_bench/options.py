@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import click
 
 from . import backends, cpu
 from .errors import unknown
+from .limits import Limits
 from .recipe import Settings, parse
 from .variant import PRECISIONS, Order, Subject
 
@@ -147,6 +149,26 @@ LOGS = (
         help="Where tuning records are kept.",
     ),
 )
+LIMITS = (
+    click.option(
+        "--max-drop",
+        type=click.FloatRange(0),
+        metavar="POINTS",
+        help="Name the fastest variant that loses at most so many percentage points of FP32 eager's Top-1.",
+    ),
+    click.option(
+        "--max-rss",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MB",
+        help="... whose memory stays below this.",
+    ),
+    click.option(
+        "--p95",
+        type=click.FloatRange(0, min_open=True),
+        metavar="MS",
+        help="... whose calls take no longer than this, 95 in 100.",
+    ),
+)
 SWEPT_THREADS = (
     click.option(
         "--threads",
@@ -175,6 +197,11 @@ def with_options(*groups: tuple) -> Callable:
         return function
 
     return decorate
+
+
+def limits(given: dict[str, Any]) -> Limits:
+    """Take the limits out of `given`."""
+    return Limits(**{field.name: given.pop(field.name) for field in fields(Limits)})
 
 
 def order(

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from . import __version__, manifest, report, workbench
 from . import backends as runtimes
-from . import manifest, report, workbench
 from .errors import UserError
 from .launch import JobError, locked
+from .limits import Limits
 from .measure import machine, shipped
 from .progress import Progress
 from .results import Results, Row, save
@@ -48,7 +49,9 @@ class Entrant:
     artifact: Path = Path()
 
 
-def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> tuple[Results, list[Path]]:
+def run(
+    order: Order, backends: tuple[str, ...], rules: Rules, command: str, limits: Limits
+) -> tuple[Results, list[Path]]:
     """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
     pairs = runtimes.pairs(backends, order.precisions)
     variants = [variant for pair in pairs for variant in order.variants(*pair)]
@@ -64,6 +67,8 @@ def run(order: Order, backends: tuple[str, ...], rules: Rules, command: str) -> 
         **asdict(rules),
         "calibration": bench.about["calibration"],
         "reference": workbench.reference_variant(bench).name,
+        "limits": limits.given(),
+        "tvm_bench": __version__,
     }
     results = race(bench, variants, rules, settings)
     save(results, bench.folder / "results.json")

@@ -54,6 +54,7 @@ class Row:
     images: int | None = None
     top1: float | None = None
     top5: float | None = None
+    hits: str | None = None
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None
@@ -137,6 +138,8 @@ def _row(value: dict[str, Any]) -> Row:
     for where, rounds in (("latency_ms", row.rounds), ("time_evaluator_ms", row.time_evaluator_ms or [])):
         if not all(times and all(_is_time(time) for time in times) for times in rounds):
             raise ValueError(f"variant {name} has a round in {where} that is empty or holds no positive number")
+    if row.hits is not None and len(bytes.fromhex(row.hits)) != math.ceil((row.images or 0) / 8):
+        raise ValueError(f"variant {name} has hits that do not fit its {row.images} images")
     return row
 
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from .report.statistics import wilson
+from .report.accuracy import wilson
 from .results import Row
 
 

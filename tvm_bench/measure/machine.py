@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import time
 from importlib import metadata
@@ -14,6 +15,11 @@ from .. import cpu
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+SMT = Path("/sys/devices/system/cpu/smt/active")
+BOOST = Path("/sys/devices/system/cpu/cpufreq/boost")
+NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PACKAGES = (
     "torch",
     "torchvision",
@@ -40,6 +46,11 @@ def describe() -> dict[str, Any]:
         "virtualised": cpu.virtualised(),
         "governor": _read(FREQUENCY / "scaling_governor"),
         "mhz": mhz(),
+        "microcode": cpu.cpuinfo().get("microcode"),
+        "smt": _read(SMT),
+        "boost": boost(),
+        "cpu_quota": _read(QUOTA),
+        "huge_pages": huge_pages(),
         "load_average": load_average(),
         "system": platform.system(),
         "architecture": platform.machine(),
@@ -107,6 +118,20 @@ def pss_mb() -> float | None:
         if line.startswith("Pss:"):
             return round(int(line.split()[1]) * 1024 / 1e6, 2)
     return None
+
+
+def boost() -> bool | None:
+    """Whether cores may go above their nominal frequency; None where neither driver says."""
+    allowed, forbidden = _read(BOOST), _read(NO_TURBO)
+    if allowed is None and forbidden is None:
+        return None
+    return allowed == "1" or forbidden == "0"
+
+
+def huge_pages() -> str | None:
+    """The kernel's policy for transparent huge pages: `always`, `madvise` or `never`."""
+    found = re.search(r"\[(\w+)\]", _read(HUGE_PAGES) or "")
+    return found and found[1]
 
 
 def busy_share(seconds: float = 1.0) -> float | None:

@@ -1,4 +1,4 @@
-"""Step 9: results -> statistics, verdict, tables, plots and Markdown. Never imports torch or tvm."""
+"""Step 9: results -> statistics, verdict, tables, pictures, Markdown and HTML. Never imports torch or tvm."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ if TYPE_CHECKING:
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write `report.md` and the pictures it shows into `folder`; the report's path comes first."""
+    """Write `report.md`, the pictures that it shows, and `report.html` into `folder`; the two reports come first."""
     from ..files import replace_with
-    from . import markdown, plots
+    from . import html, markdown, pictures
 
-    pictures = plots.draw_all(results, folder / "plots")
-    report = folder / "report.md"
-    with replace_with(report) as beside:
-        beside.write_text(markdown.markdown(results, pictures, folder))
-    return [report, *pictures]
+    drawn = pictures.draw_all(results, folder / "plots")
+    reports = {"report.md": markdown.markdown(results, drawn, folder), "report.html": html.html(results)}
+    for name, text in reports.items():
+        with replace_with(folder / name) as beside:
+            beside.write_text(text)
+    return [*(folder / name for name in reports), *drawn]

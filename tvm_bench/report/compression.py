@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import replace_with, write_json
 from . import units
 from .statistics import wilson
-from .table import rich_table
+from .table import Table, rich_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,9 +38,10 @@ def write(found: dict[str, Any], folder: Path) -> list[Path]:
 
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the table of forms, and that of layers, from the first form to the last."""
-    console.print(rich_table(f"{found['name']}: forms", FORMS, [_form(form, found) for form in found["forms"]]))
-    title = f"{found['name']}: layers, {found['forms'][0]['name']} and {found['forms'][-1]['name']}"
-    console.print(rich_table(title, LAYERS, [_layer(layer) for layer in found["layers"]]))
+    forms = Table("forms", FORMS, [_form(form, found) for form in found["forms"]])
+    console.print(rich_table(found["name"], forms))
+    title = f"layers, {found['forms'][0]['name']} and {found['forms'][-1]['name']}"
+    console.print(rich_table(found["name"], Table(title, LAYERS, [_layer(layer) for layer in found["layers"]])))
 
 
 def show_operators(name: str, found: dict[str, list[dict[str, Any]]], top: int, console: Console) -> None:
@@ -51,9 +52,8 @@ def show_operators(name: str, found: dict[str, list[dict[str, Any]]], top: int, 
             [row["name"], f"{row['calls']:g}", units.ms(row["ms"]), units.percent(row["share"]), f"{row['mb']:.2f}"]
             for row in rows[:top]
         ]
-        console.print(
-            rich_table(f"{name}/{form}: {units.ms(total)} ms in operators, under the profiler", OPERATORS, cells)
-        )
+        title = f"{units.ms(total)} ms in operators, under the profiler"
+        console.print(rich_table(f"{name}/{form}", Table(title, OPERATORS, cells)))
 
 
 def _form(form: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -6,19 +6,26 @@ import numpy as np
 
 from ..results import Results, Row
 from . import units
+from .table import Table
 
 HEADER = (
-    *("variant", "RSS after imports MB", "after load MB", "peak MB", "PSS MB", "TVM's plan: weights + workspace MB"),
-    *("artifact MB", "with its runtime MB", "threads that computed", "CPU s per s", "rounds repeated"),
+    *(
+        "variant",
+        "RSS after\nimports MB",
+        "after\nload MB",
+        "peak\nMB",
+        "PSS\nMB",
+        "TVM's plan: weights\n+ workspace MB",
+    ),
+    *("artifact\nMB", "with its\nruntime MB", "threads that\ncomputed", "CPU s\nper s", "rounds\nrepeated"),
 )
 
 
-def markdown(results: Results) -> str:
+def tables(results: Results) -> list[Table]:
     """One row a variant that was timed; medians over the rounds, of threads and CPU seconds the most."""
     names = units.short_names(row.name for row in results.variants)
-    lines = [HEADER, ("---", *["---:"] * (len(HEADER) - 1))]
-    lines += [(names[row.name], *_cells(row)) for row in results.variants if row.rounds]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) if len(lines) > 2 else ""
+    lines = [[names[row.name], *_cells(row)] for row in results.variants if row.rounds]
+    return [Table("Memory, size and terms", HEADER, lines)] if lines else []
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ..results import Results, Row
 from . import units
 from .statistics import median
+from .table import Table
 
 HEADERS = {"batch": "pictures a call", "threads": "threads"}
 MARKS = {"batch": "b", "threads": "t"}  # of the variants' names: fp32-eager-b4-t2
@@ -33,9 +34,9 @@ def per_picture_ms(row: Row) -> float:
     return median(row.rounds).value / row.batch
 
 
-def markdown(results: Results) -> str:
-    """Two tables a sweep, latency and throughput; empty where nothing was swept."""
-    return "\n\n".join(part for sweep in sweeps(results) for part in _tables(sweep))
+def tables(results: Results) -> list[Table]:
+    """Two tables a sweep, latency and throughput."""
+    return [table for sweep in sweeps(results) for table in _tables(sweep)]
 
 
 def _sweep(results: Results, over: str) -> Sweep:
@@ -49,14 +50,15 @@ def _sweep(results: Results, over: str) -> Sweep:
     return Sweep(over, tuple(sorted({value for found in rows.values() for value in found})), dict(rows))
 
 
-def _tables(sweep: Sweep) -> Iterator[str]:
+def _tables(sweep: Sweep) -> Iterator[Table]:
     head = HEADERS[sweep.over]
-    yield f"Milliseconds a picture, by {head}:\n\n" + _table(sweep, lambda row: units.ms(per_picture_ms(row)))
-    yield f"Pictures a second, by {head}:\n\n" + _table(sweep, lambda row: f"{1e3 / per_picture_ms(row):.4g}")
+    yield _table(sweep, f"Milliseconds a picture, by {head}", lambda row: units.ms(per_picture_ms(row)))
+    yield _table(sweep, f"Pictures a second, by {head}", lambda row: f"{1e3 / per_picture_ms(row):.4g}")
 
 
-def _table(sweep: Sweep, cell: Callable[[Row], str]) -> str:
-    lines = [["variant", *map(str, sweep.values)], ["---", *["---:"] * len(sweep.values)]]
-    for name, rows in sweep.rows.items():
-        lines.append([name, *(cell(rows[value]) if value in rows else units.NONE for value in sweep.values)])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def _table(sweep: Sweep, title: str, cell: Callable[[Row], str]) -> Table:
+    lines = [
+        [name, *(cell(rows[value]) if value in rows else units.NONE for value in sweep.values)]
+        for name, rows in sweep.rows.items()
+    ]
+    return Table(title, ("variant", *map(str, sweep.values)), lines)

@@ -30,6 +30,11 @@ def ms_interval(estimate: Ranged) -> str:
     return _with_interval(estimate, _decimals(estimate.value), 1, "")
 
 
+def interval(estimate: Ranged, decimals: int) -> str:
+    """A value of its own unit: `0.10 [−0.21, 0.42]`."""
+    return _with_interval(estimate, decimals, 1, "").replace("-", "−")
+
+
 def mb(value: float | None) -> str:
     """Megabytes without the unit: `612`, `46.8`."""
     return NONE if value is None else f"{value:.{0 if value >= 100 else 1}f}"

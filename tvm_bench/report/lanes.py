@@ -1,109 +1,94 @@
-"""The pictures: colour says the precision, a solid mark a compiled variant. Order and names are the same in all."""
+"""The pictures with a lane for each variant: colour says the precision, a solid mark a compiled one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..files import replace_with
 from ..results import Results, Row
-from . import canvas, units
-from .statistics import by_latency, median, percentiles, round_medians, speed_up, wilson
-from .verdict import finding
+from . import canvas, units, words
+from .accuracy import drop, wilson
+from .canvas import Frame
+from .groups import reference
+from .statistics import Estimate, by_latency, median, percentiles, round_medians, speed_up
 
 PALE = {"facecolor": "#f3f3f3", "edgecolor": "#b5b5b5", "lw": 1}
 
 
-def draw_all(results: Results, folder: Path) -> list[Path]:
-    """Draw every picture that has data as PNG into `folder`; one of an earlier run that has none now is removed."""
-    drawn = []
-    for name, draw in PICTURES.items():
-        path = folder / f"{name}.png"
-        figure = draw(results)
-        if figure is None:
-            path.unlink(missing_ok=True)
-            continue
-        with replace_with(path) as beside:
-            FigureCanvasAgg(figure).print_png(beside)
-        drawn.append(path)
-    return drawn
-
-
-def latency(results: Results) -> Figure | None:
+def latency(results: Results, frame: Frame) -> Figure | None:
     """Median latency in ms with its interval, the samples below it; None where nothing was timed."""
     rows = by_latency(results)
     if not rows:
         return None
-    figure, (axes,) = canvas.figure(rows, results, finding(results))
+    figure, (axes,) = canvas.figure(rows, results, words.headline(results), frame)
     for y, row in enumerate(rows):
         estimate, samples = median(row.rounds), np.concatenate(row.rounds)
         canvas.bar(axes, y, estimate.value, row)
         axes.plot([estimate.low, estimate.high], [y, y], color=canvas.INK, lw=2.5, solid_capstyle="butt")
         lane = y + canvas.BAR / 2 + np.random.default_rng(0).uniform(0.05, 0.2, len(samples))
-        axes.plot(samples, lane, ".", ms=2.5, mew=0, color=canvas.INK, alpha=0.15)
+        # As pixels, in a grey for light and dark paper: thousands of marks would be most of an HTML report.
+        axes.plot(samples, lane, ".", ms=2.5, mew=0, color=canvas.SOFT, alpha=0.35, rasterized=True)
         gain = speed_up(row, results)
-        text = f"{units.ms(estimate.value)} ms" + (f"   {gain.value:.2f}× as fast" if gain else "")
-        canvas.label(axes, max(estimate.value, np.nan_to_num(estimate.high)), y, text)
+        text = f"{units.ms(estimate.value)} ms" + (f" · {gain.value:.2f}× as fast" if gain else "")
+        canvas.label(axes, frame, max(estimate.value, np.nan_to_num(estimate.high)), y, text)
     end = max(max(percentiles(row.rounds)[99], round_medians(row.rounds).max()) for row in rows)
-    axes.set_xlim(0, 1.28 * end)
-    beyond = sum(int((np.concatenate(row.rounds) > 1.28 * end).sum()) for row in rows)
-    compared = "; × as fast as FP32 eager" if results.reference in rows else ""
+    reach = (1.02 if frame.narrow else 1.28) * end
+    axes.set_xlim(0, reach)
+    beyond = sum(int((np.concatenate(row.rounds) > reach).sum()) for row in rows)
+    compared = "; × as fast as FP32 eager" if reference(rows[0], results) in rows else ""
     note = f" ({beyond} beyond the axis)" if beyond else ""
     axes.set_xlabel(f"wall clock of a call in ms{compared}\nbar: median, line: 95 % interval, dots: samples{note}")
     return figure
 
 
-def memory(results: Results) -> Figure | None:
+def memory(results: Results, frame: Frame) -> Figure | None:
     """Peak resident memory in MB, split at what was there after the imports."""
     rows = [row for row in _ordered(results) if row.peak_rss_mb]
     if not rows:
         return None
     peaks = [float(np.median(row.peak_rss_mb)) for row in rows]
-    figure, (axes,) = canvas.figure(rows, results, f"peak memory of the process, {_range(peaks)} MB")
+    figure, (axes,) = canvas.figure(rows, results, f"peak memory of the process, {_range(peaks)} MB", frame)
     for y, (row, peak) in enumerate(zip(rows, peaks, strict=True)):
         canvas.bar(axes, y, peak, row)
         text = f"{units.mb(peak)} MB"
         if row.rss_after_import_mb:
             imports = float(np.median(row.rss_after_import_mb))
             axes.barh(y, imports, height=canvas.BAR, **PALE)
-            text += f"   +{units.mb(peak - imports)} over imports"
-        canvas.label(axes, peak, y, text)
-    axes.set_xlim(0, 1.42 * max(peaks))
+            text += f" · +{units.mb(peak - imports)} over imports"
+        canvas.label(axes, frame, peak, y, text)
+    axes.set_xlim(0, (1.02 if frame.narrow else 1.42) * max(peaks))
     axes.set_xlabel("MB resident, highest of the process (VmHWM). Pale: after the imports; colour: model and calls")
     return figure
 
 
-def size(results: Results) -> Figure | None:
+def size(results: Results, frame: Frame) -> Figure | None:
     """Size of the file in MB that is deployed."""
     rows = [row for row in _ordered(results) if row.size_mb is not None]
     if not rows:
         return None
     sizes = [row.size_mb for row in rows]
-    figure, (axes,) = canvas.figure(rows, results, f"files of {_range(sizes)} MB")
+    figure, (axes,) = canvas.figure(rows, results, f"files of {_range(sizes)} MB", frame)
     for y, row in enumerate(rows):
         canvas.bar(axes, y, row.size_mb, row)
-        canvas.label(axes, row.size_mb, y, f"{units.mb(row.size_mb)} MB")
-    axes.set_xlim(0, 1.15 * max(sizes))
+        canvas.label(axes, frame, row.size_mb, y, f"{units.mb(row.size_mb)} MB")
+    axes.set_xlim(0, (1.02 if frame.narrow else 1.15) * max(sizes))
     axes.set_xlabel("MB on disk")
     return figure
 
 
-def accuracy(results: Results) -> Figure | None:
+def accuracy(results: Results, frame: Frame) -> Figure | None:
     """Top-1 with Wilson's interval on a zoomed axis, and beside it the difference from FP32 eager in points."""
     rows = [row for row in _ordered(results) if row.top1 is not None and row.images]
     if not rows:
         return None
-    base = results.reference if results.reference in rows else None
+    base = next((base for row in rows if (base := reference(row, results)) in rows), None)
     images = " / ".join(f"{count:,}" for count in sorted({row.images for row in rows}))
     figure, (axes, *rest) = canvas.figure(
         rows,
         results,
         f"Top-1 of {_range([100 * row.top1 for row in rows])} % on {images} images",
+        frame,
         panels=2 if base else 1,
     )
     for y, row in enumerate(rows):
@@ -122,27 +107,21 @@ def accuracy(results: Results) -> Figure | None:
     axes.margins(x=0.08)
     axes.set_xlabel("Top-1 in %, with its 95 % interval\n(zoomed: the axis does not start at 0)")
     if base and rest:
-        _differences(rest[0], rows, base)
+        _differences(rest[0], rows, base, frame)
     return figure
 
 
-PICTURES: dict[str, Callable[[Results], Figure | None]] = {
-    "latency": latency,
-    "memory": memory,
-    "size": size,
-    "accuracy": accuracy,
-}
-
-
-def _differences(axes: Axes, rows: list[Row], base: Row) -> None:
-    changes = [100 * (row.top1 - base.top1) for row in rows]
-    reach = max(max(map(abs, changes)), 0.1)
-    for y, (row, change) in enumerate(zip(rows, changes, strict=True)):
-        canvas.bar(axes, y, change, row)
-        text = "reference" if row is base else units.points(change / 100)
-        canvas.label(axes, change, y, text, left=change < 0)
+def _differences(axes: Axes, rows: list[Row], base: Row, frame: Frame) -> None:
+    lost = [drop(row, base) or Estimate(0, 0, 0) for row in rows]
+    for y, (row, each) in enumerate(zip(rows, lost, strict=True)):
+        canvas.bar(axes, y, -each.value, row)
+        if row is not base and not np.isnan(each.low):
+            axes.plot([-each.high, -each.low], [y, y], color=canvas.INK, lw=2.5, solid_capstyle="butt")
+        text = "reference" if row is base else units.points(-each.value / 100)
+        canvas.label(axes, frame, -np.nan_to_num(each.low, nan=each.value), y, text)
+    reach = max(0.1, *(np.nanmax(np.abs([each.value, each.low, each.high])) for each in lost))
     axes.axvline(0, color=canvas.INK, lw=1)
-    axes.set_xlim(1.5 * min(min(changes), -0.4 * reach), 1.5 * max(max(changes), 0.4 * reach))
+    axes.set_xlim(-1.1 * reach, (1.1 if frame.narrow else 2) * reach)
     axes.set_xlabel("Top-1 minus that of FP32 eager,\nin percentage points, on the same images")
 
 

@@ -1,0 +1,106 @@
+"""Two races on one machine, variant by variant: what became faster, what slower."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ..results import Results, Row
+from . import units
+from .facts import flat
+from .statistics import RELEVANT, Estimate, change, median
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# What decides a latency beside the variant itself. Not the version of tvm_bench: that is what is compared.
+MACHINE = (
+    *("cpu", "features", "cores", "cores_total", "cpu_mask", "cpu_quota", "architecture", "virtualised"),
+    *("microcode", "smt", "boost", "governor", "huge_pages", "system", "kernel", "python", "packages"),
+)
+SETTINGS = ("model", "threads", "warmup")
+WORDS = {1: "slower", 0: "no difference", -1: "faster"}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One variant in two races. `ratio` is its new latency over its old one; None where one of the two has none."""
+
+    name: str
+    old: Row | None
+    new: Row | None
+    ratio: Estimate | None
+    regressed: bool
+
+    @property
+    def word(self) -> str:
+        """`faster`, `slower`, `no difference`, or why there is nothing to compare."""
+        if self.ratio is not None:
+            return WORDS[self.ratio.direction] + (", a regression" if self.regressed else "")
+        for when, row in (("before", self.old), ("now", self.new)):
+            if row is None:
+                return f"not in the race {when}"
+            if not row.rounds:
+                return f"not timed {when}" if row.ok else f"failed {when}"
+        return "flagged now" if self.regressed else "flagged before"
+
+
+def compare(old: Results, new: Results, tolerance: float) -> list[Change]:
+    """Every variant of the two races. Raises `UserError` where they were not run on the same terms.
+
+    A regression is clearly slower, and by more than `tolerance` (0.05: 5 %); or it ran before, and failed or was
+    flagged now.
+    """
+    _require_same(old, new)
+    before, after = ({row.name: row for row in results.variants} for results in (old, new))
+    return [_change(name, before.get(name), after.get(name), tolerance) for name in {**before, **after}]
+
+
+def _change(name: str, old: Row | None, new: Row | None, tolerance: float) -> Change:
+    if not old or not new or not _valid(old) or not _valid(new):
+        return Change(name, old, new, None, bool(old and new and _valid(old) and not _valid(new)))
+    ratio = change(new.rounds, old.rounds)
+    return Change(name, old, new, ratio, ratio.direction > 0 and ratio.value > 1 + tolerance)
+
+
+def _valid(row: Row) -> bool:
+    return bool(row.rounds) and not row.flagged
+
+
+def _require_same(old: Results, new: Results) -> None:
+    """Only what both files know can be unlike: an older one may lack a key that is recorded today."""
+    for part, keys in (("machine", MACHINE), ("settings", SETTINGS)):
+        before, after = ({k: v for k, v in getattr(run, part).items() if k in keys} for run in (old, new))
+        before, after = flat(before), flat(after)
+        for key in sorted(before.keys() & after.keys()):
+            if before[key] != after[key]:
+                raise UserError(
+                    f"the two results are not of the same {part}: {part}.{key} was '{before[key]}' and is "
+                    f"'{after[key]}'. Run the older race again on these terms, and compare with that."
+                )
+
+
+def show(changes: list[Change], old: Path, new: Path, console: Console) -> None:
+    """Print a line for each variant."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    title = Text(f"{new} against {old}", style="bold")
+    table = Table("variant", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for name in ("old ms", "new ms", "new / old [99 %]", ""):
+        table.add_column(name, justify="right" if name else "left")
+    for each in changes:
+        times = [
+            units.ms(median(row.rounds).value) if row and row.rounds else units.NONE for row in (each.old, each.new)
+        ]
+        ratio = units.times(each.ratio) if each.ratio else units.NONE
+        style = "red" if each.regressed else ""
+        table.add_row(Text(each.name), *times, ratio, Text(each.word, style=style))
+    console.print(table)
+    console.print(
+        f"faster and slower: by more than {RELEVANT:.0%}, by a 99 % interval from the variance between the rounds. "
+        "What differs between two runs as a whole is in no interval: repeat a surprise."
+    )

@@ -1,0 +1,143 @@
+"""A row's numbers as cells, once, for the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..results import Results, Row
+from . import footprint, sweeps, units
+from .accuracy import Pair, drop, pair, wilson
+from .groups import reference
+from .statistics import median, percentiles, speed_up
+from .table import Table, rich_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SPEED = (
+    "variant",
+    "median ms [95 %]",
+    "p95\nms",
+    "speed-up vs\nfp32-eager [95 %]",
+    "time_evaluator\nms",
+    "load\nms",
+    "first call\nms",
+)
+QUALITY = (
+    "variant",
+    "peak MB\n(after imports)",
+    "size MB",
+    "Top-1 [95 %]",
+    "Top-5",
+    "same answer as\nFP32 eager",
+    "as its\nsource",
+    "max error\nto source",
+)
+PAIRS = (
+    "variant",
+    "Top-1 drop from\nFP32 eager [95 %]",
+    "only FP32 eager\nis right",
+    "only the variant\nis right",
+    "of\nimages",
+    "McNemar's\nmid-p",
+)
+
+
+def tables(results: Results) -> list[Table]:
+    """Speed; memory and accuracy; and where it is recorded which images were right, those in pairs."""
+    found = []
+    for title, header, cells in (("Speed", SPEED, speed_cells), ("Memory and accuracy", QUALITY, quality_cells)):
+        lines = [cells(row, results) if row.ok else [_short(row, results), failure(row)] for row in results.variants]
+        found.append(Table(title, header, lines))
+    pairs = [
+        (row, base, pair(base, row))
+        for row in results.variants
+        if (base := reference(row, results)) and base is not row
+    ]
+    lines = [pair_cells(row, base, both, results) for row, base, both in pairs if both]
+    return [*found, Table("Accuracy on the same images", PAIRS, lines)] if lines else found
+
+
+def every(results: Results) -> list[Table]:
+    """Those, the sweeps, and what each variant took."""
+    return [*tables(results), *sweeps.tables(results), *footprint.tables(results)]
+
+
+def speed_cells(row: Row, results: Results) -> list[str]:
+    """One cell for each of `SPEED`, of a row that is `ok`."""
+    kernels = row.time_evaluator_ms
+    return [
+        _short(row, results),
+        units.ms_interval(median(row.rounds)) if row.rounds else units.NONE,
+        units.ms(percentiles(row.rounds)[95]) if row.rounds else units.NONE,
+        _speed_up(row, results),
+        units.ms(median(kernels).value) if kernels else units.NONE,
+        units.ms(_middle(row.load_ms), digits=3),
+        units.ms(_middle(row.first_call_ms), digits=3),
+    ]
+
+
+def quality_cells(row: Row, results: Results) -> list[str]:
+    """One cell for each of `QUALITY`, of a row that is `ok`."""
+    peak = units.mb(_middle(row.peak_rss_mb))
+    imports = f" ({units.mb(_middle(row.rss_after_import_mb))})" if row.rss_after_import_mb else ""
+    return [
+        _short(row, results),
+        peak + imports,
+        units.mb(row.size_mb),
+        top1(row),
+        units.percent(row.top5),
+        units.percent(row.argmax_agreement),
+        units.percent(row.source_argmax_agreement),
+        units.NONE if row.source_max_abs_error is None else f"{row.source_max_abs_error:.1e}",
+    ]
+
+
+def pair_cells(row: Row, base: Row, both: Pair, results: Results) -> list[str]:
+    """One cell for each of `PAIRS`."""
+    lost = drop(row, base)
+    counts = [f"{count:,}" for count in (both.only_first, both.only_second, both.images)]
+    return [_short(row, results), units.interval(lost, 2), *counts, f"{both.p:.2g}"]
+
+
+def top1(row: Row) -> str:
+    """Top-1 with its interval, which needs the number of images."""
+    if row.top1 is None or not row.images:
+        return units.percent(row.top1)
+    return units.percent_interval(wilson(row.top1, row.images))
+
+
+def failure(row: Row) -> str:
+    """`failed: ` and the first line of the error."""
+    lines = (row.error or "").strip().splitlines()
+    return f"failed: {lines[0] if lines else 'no reason was recorded'}"
+
+
+def show(results: Results, console: Console) -> None:
+    """Print the tables, and what failed. Readable from 120 columns."""
+    from rich.text import Text
+
+    model = units.model_name(row.name for row in results.variants)
+    for table in tables(results):
+        if any(len(cells) > 2 for cells in table.lines):
+            console.print(rich_table(model, table))
+    for row in results.variants:
+        if not row.ok:
+            console.print(Text(f"{row.name} {failure(row)}", style="red"), soft_wrap=True)
+
+
+def _short(row: Row, results: Results) -> str:
+    return units.short_names(other.name for other in results.variants)[row.name]
+
+
+def _speed_up(row: Row, results: Results) -> str:
+    if row is reference(row, results) and row.rounds:
+        return "1 (reference)"
+    estimate = speed_up(row, results)
+    return units.times(estimate) if estimate else units.NONE
+
+
+def _middle(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None
