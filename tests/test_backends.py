@@ -28,7 +28,7 @@ CLOSE |= {"int8": (0.25, 0.9), "int8-dynamic": (0.05, 0.97)}
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
-    terms = {"frontends": (), "target": None, "batch": 1, "threads": THREADS}
+    terms = {"frontends": (), "target": None, "batches": (1,), "threads": (THREADS,)}
     order = Order(
         Subject(TINY, data="fashion-mnist"), PRECISIONS, root=tmp_path_factory.mktemp("artifacts").absolute(), **terms
     )
@@ -91,7 +91,7 @@ def test_contract(bench, images, expected, precision, backend):
             workbench.build(bench, variant)
         return
     if lacking := [name for name in backends.named(backend).packages if not toolchains.version(name)]:
-        with pytest.raises(UserError, match=f"{lacking[0]} is not installed. To have it: make peers"):
+        with pytest.raises(UserError, match=rf"{lacking[0]}.*: not installed. To have it: make peers"):
             workbench.build(bench, variant)
         pytest.skip(f"{lacking[0]} is not installed")
     found = run(bench, variant, images)
@@ -132,7 +132,7 @@ def test_forms_come_from_the_model():
 def test_a_package_that_is_not_installed_is_told_with_its_cure(monkeypatch):
     lacking = replace(backends.BACKENDS["openvino"], packages=("no-such-package",))
     monkeypatch.setitem(backends.BACKENDS, "openvino", lacking)
-    with pytest.raises(UserError, match="no-such-package is not installed. To have it: make peers"):
+    with pytest.raises(UserError, match="no-such-package: not installed. To have it: make peers"):
         backends.load("openvino", Path("model.xml"), threads=1)
 
 

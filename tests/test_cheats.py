@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import ROOT, TINY
 from tvm_bench import race
+from tvm_bench.limits import Limits
 from tvm_bench.terms import Terms
 from tvm_bench.variant import Order, Subject
 
@@ -24,7 +25,7 @@ CHEATS = {
 def raced(root, backends, rules=RULES, precisions=("fp32",), threads=(1,), batches=(8,)):
     order = Order(Subject(TINY, data="fashion-mnist"), precisions, (), None, batches, threads, root)
     with contextlib.chdir(ROOT):
-        results, _ = race.run(order, backends, rules, "test")
+        results, _ = race.run(order, backends, rules, "test", Limits())
     return {
         row.name.rpartition("/")[2].removeprefix("fp32-").replace("tests.cheats.", ""): row for row in results.variants
     }

@@ -86,7 +86,7 @@ def test_the_command_exits_with_1_on_a_regression(tmp_path):
     same = call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "old")])
     assert same.exit_code == 0 and same.output.count("no difference") == 2
     slower = call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "new" / "results.json")])
-    assert slower.exit_code == 1 and "1.15" in slower.output and "slower, a regression" in slower.output
+    assert slower.exit_code == 1 and "1.14" in slower.output and "slower, a regression" in slower.output
     assert call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "new"), "--tolerance", "0.5"]).exit_code == 0
     refused = call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "other")])
     assert refused.exit_code == 2 and "machine.cpu" in refused.output

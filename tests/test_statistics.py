@@ -1,6 +1,7 @@
 """Every statistic against a value that somebody else computed, by hand, or by simulation."""
 
 import math
+from dataclasses import astuple
 
 import numpy as np
 import pytest
@@ -50,7 +51,7 @@ def test_a_change_between_runs_has_welchs_interval():
     half = stats.t.ppf(0.995, freedom) * math.sqrt(sum(variances))
     middle = np.mean(new) - np.mean(old)
     assert (found.low, found.high) == pytest.approx((math.exp(middle - half), math.exp(middle + half)))
-    assert statistics.change(constant(3.0), constant(2.0)) == statistics.Estimate(1.5, 1.5, 1.5)
+    assert astuple(statistics.change(constant(3.0), constant(2.0))) == pytest.approx((1.5, 1.5, 1.5))
 
 
 def test_percentiles_take_every_sample():
@@ -103,11 +104,11 @@ def test_student_covers_95_of_100_with_five_rounds():
 
 
 def test_rounds_to_tell_have_the_power_that_they_promise():
-    """An effect of one standard deviation at 99 % needs 15 rounds for 80 % power (tables of the paired t test)."""
+    """An effect of one standard deviation at 99 % needs 16 rounds for 80 % power: with 15, the noncentral t has 0.797."""
     spread = np.array([-1.0, -1.0, 0.0, 1.0, 1.0])  # of standard deviation 1
     slower = logarithms(math.log1p(statistics.RELEVANT) + 0.03 * (1 + spread))
     count = statistics.rounds_to_tell(slower, constant(1.0, 5))
-    assert count == 15
+    assert count == 16
     rng = np.random.default_rng(0)
     samples = rng.normal(1, 1, (20_000, count))
     t = samples.mean(1) / samples.std(1, ddof=1) * math.sqrt(count)

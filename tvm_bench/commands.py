@@ -67,27 +67,24 @@ def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
     plain = workbench.with_recipe(bench, "")
     wanted = [(plain, "fp32")] + [(bench, each) for each in order.precisions if each != "fp32" or bench.recipe.steps]
     with Progress("compress", 1 + 2 * len(wanted)) as progress:
-        forms, against = [], {}
+        forms, scores = [], []
         for at, precision in wanted:
-            variant = Variant(at.subject, precision, "eager", threads=order.most_threads)
-            progress.step(f"making {variant.name}")
+            name = precision if at is bench else "fp32, before"
+            progress.step(f"making {name}")
             made = workbench.prepare(at, "module", precision, 1)[0]
             shipped = workbench.compress(at, at.recipe.steps)[0] if precision == "fp32" else made
             flops_of = workbench.prepare(at, "module", "fp32", 1)[0]
-            progress.step(f"answers of {variant.name}")
-            against = against or {"reference": workbench.answers(at, variant)}
-            scores = workbench.evaluate(at, variant, made, limit=images, against=against)
-            name = precision if at is bench else "fp32, before"
-            forms.append(({"name": name, "module": made, "file": shipped, "flops_of": flops_of}, scores))
+            forms.append({"name": name, "module": str(made), "file": str(shipped), "flops_of": str(flops_of)})
+        variants = [Variant(at.subject, precision, "eager", threads=order.most_threads) for at, precision in wanted]
+        against = {"reference": workbench.answers(plain, variants[0])}
+        for (at, _), variant, form in zip(wanted, variants, forms, strict=True):
+            progress.step(f"answers of {form['name']}")
+            scores.append(workbench.evaluate(at, variant, Path(form["module"]), limit=images, against=against))
         progress.step("layer by layer")
-        request = {
-            "forms": [{name: str(value) for name, value in form.items()} for form, _ in forms],
-            "spec": bench.about["spec"],
-            "data": order.subject.data,
-        }
-        inputs = tuple(form["module"] for form, _ in forms)
+        request = {"forms": forms, "spec": bench.about["spec"], "data": order.subject.data}
+        inputs = tuple(Path(form["module"]) for form in forms)
         found = bench.job("layers", request, "fp32", inputs=inputs)["result"]
-    scored = [{**scores, **form} for form, (_, scores) in zip(found["forms"], forms, strict=True)]
+    scored = [{**score, **form} for form, score in zip(found["forms"], scores, strict=True)]
     return {"name": order.subject.slug, "forms": scored, "layers": found["layers"]}, bench.folder
 
 

@@ -213,6 +213,7 @@ def order(
     if data is None and weights == "default" and embedded.exists():
         data = "fashion-mnist"
     subject = Subject(model, weights, given.pop("input_shape"), data, given.pop("recipe"))
+    threads = given.pop("threads")
     return Order(
         subject=subject,
         precisions=_precisions(subject, given.pop("precision"), precisions),
@@ -220,7 +221,7 @@ def order(
         frontends=given.pop("frontends"),
         target=given.pop("target"),
         batches=given.pop("batches"),
-        threads=given.pop("threads"),
+        threads=threads if isinstance(threads, tuple) else (threads,),
         root=given.pop("artifacts"),
         logs=given.pop("logs", Path("tuning_logs")),
     )
@@ -240,4 +241,4 @@ def compression(given: dict[str, Any]) -> Order:
 
 
 SETTINGS = ("epochs", "batch_size", "lr", "seed", "teacher", "teacher_weights", "temperature", "alpha")
-PLAIN = {"precision": (), "frontends": (), "target": None, "batch": 1}
+PLAIN = {"precision": (), "frontends": (), "target": None, "batches": (1,)}

@@ -54,7 +54,6 @@ class Row:
     images: int | None = None
     top1: float | None = None
     top5: float | None = None
-    hits: str | None = None
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None

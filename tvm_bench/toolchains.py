@@ -44,7 +44,7 @@ def interpreter(toolchain: str) -> str:
 def need(packages: Iterable[str]) -> None:
     """Raise `UserError` where one of `packages`, all of the extra `peers`, is not installed."""
     if lacking := [name for name in packages if not version(name)]:
-        raise UserError(f"{' and '.join(lacking)} is not installed. To have it: make peers")
+        raise UserError(f"{' and '.join(lacking)}: not installed. To have it: make peers")
 
 
 def need_compiler(user: str) -> str:

@@ -90,7 +90,8 @@ def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict]:
         "parent": str(parent),
         "out": str(out),
         "subject": at.subject.request(),
-        "description": bench.about,
+        "spec": bench.about["spec"],
+        "classes": bench.about["outputs_count"],
         "settings": settings,
     }
     given = Path(settings.get("teacher_weights", ""))
@@ -171,7 +172,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
 
 
 def evaluate(
-    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, against: dict[str, Path], seconds: float
+    bench: Workbench, variant: Variant, artifact: Path, *, limit: int | None, against: dict[str, Path], seconds: float = launch.HOUR
 ) -> dict[str, Any]:
     """What the variant's answers are worth: Top-1, Top-5, agreement with the logits in the files of `against`.
 
@@ -258,10 +259,11 @@ def _shipped(artifact: Path) -> tuple[Path, ...]:
 
 
 def _quantization(bench: Workbench, variant: Variant, receipt: dict) -> dict | None:
-    """How and on what the source was quantized; a traced module was quantized one step before it was traced."""
+    """How and on what the source was quantized: a traced module, and whatever was trained, before it was exported."""
     if variant.precision != "int8":
         return None
-    if variant.resolved_frontend == "pytorch":
+    aware = bench.recipe.quantization and bench.recipe.quantization.aware
+    if aware or variant.resolved_frontend == "pytorch":
         receipt = prepare(bench, "module", "int8", variant.batch)[1]
     return {"calibration": bench.about["calibration"], **receipt["result"]["quantization"]}
 

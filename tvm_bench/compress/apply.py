@@ -31,25 +31,25 @@ from .weight_sharing import share_weights
 RATES = {"distill": 0.02, "distill-scratch": 0.1, "prune": 0.01, "qat": 0.001}
 
 
-def compress(technique: str, parent: str, out: str, subject: dict, description: dict, settings: dict) -> dict:
+def compress(technique: str, parent: str, out: str, subject: dict, spec: dict, classes: int, settings: dict) -> dict:
     """Write the weights that `technique` makes of the network in `parent` to `out`; see compress/stored.py.
 
     `parent` is a file of weights, or the module file of the model itself.
     """
     path, asked = Path(out), recipe.technique(technique)
-    spec, classes = InputSpec.from_dict(description["spec"]), description["outputs_count"]
-    module = _open(Path(parent), subject["model"], spec, classes)
+    inputs = InputSpec.from_dict(spec)
+    module = _open(Path(parent), subject["model"], inputs, classes)
 
     def tune(rate: str, rounds: int = 1, loss: Loss = loop.cross_entropy, about: str = "") -> Callable:
         options = {**settings, "epochs": settings["epochs"] / rounds}
         folder = path.parent / "training"
-        return trainer(subject["data"], spec, classes, options, folder, rate=rate, loss=loss, about=about)
+        return trainer(subject["data"], inputs, classes, options, folder, rate=rate, loss=loss, about=about)
 
     if isinstance(asked, Prune):
         options = {"rounds": asked.rounds, "layers": tuple(settings["layers"])}
         options["tune"] = tune("prune", asked.rounds)
         if asked.pattern == "structured":
-            result = prune_structured(module, spec.shape, share=asked.share, **options)
+            result = prune_structured(module, inputs.shape, share=asked.share, **options)
         elif asked.pattern == "unstructured":
             result = prune_unstructured(module, share=asked.share, **options)
         else:
@@ -58,10 +58,10 @@ def compress(technique: str, parent: str, out: str, subject: dict, description: 
         result = share_weights(module, clusters=asked.clusters)
     else:
         assert isinstance(asked, Distill)
-        result = resolve(subject["model"], "random", input_shape=spec.shape, classes=_names(classes)).module
+        result = resolve(subject["model"], "random", input_shape=inputs.shape, classes=_names(classes)).module
         if not asked.scratch:
             result = module
-        teacher = _teacher(settings, spec, classes)
+        teacher = _teacher(settings, inputs, classes)
         loss = distillation_loss(teacher, temperature=settings["temperature"], alpha=settings["alpha"])
         about = f"{state_hash(teacher)} {settings['temperature']} {settings['alpha']}"
         tune("distill-scratch" if asked.scratch else "distill", loss=loss, about=about)(result)

@@ -162,7 +162,7 @@ def onnx_int8(step: _Step) -> dict:
     asked = step.quantization
     if asked.aware:
         onnx_file.save_from_module(module_file.load(step.source), step.out, step.shape)
-        return {**qat.method(per_channel=asked.per_channel is not False), "calibration": {"trained": step.settings}}
+        return qat.method(per_channel=asked.per_channel is not False)
     options: dict[str, Any] = {"per_channel": asked.per_channel is not False, "observer": asked.observer or "minmax"}
     calibration = checked(step.calibration(step.batch), step.spec.shape)
     qdq.quantize(step.source, step.out, calibration, vnni=cpu.has_vnni(), **options)

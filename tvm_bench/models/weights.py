@@ -89,7 +89,8 @@ def state_hash(module: nn.Module) -> str:
     """SHA-256 of all names and values of the state dict, in hexadecimal."""
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
-        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+        # A copy: what NumPy shares can no longer be resized, and the observers of quantization are.
+        digest.update(name.encode() + value.cpu().clone().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 

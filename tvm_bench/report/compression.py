@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..files import replace_with, write_json
 from . import units
-from .statistics import wilson
+from .accuracy import wilson
 from .table import Table, rich_table
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ def front(race: Results) -> list[Row]:
 def dominates(one: Row, other: Row) -> bool:
     """Whether `one` is clearly better in something, and clearly worse in nothing."""
     found = [better(one, other) for better in BETTER.values()]
-    return max(found) > 0 and min(found) == 0
+    return max(found) > 0 and min(found) >= 0
 
 
 def _faster(one: Row, other: Row) -> int:

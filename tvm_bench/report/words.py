@@ -179,7 +179,8 @@ def _nearest(found: Verdict) -> Iterator[Row]:
     least: dict[str, float] = {}
     for row in found.barred:
         needed = {check.name: max(check.needed, check.limit) for check in found.checks[row.name]}
-        if any(value < least.get(name, math.inf) for name, value in needed.items()):
+        unknown = any(check.found is None for check in found.checks[row.name])
+        if unknown or any(value < least.get(name, math.inf) for name, value in needed.items()):
             least = {name: min(value, least.get(name, math.inf)) for name, value in needed.items()}
             yield row
 
