@@ -8,6 +8,8 @@ FRONTEND  ?=
 THREADS   ?=
 BATCH     ?= 1
 ROUNDS    ?= 5
+# Test pictures of the check: all of them, or for every backend as many as the quarter of an hour allows.
+IMAGES    ?= $(if $(filter all,$(BACKENDS)),1000)
 TRIALS    ?= 400
 MINUTES   ?=
 PYTHON    ?= python3
@@ -27,7 +29,7 @@ FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS) TRIALS=$(TRIALS) MINUTES="
+	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS) IMAGES=$(IMAGES) TRIALS=$(TRIALS) MINUTES="
 
 setup: $(READY) ## Create .venv from setup.cfg
 
@@ -43,7 +45,7 @@ $(PEERS): $(READY)
 	touch $@
 
 bench: $(needs) ## Build, check and race MODEL; print the table and write the report
-	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS)
+	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS) $(call given,IMAGES,images)
 
 tune: $(READY) ## Search faster kernels for MODEL; bench then races them too
 	$(BIN)/tvm-bench tune $(SUBJECT) $(FORMS) --trials $(TRIALS) $(call given,MINUTES,minutes)

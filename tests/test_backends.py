@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, TINY
-from tvm_bench import backends, cpu, data, forms, launch, toolchains, workbench
-from tvm_bench.errors import UserError
+from tvm_bench import backends, cpu, data, forms, launch, race, toolchains, workbench
+from tvm_bench.errors import Unavailable, UserError
 from tvm_bench.variant import PRECISIONS, Order, Subject, Variant
 
 THREADS = 1  # of two cores or more: a backend that takes what it finds is seen
@@ -22,7 +22,7 @@ IMAGES = 33
 NOT_TRIED = {("fp32", "eager"), ("bf16", "inductor-max-autotune")}
 PAIRS = [pair for pair in backends.pairs(backends.COMPETING, PRECISIONS) if pair not in NOT_TRIED]
 # Largest distance to FP32 eager as a share of what the answers vary by, and the least share of equal classes.
-CLOSE = {"fp32": (1e-4, 1.0), "bf16": (0.03, 0.97), "fp16-dynamic": (0.01, 1.0)}
+CLOSE = {"fp32": (1e-4, 1.0), "bf16": (0.03, 0.97), "fp16-dynamic": (0.01, 1.0), "fp16": (0.01, 0.97)}
 CLOSE |= {"int8": (0.25, 0.9), "int8-dynamic": (0.05, 0.97)}
 
 
@@ -90,10 +90,14 @@ def test_contract(bench, images, expected, precision, backend):
         with pytest.raises(UserError, match="avx512_bf16"):
             workbench.build(bench, variant)
         return
-    if lacking := [name for name in backends.named(backend).packages if not toolchains.version(name)]:
-        with pytest.raises(UserError, match=rf"{lacking[0]}.*: not installed. To have it: make peers"):
-            workbench.build(bench, variant)
-        pytest.skip(f"{lacking[0]} is not installed")
+    needed = backends.named(backend)
+    try:
+        toolchains.need(needed.packages, gpu=needed.gpu)
+    except Unavailable as error:
+        assert "GPU" in str(error) or "not installed. To have it: " in str(error)
+        (row,) = race.race([race.entrant(bench, variant)], race.Rules(rounds=1, samples=2, images=10), {}).variants
+        assert (row.status, row.error) == ("skipped", str(error))
+        pytest.skip(str(error))
     found = run(bench, variant, images)
     varies = np.linalg.norm(expected - expected.mean(axis=0))
     distance, same = CLOSE[precision]

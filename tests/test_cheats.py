@@ -67,7 +67,7 @@ def test_an_answer_that_computes_when_it_is_read_fails(rows):
 
 
 def test_a_backend_that_hangs_costs_its_own_row_only(tmp_path):
-    rules = race.Rules(rounds=1, samples=3, images=8, seconds=30)
+    rules = race.Rules(rounds=1, samples=3, images=8, answer_seconds=30)
     rows = raced(tmp_path, ("tests.cheats.hanging", "onnxruntime"), rules, batches=(1,))
     assert rows["hanging"].status == "failed" and "longer than 30 s" in rows["hanging"].error
     assert rows["onnxruntime"].ok and rows["onnxruntime"].rounds

@@ -1,12 +1,15 @@
 """Recipes from the command line to libraries, in real processes, on the tiny network and a few real pictures."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors import safe_open
 
 from tests.conftest import TINY
 from tvm_bench import data, manifest
+from tvm_bench.report import gallery
 
 RECIPE = "distill+prune-structured50-iterative2+qat"
 SLUG = f"tiny-cnn+{RECIPE}"
@@ -87,6 +90,25 @@ def test_the_compressed_model_races_like_any_other(compressed, cli, pictures):
         stage = root / SLUG / f"int8-relay-{frontend}" / "relay" / "4-optimized-and-fused.json"
         assert not any("float" in pair for pair in json.loads(stage.read_text())["dtypes"]), frontend
     assert {path: path.stat().st_mtime_ns for path in weights} == weights, "it was compressed again, by other settings"
+
+
+def test_figures_show_what_changed(cli, compressed, pictures):
+    root, _ = compressed
+    subject = ("--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", RECIPE)
+    done = cli("figures", *subject, "--artifacts", root, "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    drawn = [Path(line) for line in done.stdout.splitlines()]
+    assert [path.name for path in drawn] == ["confusion.png", "changed.png", "misclassified.png", "features.png"]
+    assert all(path.stat().st_size > 10_000 for path in drawn)
+    found = np.load(root / SLUG / "gallery.npz")
+    first, second = found["answers"]
+    assert set(found["changed"]) == set(np.flatnonzero(first != second))
+    assert set(found["wrong"]) == set(np.flatnonzero(second != found["labels"])) and len(found["labels"]) == 30
+    assert len(found["before_0"]) == 8 and found["before_0"].shape[1:] == found["after_0"].shape[1:]
+    counts = gallery.confusion(found["labels"], first, 10)
+    assert counts.sum() == 30 and counts.trace() == (first == found["labels"]).sum()
+    wrong = cli("figures", *subject, "--artifacts", root, "--threads", "1", "--picture", "30")
+    assert wrong.returncode == 2 and "0 to 29" in wrong.stderr
 
 
 def test_codebooks_race_too(cli, pictures, tmp_path):

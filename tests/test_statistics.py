@@ -104,7 +104,7 @@ def test_student_covers_95_of_100_with_five_rounds():
 
 
 def test_rounds_to_tell_have_the_power_that_they_promise():
-    """An effect of one standard deviation at 99 % needs 16 rounds for 80 % power: with 15, the noncentral t has 0.797."""
+    """An effect of one standard deviation at 99 % needs 16 rounds for 80 % power; 15 have 79.7 %."""
     spread = np.array([-1.0, -1.0, 0.0, 1.0, 1.0])  # of standard deviation 1
     slower = logarithms(math.log1p(statistics.RELEVANT) + 0.03 * (1 + spread))
     count = statistics.rounds_to_tell(slower, constant(1.0, 5))

@@ -1,4 +1,4 @@
-"""What the commands do, `bench` excepted (race.py): each opens a workbench or sends a single job."""
+"""What the commands do but `bench` (race.py), `tune` (tuning.py) and those about compression (compression.py)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import backends, launch, manifest, origin, recipe, workbench
+from . import backends, launch, manifest, origin, workbench
 from .errors import UserError
 from .progress import Progress
-from .variant import Order, Subject, Variant
+from .variant import Order, Subject
 
 DAY = 24 * launch.HOUR
 
@@ -51,54 +51,6 @@ def _require(share: float | None, found: dict[str, Any]) -> None:
             f"records cover {covered:.1%} of the time of {found['name']}, and {share:.1%} was required. "
             f"Tune more (`tvm-bench tune`). Without a record: {', '.join(untuned)}"
         )
-
-
-def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
-    """Carry out the recipe of `order`, score each form on `images` test pictures, and compare layer by layer.
-
-    Returns `name`, `forms` and `layers` as measure/layers.py has them, with the scores; and the subject's folder.
-    """
-    if not order.subject.recipe:
-        raise UserError(f"there is nothing to do: give --recipe, of {', '.join(recipe.NAMES[:5]).format(50, 50)}, …")
-    if order.subject.is_onnx:
-        raise UserError(f"'{order.subject.model}' is an ONNX file. `compress` needs the PyTorch model.")
-    quantized = "int8" in order.precisions
-    bench = workbench.open_workbench(order, calibrate=quantized)
-    plain = workbench.with_recipe(bench, "")
-    wanted = [(plain, "fp32")] + [(bench, each) for each in order.precisions if each != "fp32" or bench.recipe.steps]
-    with Progress("compress", 1 + 2 * len(wanted)) as progress:
-        forms, scores = [], []
-        for at, precision in wanted:
-            name = precision if at is bench else "fp32, before"
-            progress.step(f"making {name}")
-            made = workbench.prepare(at, "module", precision, 1)[0]
-            shipped = workbench.compress(at, at.recipe.steps)[0] if precision == "fp32" else made
-            flops_of = workbench.prepare(at, "module", "fp32", 1)[0]
-            forms.append({"name": name, "module": str(made), "file": str(shipped), "flops_of": str(flops_of)})
-        variants = [Variant(at.subject, precision, "eager", threads=order.most_threads) for at, precision in wanted]
-        against = {"reference": workbench.answers(plain, variants[0])}
-        for (at, _), variant, form in zip(wanted, variants, forms, strict=True):
-            progress.step(f"answers of {form['name']}")
-            scores.append(workbench.evaluate(at, variant, Path(form["module"]), limit=images, against=against))
-        progress.step("layer by layer")
-        request = {"forms": forms, "spec": bench.about["spec"], "data": order.subject.data}
-        inputs = tuple(Path(form["module"]) for form in forms)
-        found = bench.job("layers", request, "fp32", inputs=inputs)["result"]
-    scored = [{**score, **form} for form, score in zip(found["forms"], scores, strict=True)]
-    return {"name": order.subject.slug, "forms": scored, "layers": found["layers"]}, bench.folder
-
-
-def operators(order: Order, calls: int) -> dict[str, list[dict[str, Any]]]:
-    """The time and memory of each operator of eager PyTorch, by precision: see measure/operators.py."""
-    bench = workbench.open_workbench(order, calibrate="int8" in order.precisions)
-    modules = {each: workbench.prepare(bench, "module", each, order.batches[0])[0] for each in order.precisions}
-    request = {
-        "modules": {name: str(path) for name, path in modules.items()},
-        "shape": [order.batches[0], *bench.about["spec"]["shape"]],
-        "calls": calls,
-        "threads": order.most_threads,
-    }
-    return bench.job("operators", request, "eager", keep=False)["result"]["operators"]
 
 
 def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> list[list[dict[str, Any]]]:

@@ -10,6 +10,10 @@ class UserError(Exception):
     """Says what was given, what is allowed, and what to do."""
 
 
+class Unavailable(UserError):
+    """A package or a device that this machine does not have, and that may be done without."""
+
+
 def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
     """The error for a name that is not in a list, with the nearest names first."""
     names = sorted(allowed)

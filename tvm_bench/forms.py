@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = {"module": ".pt", "torchscript": ".pt", "onnx": ".onnx", "openvino": ".xml"}
+SUFFIXES = {"module": ".pt", "torchscript": ".pt", "onnx": ".onnx", "openvino": ".xml", "tensorrt": ".onnx"}
 BATCH_FREE = {"module"}  # one file serves every batch size
 
 
@@ -29,6 +29,8 @@ FORMS = {
     ("onnx", "fp32"): Form("onnx_fp32", ("module", "fp32")),
     ("onnx", "int8"): Form("onnx_int8", ("onnx", "fp32")),
     ("onnx", "int8-dynamic"): Form("onnx_int8_dynamic", ("onnx", "fp32")),
+    ("tensorrt", "fp32"): Form("tensorrt_fp32", ("onnx", "fp32")),
+    ("tensorrt", "fp16"): Form("tensorrt_fp16", ("onnx", "fp32")),
     ("openvino", "fp32"): Form("openvino_fp32", ("onnx", "fp32"), ("openvino",)),
     ("openvino", "bf16"): Form("openvino_bf16", ("onnx", "fp32"), ("openvino",)),
     ("openvino", "int8"): Form("openvino_int8", ("onnx", "fp32"), ("openvino", "nncf")),

@@ -31,6 +31,7 @@ VERBS = {
     "evaluate": "tvm_bench.measure.accuracy:evaluate",
     "measure": "tvm_bench.measure.latency:measure",
     "layers": "tvm_bench.measure.layers:layers",
+    "gallery": "tvm_bench.measure.gallery:gallery",
     "operators": "tvm_bench.measure.operators:operators",
     "classify": "tvm_bench.measure.accuracy:classify",
     "train": "tvm_bench.training.run:run",

@@ -67,8 +67,9 @@ def job(
         write_json(request_path, {"verb": verb, "key": key, "cpus": cpus, "request": request})
         command = [toolchains.interpreter(toolchain), "-m", "tvm_bench.job", str(request_path), str(receipt_path)]
         _run(command, folder / f"{label}.log", _environment(threads, cpus) | (environment or {}), timeout, show)
-        receipt = json.loads(receipt_path.read_text())
-        return {**receipt, "fresh": True}
+        if not receipt_path.exists():
+            raise JobError(f"ended before its work was done, with exit code 0 (what it printed: {folder / label}.log)")
+        return json.loads(receipt_path.read_text())
 
 
 @contextmanager
@@ -102,9 +103,9 @@ def _key(verb: str, request: dict, inputs: tuple[Path, ...], threads: int) -> st
 
 # Code that no job runs: changing it leaves the receipts as they are.
 PARENT_SIDE = {
-    "cli.py",
-    "options.py",
+    "cli",
     "commands.py",
+    "doctor.py",
     "race.py",
     "tuning.py",
     "workbench.py",
@@ -143,16 +144,21 @@ def _environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
 def _run(command: list[str], log: Path, environment: dict[str, str], timeout: float, show: bool) -> None:
     """Wait for the child (blocked, never polling). Raises `UserError` on exit 2, `JobError` on any other failure."""
     process = subprocess.Popen(
-        command, env=environment, text=True, stdout=subprocess.PIPE, stderr=None if show else subprocess.STDOUT
+        command,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=None if show else subprocess.STDOUT,
+        process_group=0,  # so that what the child started ends with it
     )
     try:
         printed, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        raise JobError(f"took longer than {timeout:.0f} s and was stopped") from None
+        os.killpg(process.pid, signal.SIGKILL)
+        log.write_text(process.communicate()[0] or "")
+        raise JobError(f"took longer than {timeout:.0f} s and was stopped (what it printed: {log})") from None
     except BaseException:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         raise
     printed = printed or ""

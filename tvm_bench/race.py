@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import __version__, manifest, report, workbench
+from . import __version__, manifest, report, toolchains, trial, workbench
 from . import backends as runtimes
-from .errors import UserError
+from .errors import Unavailable, UserError
 from .launch import JobError, locked
 from .limits import Limits
 from .measure import machine, shipped
@@ -35,8 +36,10 @@ class Rules:
     samples: int = 40
     warmup: int = 10
     images: int | None = None
-    seed: int = 0
-    seconds: float = 1800.0  # after which a variant that answers or is measured counts as hanging
+    seed: int | None = None  # of the order in each round; None: drawn
+    # Seconds after which a variant counts as hanging: while it answers all images, and in a round.
+    answer_seconds: float = 1800.0
+    round_seconds: float = 300.0
     terms: Terms = Terms()
 
 
@@ -44,9 +47,11 @@ class Rules:
 class Entrant:
     """A variant, the artifact that it runs from once it is built, and its row so far."""
 
+    bench: Workbench
     variant: Variant
     row: Row
     artifact: Path = Path()
+    timed: bool = True  # what others are compared with has answers, also where nobody asked for its time
 
 
 def run(
@@ -54,51 +59,77 @@ def run(
 ) -> tuple[Results, list[Path]]:
     """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
     pairs = runtimes.pairs(backends, order.precisions)
-    variants = [variant for pair in pairs for variant in order.variants(*pair)]
-    bench = workbench.open_workbench(order, calibrate=any(variant.precision == "int8" for variant in variants))
-    for precision, backend in pairs:
-        if backend == "relay":
-            variants += [each for each in order.variants(precision, backend, tuned=True) if bench.tuned_by(each)]
-    settings = {
-        "command": command,
-        "model": order.subject.request(),
-        "threads": _one_or_all(order.threads),
-        "batch": _one_or_all(order.batches),
-        **asdict(rules),
-        "calibration": bench.about["calibration"],
-        "reference": workbench.reference_variant(bench).name,
-        "limits": limits.given(),
-        "tvm_bench": __version__,
-    }
-    results = race(bench, variants, rules, settings)
+    bench = workbench.open_workbench(order, calibrate=any(precision == "int8" for precision, _ in pairs))
+    results = race(entrants(bench, backends), rules, settings(bench, rules, command, limits))
     save(results, bench.folder / "results.json")
     return results, report.write(results, bench.folder)
 
 
-def race(bench: Workbench, variants: list[Variant], rules: Rules, settings: dict) -> Results:
-    """Race `variants`; one that fails becomes a row that says so, and the others go on."""
-    entrants = [Entrant(variant, _empty_row(variant)) for variant in variants]
-    with Progress("bench", 1 + len(entrants) * (2 + rules.rounds)) as progress:
-        reference = workbench.reference_variant(bench)
-        progress.step(f"reference answers: {reference.name}")
-        _answers(bench, reference, workbench.build(bench, reference), rules)
+def settings(bench: Workbench, rules: Rules, command: str, limits: Limits) -> dict[str, Any]:
+    """What the results say of how they came about."""
+    order = bench.order
+    return {
+        "command": command,
+        "model": order.subject.request(),
+        "target": order.target or "host",
+        "threads": _one_or_all(order.threads),
+        "batch": _one_or_all(order.batches),
+        **asdict(rules),
+        "calibration": bench.about["calibration"],
+        "reference": "-".join(trial.reference_form(bench)),
+        "limits": limits.given(),
+        "tvm_bench": __version__,
+    }
+
+
+def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
+    """Every variant that the order asks for, tuned ones where there are records, and what they are compared with: FP32
+    eager, and for a compressed model that of the model before."""
+    order = bench.order
+    pairs = runtimes.pairs(backends, order.precisions)
+    variants = [variant for pair in pairs for variant in order.variants(*pair)]
+    for precision, backend in pairs:
+        if backend == "relay":
+            variants += [each for each in order.variants(precision, backend, tuned=True) if bench.tuned_by(each)]
+    found = [entrant(bench, variant) for variant in variants]
+    reference = trial.reference_form(bench)
+    if bench.recipe.steps:
+        plain = workbench.with_recipe(bench, "")
+        return [entrant(plain, variant) for variant in plain.order.variants(*reference)] + found
+    if reference not in pairs:
+        return [entrant(bench, variant, timed=False) for variant in order.variants(*reference)] + found
+    return found
+
+
+def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any]) -> Results:
+    """Race `entrants`; one that fails becomes a row that says so, and the others go on."""
+    if rules.seed is None:
+        rules = replace(rules, seed=secrets.randbelow(2**32))
+    timed = [i for i, entrant in enumerate(entrants) if entrant.timed]
+    with Progress("bench", 2 * len(entrants) + len(timed) * rules.rounds) as progress:
         for i, entrant in enumerate(entrants):
             progress.step(f"building {entrant.variant.name}")
-            entrants[i] = _attempt(entrant, lambda e: _built(bench, e))
+            entrants[i] = _attempt(entrant, _built)
             progress.step(f"answers of {entrant.variant.name}")
-            entrants[i] = _attempt(entrants[i], lambda e: _evaluated(bench, e, rules))
-        with locked(bench.order.root / "measuring.lock"):
+            entrants[i] = _attempt(entrants[i], lambda e: _evaluated(e, rules))
+        with locked(entrants[0].bench.order.root / "measuring.lock"):
             described = {**machine.describe(), "busy_share": machine.busy_share()}
             order = random.Random(rules.seed)
-            spare = most_repeats(rules.rounds * len(entrants), rules.terms)
+            spare = most_repeats(rules.rounds * len(timed), rules.terms)
             for number in range(rules.rounds):
                 # In random order, so that the machine's drift meets all alike.
-                for i in order.sample(range(len(entrants)), len(entrants)):
+                for i in order.sample(timed, len(timed)):
                     progress.step(f"round {number + 1}/{rules.rounds}: {entrants[i].variant.name}")
                     before = entrants[i].row.disturbed
-                    entrants[i] = _attempt(entrants[i], lambda e, left=spare: _with_round(bench, e, rules, left))
-                    spare -= entrants[i].row.disturbed - before
-    return Results(machine=described, settings=settings, variants=tuple(entrant.row for entrant in entrants))
+                    entrants[i] = _attempt(entrants[i], lambda e, left=spare: _with_round(e, rules, left))
+                    spare -= max(0, entrants[i].row.disturbed - before)
+    rows = tuple(entrant.row for entrant in entrants)
+    return Results(machine=described, settings={**settings, "seed": rules.seed}, variants=rows)
+
+
+def entrant(bench: Workbench, variant: Variant, *, timed: bool = True) -> Entrant:
+    """A variant at the start."""
+    return Entrant(bench, variant, _empty_row(variant), timed=timed)
 
 
 def _empty_row(variant: Variant) -> Row:
@@ -119,51 +150,67 @@ def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
 
 def _attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
     """The entrant after `step`, or out of the race with the reason in its row."""
-    if entrant.row.status == "failed":
+    if not entrant.row.ok:
         return entrant
     try:
         return step(entrant)
     except (UserError, JobError) as error:
         # A number of a variant that failed later is not shown either.
-        failed = replace(_empty_row(entrant.variant), status="failed", error=str(error))
-        return replace(entrant, row=failed)
+        status = "skipped" if isinstance(error, Unavailable) else "failed"
+        failed = replace(_empty_row(entrant.variant), status=status, error=str(error))
+        return replace(entrant, row=replace(failed, disturbed=entrant.row.disturbed))
 
 
-def _built(bench: Workbench, entrant: Entrant) -> Entrant:
-    artifact = workbench.build(bench, entrant.variant)
+def _built(entrant: Entrant) -> Entrant:
+    backend = runtimes.named(entrant.variant.backend)
+    toolchains.need(backend.packages, gpu=backend.gpu)
+    artifact = workbench.build(entrant.bench, entrant.variant)
     row = replace(
         entrant.row,
-        size_mb=workbench.size_mb(artifact),
+        size_mb=trial.size_mb(artifact),
         runtime_mb=shipped.runtime_mb(entrant.variant.backend),
         plan_mb=manifest.read(artifact)["plan_mb"] if artifact.is_dir() else None,
     )
     return replace(entrant, artifact=artifact, row=row)
 
 
-def _evaluated(bench: Workbench, entrant: Entrant, rules: Rules) -> Entrant:
-    if entrant.variant.backend == "null":
+def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
+    """The entrant with what its answers are worth, beside the reference and, for a library, what it was built from."""
+    bench, variant = entrant.bench, entrant.variant
+    if variant.backend == "null":
         return entrant
-    if source := workbench.source_variant(entrant.variant):
-        _answers(bench, source, workbench.build(bench, source), rules)
-    found = _answers(bench, entrant.variant, entrant.artifact, rules)
-    row = replace(entrant.row, **found)
+    reference = trial.reference_variant(bench)
+    against = {"reference": _answers(bench, reference, {}, rules)}
+    if source := trial.source_variant(variant):
+        against["source"] = _answers(bench, source, against, rules)
+    found = {name: path for name, path in against.items() if path}
+    row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, found, rules))
     return replace(entrant, row=replace(row, flagged=wrongness(row, rules.terms)))
 
 
-def _answers(bench: Workbench, variant: Variant, artifact: Path, rules: Rules) -> dict[str, Any]:
-    """Evaluate a variant against the reference and, for a library, against the model that it was built from."""
-    against = {"reference": workbench.answers(bench, workbench.reference_variant(bench))}
-    if source := workbench.source_variant(variant):
-        against["source"] = workbench.answers(bench, source)
-    return workbench.evaluate(bench, variant, artifact, limit=rules.images, against=against, seconds=rules.seconds)
+def _answers(bench: Workbench, variant: Variant, against: dict[str, Path | None], rules: Rules) -> Path | None:
+    """The file of the answers of what others are compared with. None where it fails: that costs its own row only."""
+    try:
+        path = trial.answers(bench, variant)
+        found = {"reference": path, **{name: other for name, other in against.items() if other}}
+        _evaluate(bench, variant, workbench.build(bench, variant), found, rules)
+        return path
+    except (UserError, JobError):
+        return None
 
 
-def _with_round(bench: Workbench, entrant: Entrant, rules: Rules, spare: int) -> Entrant:
+def _evaluate(
+    bench: Workbench, variant: Variant, artifact: Path, against: dict[str, Path], rules: Rules
+) -> dict[str, Any]:
+    return trial.evaluate(bench, variant, artifact, limit=rules.images, against=against, seconds=rules.answer_seconds)
+
+
+def _with_round(entrant: Entrant, rules: Rules, spare: int) -> Entrant:
     """The entrant with one more round; a disturbed one is repeated, as often as the rules and `spare` allow."""
     variant, row, repeated = entrant.variant, entrant.row, 0
-    found = _measured(bench, entrant, rules)
+    found = _measured(entrant, rules)
     while found["watch"]["disturbance"] and repeated < min(rules.terms.repeats, spare):
-        found, repeated = _measured(bench, entrant, rules), repeated + 1
+        found, repeated = _measured(entrant, rules), repeated + 1
     rounds = (row.latency_ms or {"rounds": []})["rounds"]
     evaluated = found["time_evaluator_ms"]
     row = replace(
@@ -177,14 +224,14 @@ def _with_round(bench: Workbench, entrant: Entrant, rules: Rules, spare: int) ->
     return replace(entrant, row=row)
 
 
-def _measured(bench: Workbench, entrant: Entrant, rules: Rules) -> dict[str, Any]:
-    found = workbench.measure(
-        bench,
+def _measured(entrant: Entrant, rules: Rules) -> dict[str, Any]:
+    found = trial.measure(
+        entrant.bench,
         entrant.variant,
         entrant.artifact,
         warmup=rules.warmup,
         samples=rules.samples,
-        seconds=rules.seconds,
+        seconds=rules.round_seconds,
     )
     disturbed = disturbance(found["watch"], entrant.variant.threads, rules.terms)
     return {**found, "watch": {**found["watch"], "disturbance": disturbed}}

@@ -12,6 +12,7 @@ from .errors import UserError
 from .files import write_json
 
 SCHEMA = 1
+STATUSES = ("ok", "failed", "skipped")  # skipped: needs what this machine does not have
 CURE = "Run `tvm-bench bench` to write a new one."
 
 
@@ -61,7 +62,6 @@ class Row:
     distances: dict[str, dict[str, float]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
-    warnings: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -76,8 +76,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """One run of the bench. The report reads `machine`: `cores`, `busy_share` (of the CPU, by others, before the first
-    round) and `settings`: `threads`, `command`; whatever else they hold is printed as it is."""
+    """One run of the bench. The report reads `machine`: `busy_share` (of the CPU, by others, before the first round),
+    and `settings`: `threads`, `command`, `limits` and `reference`; whatever else they hold is printed as it is."""
 
     machine: dict[str, Any]
     settings: dict[str, Any]
@@ -85,10 +85,9 @@ class Results:
 
     @property
     def reference(self) -> Row | None:
-        """FP32 eager, which the others are compared with; None where it is missing or failed."""
-        return next(
-            (row for row in self.variants if row.ok and (row.precision, row.backend) == ("fp32", "eager")), None
-        )
+        """What the others are compared with, FP32 eager unless the settings say; None where it is missing or failed."""
+        form = self.settings.get("reference") or "fp32-eager"
+        return next((row for row in self.variants if row.ok and f"{row.precision}-{row.backend}" == form), None)
 
 
 def save(results: Results, path: Path) -> None:
@@ -132,8 +131,8 @@ def _row(value: dict[str, Any]) -> Row:
     if extra := sorted(set(value) - {known.name for known in fields(Row)}):
         raise ValueError(f"variant {name} has the unknown field '{extra[0]}'")
     row = Row(**value)
-    if row.status not in ("ok", "failed"):
-        raise ValueError(f"variant {name} has the status {row.status!r}; allowed: 'ok', 'failed'")
+    if row.status not in STATUSES:
+        raise ValueError(f"variant {name} has the status {row.status!r}; allowed: {', '.join(STATUSES)}")
     for where, rounds in (("latency_ms", row.rounds), ("time_evaluator_ms", row.time_evaluator_ms or [])):
         if not all(times and all(_is_time(time) for time in times) for times in rounds):
             raise ValueError(f"variant {name} has a round in {where} that is empty or holds no positive number")

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from .errors import UserError, unknown
+from .errors import Unavailable, UserError, unknown
 from .measure import machine
 
 PACKAGE = Path(__file__).parent
@@ -19,6 +19,8 @@ NO_RELAX = (
     f"To have it: python3 -m venv {RELAX} && {RELAX}/bin/pip install apache-tvm==0.27.0.post1 "
     "apache-tvm-ffi==0.1.14.post1 numpy xgboost psutil cloudpickle tornado scipy"
 )
+
+TENSORRT = "pip install tensorrt, beside a CUDA build of torch"
 
 # A step runs again when the version of one of these is another than in its receipt.
 VERSIONED = (*machine.PACKAGES, "apache-tvm-ffi", "scipy", "safetensors", "pillow", "xgboost")
@@ -41,10 +43,13 @@ def interpreter(toolchain: str) -> str:
     return str(python)
 
 
-def need(packages: Iterable[str]) -> None:
-    """Raise `UserError` where one of `packages`, all of the extra `peers`, is not installed."""
+def need(packages: Iterable[str], *, gpu: bool = False) -> None:
+    """Raise `Unavailable` without one of `packages`, which are not in the main install, or without the `gpu`."""
+    if gpu and not Path("/dev/nvidiactl").exists():
+        raise Unavailable("needs an NVIDIA GPU with its driver, and this machine shows none")
     if lacking := [name for name in packages if not version(name)]:
-        raise UserError(f"{' and '.join(lacking)}: not installed. To have it: make peers")
+        cure = TENSORRT if "tensorrt" in lacking else "make peers"
+        raise Unavailable(f"{' and '.join(lacking)}: not installed. To have it: {cure}")
 
 
 def need_compiler(user: str) -> str:

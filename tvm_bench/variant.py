@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .recipe import Settings
 
-PRECISIONS = ("fp32", "int8", "bf16", "fp16-dynamic", "int8-dynamic")  # int8: static
+PRECISIONS = ("fp32", "int8", "bf16", "fp16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
 # See "Which front end" in the README.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}

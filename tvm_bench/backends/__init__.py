@@ -22,14 +22,14 @@ from ..errors import UserError, unknown
 @dataclass(frozen=True)
 class Backend:
     """`module` below this package, the kind of source it takes, the precisions it has, whether it builds a file of its
-    own from the source, and what it needs of the extra `peers`."""
+    own from the source, and what it needs beyond the main install."""
 
     module: str
     source: str
     precisions: tuple[str, ...]
     builds: bool = False
     packages: tuple[str, ...] = ()
-    toolchain: str = "main"
+    gpu: bool = False
 
 
 BACKENDS = {
@@ -42,6 +42,8 @@ BACKENDS = {
     "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
     "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
+    "eager-cuda": Backend("eager_cuda", "module", ("fp32",), gpu=True),
+    "tensorrt": Backend("tensorrt", "tensorrt", ("fp32", "fp16"), packages=("tensorrt",), gpu=True),
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
@@ -73,7 +75,7 @@ def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, st
 def runtime(name: str) -> ModuleType:
     """Import the backend's module, in the process that uses it. Raises `UserError` where its package is missing."""
     backend = named(name)
-    toolchains.need(backend.packages)
+    toolchains.need(backend.packages, gpu=backend.gpu)
     return importlib.import_module(backend.module if "." in name else f"{__name__}.{backend.module}")
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from .. import data as datasets
@@ -15,7 +13,8 @@ from .. import recipe
 from ..data.preprocess import InputSpec
 from ..errors import UserError
 from ..export import module_file
-from ..models import resolve
+from ..models import outputs, resolve
+from ..models.start import begin
 from ..models.weights import state_hash, trained_as
 from ..recipe import Distill, Prune, ShareWeights
 from ..training import loop
@@ -58,9 +57,9 @@ def compress(technique: str, parent: str, out: str, subject: dict, spec: dict, c
         result = share_weights(module, clusters=asked.clusters)
     else:
         assert isinstance(asked, Distill)
-        result = resolve(subject["model"], "random", input_shape=inputs.shape, classes=_names(classes)).module
-        if not asked.scratch:
-            result = module
+        result = module
+        if asked.scratch:
+            result = begin(subject["model"], "random", _names(classes), inputs.shape[1], settings["seed"]).module
         teacher = _teacher(settings, inputs, classes)
         loss = distillation_loss(teacher, temperature=settings["temperature"], alpha=settings["alpha"])
         about = f"{state_hash(teacher)} {settings['temperature']} {settings['alpha']}"
@@ -130,18 +129,12 @@ def _teacher(settings: dict[str, Any], spec: InputSpec, classes: int) -> nn.Modu
     """Raises `UserError` for a teacher that is not named or knows other classes."""
     if not settings["teacher"]:
         raise UserError("distillation needs a teacher: give --teacher resnet50 and its --teacher-weights.")
-    if not 0 <= settings["alpha"] <= 1 or not 0 < settings["temperature"] < math.inf:
-        raise UserError(
-            f"--alpha {settings['alpha']}, --temperature {settings['temperature']}: alpha is from 0 to 1, the "
-            "temperature above 0."
-        )
     if not settings["epochs"]:
         raise UserError("distillation with --epochs 0 teaches nothing. Give some epochs.")
     found = resolve(settings["teacher"], settings["teacher_weights"], input_shape=spec.shape, classes=_names(classes))
-    with torch.inference_mode():
-        count = found.module(torch.zeros(1, *spec.shape)).shape[1]
+    count = outputs(found.module, spec.shape)
     known = trained_as(Path(settings["teacher_weights"]))
-    if known and InputSpec.from_dict(known["spec"]).at(spec.shape[1]) != spec:
+    if known and InputSpec.from_dict(known["spec"]).scaling != spec.scaling:
         raise UserError(
             f"the teacher {settings['teacher']} was trained on inputs scaled otherwise than the student's: "
             f"{known['spec']}. Both see the same pictures: train one of them again."

@@ -1,7 +1,7 @@
 """A compressed network as a file that is really smaller: safetensors, with a codebook where few values recur.
 
 A tensor of at most 256 different values is stored as `NAME:codebook` (float32) and `NAME:indices` (uint8), which
-gives the same tensor back to the bit. Shapes are those of the stored tensors.
+gives the same values back. Shapes are those of the stored tensors.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def save(module: nn.Module, path: Path, *, recipe: str) -> None:
     """Write the weights of `module`."""
     stored: dict[str, np.ndarray] = {}
     for name, tensor in module.state_dict().items():
-        stored |= _encoded(name, np.ascontiguousarray(tensor.numpy()))
+        values = np.ascontiguousarray(tensor.numpy())
+        # Pruning leaves zeros of both signs, and a zip of those is half as large again.
+        stored |= _encoded(name, values + values.dtype.type(0) if values.dtype.kind == "f" else values)
     with replace_with(path) as beside:
         save_file(stored, beside, metadata={"recipe": recipe})
 

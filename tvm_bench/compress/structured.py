@@ -41,6 +41,7 @@ def prune_structured(
     if last in layers:
         raise UserError(f"layer '{last}' cannot lose filters: they are the classes. Leave it out of --layers.")
     narrowest = min(each.weight.shape[0] for name, each in every.items() if name != last or len(every) == 1)
+    wide = narrowest >= WIDE and narrowest * (1 - share) >= LANES  # else rounding would leave nothing, or everything
     try:
         pruner = torch_pruning.pruner.MagnitudePruner(
             pruned,
@@ -49,20 +50,31 @@ def prune_structured(
             pruning_ratio=share,
             iterative_steps=rounds,
             ignored_layers=[each for name, each in every.items() if name == last or name not in named],
-            round_to=LANES if narrowest >= WIDE else None,
+            round_to=LANES if wide else None,
         )
-        for _ in range(rounds):
+    except FOLLOWING as error:
+        raise _cannot(module, error) from error
+    for number in range(rounds):
+        try:
             pruner.step()
             with torch.inference_mode():
                 pruned(example)
-            tune(pruned)
-    except (RuntimeError, ValueError, AttributeError, KeyError, TypeError) as error:
-        raise UserError(
-            f"{type(module).__name__} cannot lose filters: its layers cannot be followed ({error}). "
-            "Take prune-unstructured or prune-2:4, which leave the shapes."
-        ) from error
-    _check(module, pruned, layers)
+        except FOLLOWING as error:
+            raise _cannot(module, error) from error
+        if number + 1 == rounds:
+            _check(module, pruned, layers)
+        tune(pruned)
     return pruned.eval()
+
+
+FOLLOWING = (RuntimeError, ValueError, AttributeError, KeyError, TypeError)  # what torch-pruning ends with
+
+
+def _cannot(module: nn.Module, error: Exception) -> UserError:
+    return UserError(
+        f"{type(module).__name__} cannot lose filters: its layers cannot be followed ({error}). "
+        "Take prune-unstructured or prune-2:4, which leave the shapes."
+    )
 
 
 def _last(module: nn.Module, example: torch.Tensor) -> str:

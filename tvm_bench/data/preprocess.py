@@ -29,6 +29,11 @@ class InputSpec:
         scaled = round(self.resize * size / self.shape[1])
         return InputSpec((self.shape[0], size, size), scaled, self.mean, self.std, self.grey)
 
+    @property
+    def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+        """What is done to the values of pixels, whatever the size of the picture."""
+        return self.mean, self.std, self.grey
+
     @classmethod
     def from_dict(cls, fields: dict) -> InputSpec:
         """Read back what `dataclasses.asdict` and JSON made of a spec."""

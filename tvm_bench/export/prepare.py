@@ -204,6 +204,23 @@ def openvino_int8(step: _Step) -> dict:
     return openvino_file.METHOD
 
 
+def tensorrt_fp32(step: _Step) -> None:
+    _tensorrt(step, "fp32")
+
+
+def tensorrt_fp16(step: _Step) -> dict:
+    _tensorrt(step, "fp16")
+    return {"method": "FP16 wherever TensorRT finds it faster", "weights": "FP32 in the file, FP16 in the engine"}
+
+
+def _tensorrt(step: _Step, compute: str) -> None:
+    """The ONNX file, with the precision that its engine is to be built in; TensorRT builds for the GPU it runs on."""
+    model = onnx.load(step.source)
+    onnx.helper.set_model_props(model, {"compute": compute})
+    with replace_with(step.out) as beside:
+        onnx.save(model, beside)
+
+
 def _module_dynamic(step: _Step, precision: str) -> dict:
     step.save_module(dynamic.quantize_dynamic(module_file.load(step.source), precision), precision)
     return dynamic.METHOD[precision]

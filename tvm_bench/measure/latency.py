@@ -33,8 +33,8 @@ def measure(
     """
     load_before = load_average()
     backends.runtime(backend)
-    inputs = checks.inputs(InputSpec.from_dict(spec).shape, batch)
     after_import = rss_mb()
+    inputs = checks.inputs(InputSpec.from_dict(spec).shape, batch)
     began = time.perf_counter()
     run = backends.load(backend, Path(artifact), threads=threads)
     loaded = time.perf_counter()

@@ -51,14 +51,14 @@ def layers(forms: list[dict[str, str]], spec: dict, data: str | None) -> dict[st
     counted = [_layers(module, _flops(module_file.load(Path(form["flops_of"])), shape)) for form, module in opened]
     totals = [_totals(form, module, found) for (form, module), found in zip(opened, counted, strict=True)]
     before, after = opened[0][1], opened[-1][1]
-    folded = _folded(before) if isinstance(after, torch.fx.GraphModule) else before
-    outputs = _noise_of_outputs(folded, after, list(counted[0]), InputSpec.from_dict(spec), data)
+    like_after = alike(before, after)
+    noise = _noise_of_outputs(like_after, after, list(counted[0]), InputSpec.from_dict(spec), data)
     rows = []
     for name, first in counted[0].items():
         last = counted[-1][name]
-        weights = _noise(_weight(folded.get_submodule(name)), last.weights)
+        weights = _noise(_weight(like_after.get_submodule(name)), last.weights)
         row = {"name": name, "before": first.numbers, "after": last.numbers}
-        rows.append({**row, "weights_noise": weights, "outputs_noise": outputs.get(name)})
+        rows.append({**row, "weights_noise": weights, "outputs_noise": noise.get(name)})
     return {"forms": totals, "layers": rows}
 
 
@@ -137,13 +137,15 @@ def _stored_bytes(layer: nn.Module) -> int:
     return raw.numel() + scales * 12  # a float32 scale and an int64 zero point each
 
 
-def _folded(module: nn.Module) -> nn.Module:
-    """A copy with batch norms folded, as quantization folds them."""
+def alike(before: nn.Module, after: nn.Module) -> nn.Module:
+    """`before`, its batch norms folded where quantization folded those of `after`: then each layer can be compared."""
+    if not isinstance(after, torch.fx.GraphModule):
+        return before
     from torch.ao.quantization.quantize_fx import fuse_fx
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return fuse_fx(copy.deepcopy(module).eval())
+        return fuse_fx(copy.deepcopy(before).eval())
 
 
 def _noise_of_outputs(
@@ -151,11 +153,12 @@ def _noise_of_outputs(
 ) -> dict[str, float | None]:
     pictures = datasets.load(data, "calibration") if data else datasets.noise(spec)
     images = torch.from_numpy(next(iter(pictures.batches(spec, PICTURES))))
-    old, new = _outputs(before, names, images), _outputs(after, names, images)
+    old, new = outputs(before, names, images), outputs(after, names, images)
     return {name: _noise(old[name], new[name]) for name in names if name in old and name in new}
 
 
-def _outputs(module: nn.Module, names: list[str], images: torch.Tensor) -> dict[str, torch.Tensor]:
+def outputs(module: nn.Module, names: list[str], images: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What the layers `names` of `module` answer to `images`, float32."""
     kept: dict[str, torch.Tensor] = {}
 
     def keep(name: str, output: torch.Tensor) -> None:

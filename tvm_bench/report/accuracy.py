@@ -68,7 +68,8 @@ def wilson(share: float, count: int) -> Estimate:
     shrink = 1 / (1 + Z**2 / count)
     middle = shrink * (share + Z**2 / (2 * count))
     half = shrink * Z * math.sqrt(share * (1 - share) / count + (Z / (2 * count)) ** 2)
-    return Estimate(share, max(0.0, middle - half), min(1.0, middle + half))
+    # Rounding may leave an end on the wrong side of a share of 0 or 1.
+    return Estimate(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
 
 
 def _correct(row: Row) -> np.ndarray:

@@ -19,6 +19,7 @@ COLOURS = {
     "fp32": "#2b6cb0",
     "int8": "#d2691e",
     "bf16": "#2f855a",
+    "fp16": "#b7791f",
     "fp16-dynamic": "#6b46c1",
     "int8-dynamic": "#b83280",
 }

@@ -46,6 +46,8 @@ class Check:
             return f"{noun} is unknown ({option(self.name)} {self.limit:g})"
         value, low, high = (amount(self.name, each) for each in (self.found.value, self.found.low, self.found.high))
         between = "" if low == high else f" [{low} to {high}]"
+        if math.isinf(self.found.high):
+            between = " (one round has no interval)"
         return f"{noun} {value}{between}, where {option(self.name)} allows {self.limit:g}"
 
 
@@ -63,6 +65,8 @@ def amount(name: str, value: float) -> str:
 
 def round_up(name: str, value: float) -> float:
     """To hundredths of a point and of a millisecond, and to whole MB; a little over is rounding, not a value."""
+    if math.isinf(value):
+        return value
     step = {"max_drop": 100, "max_rss": 1, "p95": 100}[name]
     return math.ceil(round(value * step, 6)) / step
 

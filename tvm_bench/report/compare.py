@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,10 @@ if TYPE_CHECKING:
 
 # What decides a latency beside the variant itself. Not the version of tvm_bench: that is what is compared.
 MACHINE = (
-    *("cpu", "features", "cores", "cores_total", "cpu_mask", "cpu_quota", "architecture", "virtualised"),
+    *("cpu", "features", "cores", "cores_total", "cpu_quota", "architecture", "virtualised"),
     *("microcode", "smt", "boost", "governor", "huge_pages", "system", "kernel", "python", "packages"),
 )
-SETTINGS = ("model", "threads", "warmup")
+SETTINGS = ("model", "threads", "warmup", "target")
 WORDS = {1: "slower", 0: "no difference", -1: "faster"}
 
 
@@ -37,13 +38,15 @@ class Change:
     @property
     def word(self) -> str:
         """`faster`, `slower`, `no difference`, or why there is nothing to compare."""
+        if self.ratio is not None and math.isnan(self.ratio.low):
+            return "one round: cannot tell"
         if self.ratio is not None:
             return WORDS[self.ratio.direction] + (", a regression" if self.regressed else "")
         for when, row in (("before", self.old), ("now", self.new)):
             if row is None:
                 return f"not in the race {when}"
             if not row.rounds:
-                return f"not timed {when}" if row.ok else f"failed {when}"
+                return f"not timed {when}" if row.ok else f"{row.status} {when}"
         return "flagged now" if self.regressed else "flagged before"
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..results import Results, Row
-from .groups import terms
 from .statistics import median, round_medians
 
 MAX_SPREAD = 0.10
 MAX_BUSY = 0.10  # of all cores, by other programs or, on a virtual machine, by its neighbours
 MIN_ROUNDS = 5  # with fewer, the interval of a median is too narrow, and that of a ratio useless
 MIN_SAMPLES = 200
-MAX_CPU_SHARE = 1.1
 
 
 def doubts(results: Results) -> list[str]:
@@ -21,10 +19,10 @@ def doubts(results: Results) -> list[str]:
     found = [
         _loaded(results.machine),
         _disturbed(rows),
+        _still_disturbed(rows),
         _spread(rows),
         _few_rounds(rows),
         _few_samples(rows),
-        _greedy(rows, results),
     ]
     return [doubt for doubt in found if doubt]
 
@@ -43,6 +41,13 @@ def _disturbed(rows: list[Row]) -> str | None:
     return again and f"Rounds that something else disturbed, and that were repeated: {', '.join(again)}."
 
 
+def _still_disturbed(rows: list[Row]) -> str | None:
+    """A round that was disturbed each time counts none the less."""
+    kept = {row.name: [watch["disturbance"] for watch in row.watch if watch.get("disturbance")] for row in rows}
+    found = [f"{name} ({len(whys)}: {whys[0]})" for name, whys in kept.items() if whys]
+    return found and f"Rounds that were disturbed however often they were repeated, and count: {', '.join(found)}."
+
+
 def _spread(rows: list[Row]) -> str | None:
     spreads = {row.name: np.ptp(round_medians(row.rounds)) / median(row.rounds).value for row in rows}
     wide = [f"{name} ({spread:.0%})" for name, spread in spreads.items() if spread > MAX_SPREAD]
@@ -59,12 +64,3 @@ def _few_rounds(rows: list[Row]) -> str | None:
 def _few_samples(rows: list[Row]) -> str | None:
     few = [f"{row.name} ({count})" for row in rows if (count := sum(map(len, row.rounds))) < MIN_SAMPLES]
     return few and f"Fewer than {MIN_SAMPLES} samples, too few for a tail such as p95: {', '.join(few)}."
-
-
-def _greedy(rows: list[Row], results: Results) -> str | None:
-    greedy = []
-    for row in rows:
-        used, threads = max(row.cpu_per_wall, default=0), terms(row, results)[1]
-        if threads and used > threads * MAX_CPU_SHARE:
-            greedy.append(f"{row.name} ({used:.2f} of {threads})")
-    return greedy and f"More CPU seconds a second than their threads can use: {', '.join(greedy)}."

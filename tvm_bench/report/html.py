@@ -29,7 +29,8 @@ def html(results: Results) -> str:
             ("", words.notes(race)),
             (words.FRONT, words.front(race)),
             (words.SWEEPS, words.sweeps(results)),
-            ("Failed:", [f"{row.name} {numbers.failure(row)}" for row in results.variants if not row.ok]),
+            ("Broke the terms:", words.flagged(results)),
+            ("Failed or skipped:", numbers.failures(results)),
         ],
         doubts=doubts(results),
         tables=numbers.every(results),
@@ -37,7 +38,6 @@ def html(results: Results) -> str:
             name: [pictures.svg(name, results, frame) for frame in (canvas.WIDE, canvas.NARROW)]
             for name in pictures.PICTURES
         },
-        warnings=words.warnings(results),
         includes=words.INCLUDES,
         machine=facts.flat(results.machine),
         settings={key: value for key, value in facts.flat(results.settings).items() if key != "command"},

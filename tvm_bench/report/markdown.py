@@ -20,7 +20,6 @@ def markdown(results: Results, plots: list[Path], folder: Path) -> str:
         _section("Doubts", "\n".join(_bullets(doubts(results))) or "None of the checks failed."),
         _section("Numbers", table.markdown(numbers.every(results))),
         *[f"![{plot.stem}]({plot.relative_to(folder).as_posix()})" for plot in plots],
-        _section("Warnings", "\n".join(_bullets(words.warnings(results)))),
         _section("What each figure includes", "\n".join(_bullets(words.INCLUDES))),
         _section("Machine", "\n".join(_bullets(facts.machine(results)))),
         _section("Settings", "\n".join(_bullets(facts.settings(results)))),
@@ -37,7 +36,8 @@ def verdict(results: Results) -> Iterator[str]:
     yield from _bullets(words.notes(race))
     yield from _titled(words.FRONT, words.front(race))
     yield from _titled(words.SWEEPS, words.sweeps(results))
-    yield from _titled("Failed:", [f"{row.name} {numbers.failure(row)}" for row in results.variants if not row.ok])
+    yield from _titled("Broke the terms:", words.flagged(results))
+    yield from _titled("Failed or skipped:", numbers.failures(results))
 
 
 def _section(title: str, body: str) -> str:

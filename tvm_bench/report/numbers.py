@@ -110,9 +110,14 @@ def top1(row: Row) -> str:
 
 
 def failure(row: Row) -> str:
-    """`failed: ` and the first line of the error."""
+    """`failed: ` or `skipped: `, and the first line of the error."""
     lines = (row.error or "").strip().splitlines()
-    return f"failed: {lines[0] if lines else 'no reason was recorded'}"
+    return f"{row.status}: {lines[0] if lines else 'no reason was recorded'}"
+
+
+def failures(results: Results) -> list[str]:
+    """What failed or was skipped, and why, a line each."""
+    return [f"{row.name} {failure(row)}" for row in results.variants if not row.ok]
 
 
 def show(results: Results, console: Console) -> None:
@@ -123,9 +128,8 @@ def show(results: Results, console: Console) -> None:
     for table in tables(results):
         if any(len(cells) > 2 for cells in table.lines):
             console.print(rich_table(model, table))
-    for row in results.variants:
-        if not row.ok:
-            console.print(Text(f"{row.name} {failure(row)}", style="red"), soft_wrap=True)
+    for line in failures(results):
+        console.print(Text(line, style="red"), soft_wrap=True)
 
 
 def _short(row: Row, results: Results) -> str:

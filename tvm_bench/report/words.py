@@ -67,7 +67,7 @@ def notes(race: Results) -> list[str]:
     found = judge(race)
     few = min((len(row.rounds) for row in race.variants if row.rounds), default=MIN_ROUNDS) < MIN_ROUNDS
     first = [f"Fewer than {MIN_ROUNDS} rounds: a first impression only."] if few else []
-    return [*first, *_ties(found), *_costs(found, race), *_closeness(found), *_changes(found), *_flagged(race)]
+    return [*first, *_ties(found), *_costs(found, race), *_closeness(found), *_changes(found)]
 
 
 def show(results: Results, console: Console) -> None:
@@ -75,17 +75,12 @@ def show(results: Results, console: Console) -> None:
     from rich.text import Text
 
     race = races(results)[0]
-    lines = [*notes(race), *sweeps(results)]
+    lines = [*notes(race), *sweeps(results), *flagged(results)]
     if not asked(race).given():
         lines += [FRONT, *(f"  {line}" for line in front(race))]
     console.print(Text(f"{headline(race)}.", style="bold"))
     for line in lines:
         console.print(Text(line))
-
-
-def warnings(results: Results) -> list[str]:
-    """What the steps warned of."""
-    return [f"{row.name}: {text}" for row in results.variants for text in row.warnings]
 
 
 def front(race: Results) -> list[str]:
@@ -161,14 +156,14 @@ def _changes(found: Verdict) -> Iterator[str]:
     if not found.limits.given():
         return
     if found.first:
-        tightest = " ".join(f"{option(c.name)} {c.needed:g}" for c in found.checks[found.first.name])
+        tightest = " ".join(f"{option(c.name)} {max(0.0, c.needed):g}" for c in found.checks[found.first.name])
         yield f"{found.first.name} keeps to limits as tight as {tightest}."
         if not found.barred:
             yield "Looser limits change nothing: no variant that breaks one is clearly faster."
     for row in _nearest(found):
         broken = [check for check in found.checks[row.name] if not check.kept]
-        if any(check.found is None for check in broken):
-            yield f"{row.name} is out: {'; '.join(str(check) for check in broken if check.found is None)}."
+        if unsure := [check for check in broken if math.isinf(check.needed)]:
+            yield f"{row.name} is out: {'; '.join(map(str, unsure))}."
             continue
         faster = f", which takes {units.times(found.ratios[row.name])} the time" if found.first else ""
         yield f"With {_listed([_more(check) for check in broken])}: {row.name}{faster}."
@@ -179,7 +174,7 @@ def _nearest(found: Verdict) -> Iterator[Row]:
     least: dict[str, float] = {}
     for row in found.barred:
         needed = {check.name: max(check.needed, check.limit) for check in found.checks[row.name]}
-        unknown = any(check.found is None for check in found.checks[row.name])
+        unknown = any(math.isinf(check.needed) for check in found.checks[row.name])
         if unknown or any(value < least.get(name, math.inf) for name, value in needed.items()):
             least = {name: min(value, least.get(name, math.inf)) for name, value in needed.items()}
             yield row
@@ -190,10 +185,9 @@ def _more(check: Check) -> str:
     return f"{amount(check.name, check.needed - check.limit)}{noun} more ({option(check.name)} {check.needed:g})"
 
 
-def _flagged(race: Results) -> Iterator[str]:
-    for row in race.variants:
-        if row.flagged:
-            yield f"{row.name} cannot win: {row.flagged}."
+def flagged(results: Results) -> list[str]:
+    """Who broke the terms, a sentence each."""
+    return [f"{row.name} cannot win: {row.flagged}." for row in results.variants if row.flagged]
 
 
 def _names(rows: Sequence[Row]) -> str:

@@ -1,0 +1,160 @@
+"""Compress ResNet-18 by each technique, race all of them in one race, and write docs/compression.md.
+
+python docs/compression.py [--epochs 0.3] [--threads 2]
+
+Hours on two cores, most of them training; stop it whenever, the same command goes on. It needs all of Fashion-MNIST.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tvm_bench import compression, cpu, race, workbench
+from tvm_bench.limits import Limits
+from tvm_bench.recipe import Settings, parse
+from tvm_bench.report import table, units
+from tvm_bench.report.statistics import DECISION, median, ratio
+from tvm_bench.results import Results, Row, save
+from tvm_bench.variant import Order, Subject
+
+DOCS = Path(__file__).parent
+BACKENDS = ("eager", "onnxruntime", "relay")
+# What the technique changes that a CPU could notice: the reason beside the figures.
+WHY = {
+    "": "the model as it is",
+    "int8": "four times as many multiplications in an instruction, a quarter of the bytes",
+    "int8-per-tensor": "as INT8; one scale for all filters fits the small ones badly, and saves no time",
+    "qat": "computes as INT8 does: training changes the answers, not the arithmetic",
+    "int8-dynamic": "only the one linear layer is quantized, a thousandth of the work",
+    "fp16-dynamic": "only the one linear layer is stored in half, a thousandth of the weights",
+    "prune-structured50": "filters are gone, and with them three quarters of the multiplications",
+    "prune-structured50+int8": "fewer multiplications, each of them cheaper",
+    "prune-unstructured90": "dense kernels multiply by the zeros too; only a zipped file notices them",
+    "prune-2:4": "CPUs have no instruction for the pattern; only a zipped file notices the zeros",
+    "kmeans256": "weights are unpacked to FP32 when they are loaded: the file is small, the arithmetic the same",
+}
+HEADER = (
+    *("technique", "Top-1", "Top-5", "file MB", "zipped MB", "parameters", "non-zero", "GFLOPs"),
+    *(f"{backend}: ms (× dense)" for backend in ("eager", "onnxruntime", "relay")),
+    *("pictures a second, best", "faster here?"),
+)
+
+
+@click.command(help=__doc__)
+@click.option("--model", default="resnet18", show_default=True)
+@click.option("--weights", default="default", show_default=True)
+@click.option("--data", default="fashion-mnist:full", show_default=True)
+@click.option("--epochs", type=float, default=0.3, show_default=True, help="Of each step that trains.")
+@click.option("--images", type=int, default=2000, show_default=True, help="Test pictures of the race's check.")
+@click.option("--rounds", type=int, default=5, show_default=True)
+@click.option("--threads", type=int, default=cpu.cores(), show_default=True)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), default=DOCS / "compression.md", show_default=True)
+def main(
+    model: str,
+    weights: str,
+    data: str,
+    epochs: float,
+    images: int,
+    rounds: int,
+    threads: int,
+    artifacts: Path,
+    out: Path,
+) -> None:
+    order = Order(
+        Subject(model, weights, data=data),
+        ("fp32",),
+        frontends=(),
+        target=None,
+        batches=(1,),
+        threads=(threads,),
+        root=artifacts,
+        settings=Settings(epochs=epochs),
+    )
+    forms, entrants = {}, []
+    for recipe in WHY:
+        last = parse(recipe).quantization
+        precision = last.precision if last else "fp32"
+        asked = replace(order, subject=replace(order.subject, recipe=recipe), precisions=(precision,))
+        if recipe:
+            forms[recipe] = compression.compress(asked, None)[0]["forms"]
+        bench = workbench.open_workbench(asked, calibrate=precision == "int8")
+        backends = ("eager",) if precision.endswith("dynamic") else BACKENDS
+        found = [each for each in race.entrants(bench, backends) if each.timed and each.variant.precision == precision]
+        entrants += [each for each in found if each.bench is bench]
+        if not recipe:
+            plain = bench
+    rules = race.Rules(rounds=rounds, images=images)
+    results = race.race(entrants, rules, race.settings(plain, rules, " ".join(sys.argv), Limits()))
+    save(results, artifacts / f"{plain.subject.slug}-compression.json")
+    out.write_text(board(results, plain.subject, forms))
+    click.echo(str(out))
+
+
+def board(results: Results, dense: Subject, forms: dict[str, list[dict]]) -> str:
+    """The page: one line a technique."""
+    before = forms["int8"][0]
+    lines = [_line(recipe, results, dense, forms[recipe][-1] if recipe else before) for recipe in WHY]
+    reasons = [f"- **{recipe or 'dense FP32'}**: {why}." for recipe, why in WHY.items()]
+    return "\n".join(
+        [
+            f"# Which technique helps here: {dense.model}",
+            "",
+            f"One interleaved race on {results.machine['cpu']}, {results.settings['threads']} threads, batch 1, by",
+            "`python docs/compression.py`. In brackets: the time as a multiple of the dense FP32 model's **on the same",
+            f"backend**. *Faster* and *slower* by a {DECISION:.0%} interval, on the backend where the technique is",
+            f"fastest, against the fastest dense FP32. Top-1 and Top-5 on {before['images']:,} test pictures.",
+            "",
+            table.markdown([table.Table("All techniques", HEADER, lines)]),
+            "",
+            "Why:",
+            "",
+            *reasons,
+            "",
+        ]
+    )
+
+
+def _line(recipe: str, results: Results, dense: Subject, form: dict) -> list[str]:
+    mine, before = _fastest(results, replace(dense, recipe=recipe)), _fastest(results, dense)
+    cells = [_time(mine.get(backend), before.get(backend)) for backend in BACKENDS]
+    best = min(mine.values(), key=_ms)
+    decided = ratio(best.rounds, min(before.values(), key=_ms).rounds, DECISION) if recipe else None
+    words = {1: "no, slower", 0: "no difference", -1: f"yes, {1 / decided.value:.2f}×" if decided else ""}
+    return [
+        recipe or "dense FP32",
+        units.percent(form["top1"], 2),
+        units.percent(form.get("top5")),
+        f"{form['mb']:.3g}",
+        f"{form['zipped_mb']:.3g}",
+        f"{form['parameters']:,}",
+        f"{form['nonzero']:,}",
+        f"{form['flops'] / 1e9:.3g}",
+        *cells,
+        f"{1e3 / _ms(best):.0f}",
+        words[decided.direction] if decided else "–",
+    ]
+
+
+def _fastest(results: Results, subject: Subject) -> dict[str, Row]:
+    """The faster of tuned and untuned, for each backend that ran it."""
+    rows = [row for row in results.variants if row.rounds and row.name.startswith(f"{subject.slug}/")]
+    return {row.backend: row for row in sorted(rows, key=_ms, reverse=True)}
+
+
+def _time(row: Row | None, dense: Row | None) -> str:
+    if row is None or dense is None:
+        return units.NONE
+    return f"{units.ms(_ms(row))} ({ratio(row.rounds, dense.rounds).value:.2f})"
+
+
+def _ms(row: Row) -> float:
+    return median(row.rounds).value
+
+
+if __name__ == "__main__":
+    main()

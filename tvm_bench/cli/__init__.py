@@ -1,0 +1,61 @@
+"""The command line: parse, call one function, print."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import UserError
+from ..launch import JobError
+from . import compiling, networks, racing
+
+WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
+
+
+class Commands(click.Group):
+    """Turns what users can mend into one clear line and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except UserError as error:
+            _fail(str(error), 2)
+        except JobError as error:
+            _fail(str(error), 1)
+        except OSError as error:
+            if error.errno not in WRITING_FAILED:
+                raise
+            _fail(f"cannot write: {error}. Free some space, or give an --artifacts folder that can be written to.", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"tvm-bench: {message}", err=True)
+    sys.exit(code)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
+def main() -> None:
+    """Compile a CNN with Apache TVM and measure it, fairly, beside what else runs it on a CPU.
+
+    \b
+    tvm-bench doctor                      is everything here that is needed?
+    tvm-bench bench                       build, check and race the default model
+    tvm-bench bench --model mobilenet_v2 --weights random --precision fp32
+    tvm-bench report artifacts/resnet18 --max-drop 0.5 --max-rss 300
+    tvm-bench build --precision int8      only build artifacts/resnet18/int8-relay
+    tvm-bench inspect artifacts/resnet18/int8-relay --groups
+    tvm-bench run artifacts/resnet18/int8-relay shirt.png
+    """
+
+
+for command in (
+    *(compiling.doctor, compiling.models, compiling.build, compiling.tune, compiling.inspect, compiling.run),
+    *(racing.bench, racing.report, racing.compare),
+    *(networks.train, networks.compress, networks.figures, networks.operators),
+):
+    main.add_command(command)

@@ -1,0 +1,18 @@
+"""The terminal, as all commands print to it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 132
+
+
+def console() -> Console:
+    """The terminal; in a file or a pipe, which has no width, wide enough for the tables."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)

@@ -1,0 +1,159 @@
+"""Train a network, compress it, and see what that did to it."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .console import console
+from .options import ARTIFACTS, FORMS, IMAGES, SUBJECT, THREADS, with_options
+from .orders import compression, order
+
+
+@click.command()
+@click.option(
+    "--model",
+    default="resnet18",
+    show_default=True,
+    help="A torchvision classifier, a form of one (resnet18-cifar, resnet50-quantizable), or package.module:callable.",
+)
+@click.option(
+    "--weights",
+    default="random",
+    show_default=True,
+    help="Where to begin: random, imagenet, or a file to fine-tune. A last layer for other classes begins anew.",
+)
+@click.option(
+    "--data",
+    default="fashion-mnist",
+    show_default=True,
+    help="fashion-mnist, cifar10, cifar100, indoor67 (each with :PATH where it is not in ./data), or imagefolder:PATH.",
+)
+@click.option("--epochs", type=click.FloatRange(0, min_open=True), default=10, show_default=True)
+@click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True, help="Of all processes together.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    help="The highest rate of the cosine.  [default: 0.1 from random weights, else 0.01]",
+)
+@click.option("--image-size", type=click.IntRange(8), help="Pixels a side.  [default: 32 for a CIFAR stem, else 224]")
+@click.option(
+    "--stages",
+    metavar="SIZE:EPOCHS,…",
+    help="In the place of --epochs and --image-size: sizes in order and epochs at each, such as 64:6,112:2,224:0.5.",
+)
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Epochs without a better validation loss before it ends early.",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--amp/--no-amp", default=True, help="FP16 on CUDA, BF16 on a CPU that has it.  [default: on]")
+@click.option("--distributed", is_flag=True, help="One process of several, started by torchrun.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Where the weights go.  [default: ARTIFACTS/MODEL/training/DATA/DATA.safetensors]",
+)
+@with_options(THREADS, ARTIFACTS)
+def train(model: str, data: str, out: Path | None, threads: int, artifacts: Path, **options: Any) -> None:
+    """Train a classifier, from scratch or from weights; stop it whenever, the same command goes on where it was.
+
+    SGD with momentum, weight decay and one cosine. One training picture in twelve is held out for validation, and the
+    weights of the best validation loss are kept. On CIFAR, a ResNet gets the stem for 32x32 pictures (resnet18-cifar)
+    unless --weights imagenet or --image-size ask for the other. Beside the weights: checkpoint.pt, history.json and
+    training_history.png. On several CPUs or GPUs: torchrun --nproc-per-node 2 -m tvm_bench train --distributed
+    """
+    from .. import commands
+
+    found = commands.train(model, data, options, out, threads=threads, root=artifacts)
+    if found:
+        scored = f"Top-1 {found['top1']:.2%}, Top-5 {found['top5']:.2%} on {found['images']} test pictures"
+        click.echo(f"{scored}: {found['weights']}")
+        subject = ["--model", found["model"], "--weights", found["weights"], "--data", data]
+        click.echo(f"next: {shlex.join(['tvm-bench', 'bench', *subject])}")
+
+
+@click.command()
+@with_options(SUBJECT)
+@click.option("--epochs", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each step that trains.")
+@click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, min_open=True),
+    help="The highest learning rate of the cosine.  [default: prune 0.01, distill 0.02, from scratch 0.1, qat 0.001]",
+)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--layers", metavar="NAME,…", help="Prune these layers only.  [default: all that can be]")
+@click.option("--teacher", help="The model that distillation learns from, such as resnet50.")
+@click.option("--teacher-weights", default="default", show_default=True, help="As --weights, for the teacher.")
+@click.option("--temperature", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True)
+@click.option(
+    "--alpha", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Weight of the teacher's answers."
+)
+@with_options(IMAGES, THREADS, ARTIFACTS)
+def compress(images: int | None, **given: Any) -> None:
+    """Compress a model by a --recipe, and show what that did to it, layer by layer.
+
+    \b
+    A recipe joins techniques with +, done from left to right:
+      distill, distill-scratch     learn from --teacher, from the weights as they are or from new ones
+      prune-structured50           remove half of the filters of each layer
+      prune-unstructured90         set nine of ten weights to zero
+      prune-2:4                    set two of each four weights to zero
+      …-iterative, …-iterative5    the same in 3, or 5, rounds of pruning and training (2:4: in two)
+      kmeans256                    at most 256 different weights in a layer, stored as codebook and indices
+      int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
+      qat[-per-channel|-per-tensor]                                 quantization-aware training
+      int8-dynamic, fp16-dynamic                                    of linear layers
+    Then `tvm-bench bench --recipe …` races it on every backend, and `build` compiles it. A training that was stopped
+    goes on where it was.
+    """
+    from .. import compression as jobs
+    from ..report import compression as shown
+
+    found, folder = jobs.compress(compression(given), images)
+    shown.show(found, console())
+    for file in shown.write(found, folder):
+        click.echo(str(file))
+
+
+@click.command()
+@with_options(SUBJECT, FORMS)
+@click.option(
+    "--picture", type=int, help="Number of the test picture whose feature maps are drawn.  [default: one that changed]"
+)
+@with_options(IMAGES, THREADS, ARTIFACTS)
+def figures(images: int | None, picture: int | None, **given: Any) -> None:
+    """Draw what compression changed: confusion matrices, pictures that changed their class, mistakes, feature maps.
+
+    FP32 beside the last of --precision, after --recipe; by itself, beside static INT8.
+    """
+    from .. import compression as jobs
+
+    asked = order(given, precisions=("fp32",) if given["recipe"] else ("int8",))
+    for file in jobs.figures(asked, images, picture):
+        click.echo(str(file))
+
+
+@click.command()
+@with_options(SUBJECT, FORMS)
+@click.option("--calls", type=click.IntRange(1), default=10, show_default=True, help="Calls to average.")
+@click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print.")
+@with_options(THREADS, ARTIFACTS)
+def operators(calls: int, top: int, **given: Any) -> None:
+    """Where the time and the memory of eager PyTorch go, operator by operator, by torch.profiler.
+
+    By itself it compares FP32 with dynamic FP16, dynamic INT8 and static INT8.
+    """
+    from .. import compression as jobs
+    from ..report import compression as shown
+
+    asked = order(given, precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
+    shown.show_operators(asked.subject.slug, jobs.operators(asked, calls), top, console())

@@ -1,0 +1,84 @@
+"""Callbacks of options: a text in, a value out, and a clear error for what cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import click
+
+from .. import cpu
+from ..errors import unknown
+from ..recipe import parse
+
+
+def shape(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+    """`3,224,224` or `1x3x224x224` -> (3, 224, 224)."""
+    if value is None:
+        return None
+    sizes = value.replace("x", ",").split(",")
+    if len(sizes) == 4 and sizes[0] == "1":
+        sizes = sizes[1:]
+    if len(sizes) != 3 or not all(size.isdigit() and int(size) > 0 for size in sizes):
+        raise click.BadParameter(f"'{value}': give channels,height,width, such as 3,224,224.")
+    channels, height, width = map(int, sizes)
+    return channels, height, width
+
+
+def threads(context: click.Context, option: click.Parameter, value: int | None) -> int:
+    """The thread budget: all cores where none is given, never more."""
+    cores = cpu.cores()
+    if value is not None and not 1 <= value <= cores:
+        raise click.BadParameter(f"{value}: this process may use {cores} cores; give 1 to {cores}.")
+    return value or cores
+
+
+def numbers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
+    """`1,2,4` -> (1, 2, 4)."""
+    parts = [part.strip() for part in value.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{value}': give numbers from 1 on, such as 1 or 1,2,4.")
+    return tuple(dict.fromkeys(map(int, parts)))
+
+
+def thread_counts(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
+    """`1,2` -> (1, 2), none above the cores; all cores where none is given."""
+    asked = numbers(context, option, value) if value else (None,)
+    return tuple(threads(context, option, each) for each in asked)
+
+
+def tracker(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, int] | None:
+    """`127.0.0.1:9190` -> ("127.0.0.1", 9190)."""
+    if value is None:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.BadParameter(f"'{value}': give HOST:PORT, such as 127.0.0.1:9190.")
+    return host, int(port)
+
+
+def recipe(context: click.Context, option: click.Parameter, value: str) -> str:
+    """The recipe as given, once it was read."""
+    parse(value)
+    return "+".join(part.strip() for part in value.split("+"))
+
+
+def listed(allowed: tuple[str, ...], every: tuple[str, ...] = (), *, modules: bool = False) -> Callable:
+    """A callback for a list with commas, of names that are `allowed`; `all` stands for `every`.
+
+    With `modules`, the dotted name of a module is allowed too.
+    """
+
+    def parse(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
+        if value is None:
+            return ()
+        names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
+        if every and "all" in names:
+            return every
+        for name in names:
+            if name not in allowed and not (modules and "." in name):
+                raise click.BadParameter(str(unknown(str(option.name), name, allowed)))
+        if not names:
+            raise click.BadParameter(f"give at least one of {', '.join(allowed)}.")
+        return names
+
+    return parse
