@@ -150,6 +150,7 @@ def test_operators_are_listed_by_form(cli, tmp_path):
         ("prune-2:4", ("--layers", "stem.O", "--epochs", "0"), "Did you mean stem.0"),
         ("qat", ("--epochs", "0"), "learns nothing"),
         ("prune-2:4", ("--model", "tests.tiny:three_classes"), "has 3 classes"),
+        ("prune-2:4", ("--model", "resnet18"), "the network knows T-shirt/top, Trouser"),
         ("prune-2:4", ("--model", "model.onnx"), "is an ONNX file"),
     ],
 )

@@ -92,6 +92,7 @@ def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict]:
         "subject": at.subject.request(),
         "spec": bench.about["spec"],
         "classes": bench.about["outputs_count"],
+        "names": bench.about["classes"],
         "settings": settings,
     }
     given = Path(settings.get("teacher_weights", ""))

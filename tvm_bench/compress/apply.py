@@ -30,10 +30,20 @@ from .weight_sharing import share_weights
 RATES = {"distill": 0.02, "distill-scratch": 0.1, "prune": 0.01, "qat": 0.001}
 
 
-def compress(technique: str, parent: str, out: str, subject: dict, spec: dict, classes: int, settings: dict) -> dict:
+def compress(
+    technique: str,
+    parent: str,
+    out: str,
+    subject: dict,
+    spec: dict,
+    classes: int,
+    names: list[str],
+    settings: dict,
+) -> dict:
     """Write the weights that `technique` makes of the network in `parent` to `out`; see compress/stored.py.
 
-    `parent` is a file of weights, or the module file of the model itself.
+    `parent` is a file of weights, or the module file of the model itself. `names` are those of the network's
+    `classes`, empty where they are not known.
     """
     path, asked = Path(out), recipe.technique(technique)
     inputs = InputSpec.from_dict(spec)
@@ -42,7 +52,8 @@ def compress(technique: str, parent: str, out: str, subject: dict, spec: dict, c
     def tune(rate: str, rounds: int = 1, loss: Loss = loop.cross_entropy, about: str = "") -> Callable:
         options = {**settings, "epochs": settings["epochs"] / rounds}
         folder = path.parent / "training"
-        return trainer(subject["data"], inputs, classes, options, folder, rate=rate, loss=loss, about=about)
+        known = {"names": tuple(names), "rate": rate, "loss": loss, "about": about}
+        return trainer(subject["data"], inputs, classes, options, folder, **known)
 
     if isinstance(asked, Prune):
         options = {"rounds": asked.rounds, "layers": tuple(settings["layers"])}
@@ -75,6 +86,7 @@ def trainer(
     settings: dict[str, Any],
     folder: Path,
     *,
+    names: tuple[str, ...],
     rate: str,
     loss: Loss = loop.cross_entropy,
     about: str = "",
@@ -96,6 +108,11 @@ def trainer(
         raise UserError(
             f"the network has {classes} classes, and {data} has {len(pictures.classes)}: it cannot be trained on them. "
             "Give the --data that the network is for, or --epochs 0 to only prune."
+        )
+    if names and names != pictures.classes:
+        raise UserError(
+            f"the network knows {', '.join(names[:4])}, …, and {data} has {', '.join(pictures.classes[:4])}, …: "
+            "trained on them it would forget. Give the --data that the network is for, or --weights trained on these."
         )
     options = Options(
         settings["epochs"], settings["batch_size"], lr=settings["lr"] or RATES[rate], seed=settings["seed"]

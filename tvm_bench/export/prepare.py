@@ -123,7 +123,14 @@ def module_int8(step: _Step) -> dict:
         place = step.out.parent.parent / "qat"
         # Fake quantization does not know BF16.
         train = apply.trainer(
-            step.subject["data"], step.spec, step.outputs, step.settings, place, rate="qat", amp=False
+            step.subject["data"],
+            step.spec,
+            step.outputs,
+            step.settings,
+            place,
+            names=step.classes,
+            rate="qat",
+            amp=False,
         )
         step.save_module(qat.quantize_aware(module, shape, train, **options), "int8")
         return {**qat.method(**options), "calibration": {"data": step.subject["data"], "trained": step.settings}}

@@ -18,20 +18,13 @@ TEMPLATE = Path(__file__).parent / "template.html"
 
 def html(results: Results) -> str:
     """The whole report as one HTML page. All text is escaped; the pictures are ours."""
-    race = races(results)[0]
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return template.from_string(TEMPLATE.read_text()).render(
         model=units.model_name(row.name for row in results.variants),
-        headline=words.headline(race),
-        verdict=[
-            ("", words.notes(race)),
-            (words.FRONT, words.front(race)),
-            (words.SWEEPS, words.sweeps(results)),
-            ("Broke the terms:", words.flagged(results)),
-            ("Failed or skipped:", numbers.failures(results)),
-        ],
+        headline=words.headline(races(results)[0]),
+        verdict=words.sections(results),
         doubts=doubts(results),
         tables=numbers.every(results),
         pictures={

@@ -30,14 +30,10 @@ def markdown(results: Results, plots: list[Path], folder: Path) -> str:
 
 def verdict(results: Results) -> Iterator[str]:
     """The headline, what it costs, what would change it, and the Pareto front: one line of Markdown each."""
-    race = races(results)[0]
-    yield f"**{words.headline(race)}.**"
-    yield ""
-    yield from _bullets(words.notes(race))
-    yield from _titled(words.FRONT, words.front(race))
-    yield from _titled(words.SWEEPS, words.sweeps(results))
-    yield from _titled("Broke the terms:", words.flagged(results))
-    yield from _titled("Failed or skipped:", numbers.failures(results))
+    yield f"**{words.headline(races(results)[0])}.**"
+    for title, lines in words.sections(results):
+        yield from ("", title, "") if title else ("",)
+        yield from _bullets(lines)
 
 
 def _section(title: str, body: str) -> str:
@@ -46,9 +42,3 @@ def _section(title: str, body: str) -> str:
 
 def _bullets(lines: Iterable[str]) -> Iterator[str]:
     return (f"- {line}" for line in lines)
-
-
-def _titled(title: str, lines: Iterable[str]) -> Iterator[str]:
-    """The lines below their title; nothing where there are none."""
-    if lines := list(lines):
-        yield from ("", title, "", *_bullets(lines))

@@ -121,15 +121,11 @@ def failures(results: Results) -> list[str]:
 
 
 def show(results: Results, console: Console) -> None:
-    """Print the tables, and what failed. Readable from 120 columns."""
-    from rich.text import Text
-
+    """Print the tables. Readable from 120 columns."""
     model = units.model_name(row.name for row in results.variants)
     for table in tables(results):
         if any(len(cells) > 2 for cells in table.lines):
             console.print(rich_table(model, table))
-    for line in failures(results):
-        console.print(Text(line, style="red"), soft_wrap=True)
 
 
 def _short(row: Row, results: Results) -> str:

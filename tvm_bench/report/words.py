@@ -70,17 +70,30 @@ def notes(race: Results) -> list[str]:
     return [*first, *_ties(found), *_costs(found, race), *_closeness(found), *_changes(found)]
 
 
+def sections(results: Results) -> list[tuple[str, list[str]]]:
+    """What follows the headline: titles (the first has none) and lines; those that are empty are left out."""
+    race = races(results)[0]
+    every = [
+        ("", notes(race)),
+        (FRONT, front(race)),
+        (SWEEPS, sweeps(results)),
+        ("Broke the terms:", flagged(results)),
+        ("Failed or skipped:", numbers.failures(results)),
+    ]
+    return [(title, lines) for title, lines in every if lines]
+
+
 def show(results: Results, console: Console) -> None:
     """Print the verdict; without limits the Pareto front too."""
     from rich.text import Text
 
     race = races(results)[0]
-    lines = [*notes(race), *sweeps(results), *flagged(results)]
-    if not asked(race).given():
-        lines += [FRONT, *(f"  {line}" for line in front(race))]
     console.print(Text(f"{headline(race)}.", style="bold"))
-    for line in lines:
-        console.print(Text(line))
+    for title, lines in sections(results):
+        if title == FRONT and asked(race).given():
+            continue
+        for line in (title, *(f"  {line}" for line in lines)) if title else lines:
+            console.print(Text(line), soft_wrap=title == "Failed or skipped:")
 
 
 def front(race: Results) -> list[str]:
