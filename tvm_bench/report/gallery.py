@@ -81,7 +81,7 @@ def _pictures(found: dict[str, np.ndarray], what: str, message: str) -> Figure:
     rows = max(1, -(-len(pictures) // COLUMNS))
     figure = _figure(1.75 * COLUMNS, 2.35 * rows + 0.6)
     figure.suptitle(f"{len(numbers):,} of {len(found['labels']):,} images {message}", color=INK)
-    cells = figure.subplots(rows, COLUMNS, squeeze=False).flat
+    cells = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
     for axes in cells:
         axes.axis("off")
     for axes, number, picture in zip(cells, numbers, pictures, strict=False):
