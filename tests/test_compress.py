@@ -255,7 +255,7 @@ def test_quantization_aware_training_learns_and_is_exported_alike(module, unchan
         simulated.append(prepared.eval()(pictures).detach())
 
     quantized = qat.quantize_aware(module, SHAPE, train, per_channel=per_channel)
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.7 * losses[0]
     with torch.inference_mode():
         answers = quantized(pictures)
     loss = nn.functional.cross_entropy(simulated[0], labels).item()

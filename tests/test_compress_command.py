@@ -9,24 +9,11 @@ from matplotlib.image import imread
 from safetensors import safe_open
 
 from tests.conftest import TINY
-from tvm_bench import data, manifest
+from tvm_bench import manifest
 from tvm_bench.report import gallery
 
 RECIPE = "distill+prune-structured50-iterative2+qat"
 SLUG = f"tiny-cnn+{RECIPE}"
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """PATH/<train|test>/<class>/<picture>: 24 and 3 of each class of Fashion-MNIST."""
-    root = tmp_path_factory.mktemp("pictures")
-    found = data.load("fashion-mnist", "test")
-    for label in range(10):
-        for number, index in enumerate((found.labels == label).nonzero()[0][:27]):
-            folder = root / ("train" if number < 24 else "test") / f"class-{label}"
-            folder.mkdir(parents=True, exist_ok=True)
-            found.image(int(index)).save(folder / f"{number}.png")
-    return root
 
 
 def compress(cli, root, pictures, recipe, *options):

@@ -1,24 +1,9 @@
 """The notebooks run from top to bottom, on settings that a test can afford."""
 
 import nbformat
-import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT, TINY
-from tvm_bench import data
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """PATH/<train|test>/<class>/<picture>: 15 and 3 of each class of Fashion-MNIST."""
-    root = tmp_path_factory.mktemp("pictures")
-    found = data.load("fashion-mnist", "test")
-    for label in range(10):
-        for number, index in enumerate((found.labels == label).nonzero()[0][:18]):
-            folder = root / ("train" if number < 15 else "test") / f"class-{label}"
-            folder.mkdir(parents=True, exist_ok=True)
-            found.image(int(index)).save(folder / f"{number}.png")
-    return f"imagefolder:{root}"
 
 
 def executed(name, settings):
@@ -34,8 +19,9 @@ def executed(name, settings):
 
 
 def test_training_and_visualization(pictures, tmp_path):
-    settings = {"MODEL": TINY, "DATA": pictures, "WEIGHTS": "random", "EPOCHS": 2, "IMAGE_SIZE": 32, "BATCH_SIZE": 32}
-    settings |= {"RECIPE": "int8", "TEST_DATA": pictures, "IMAGES": 30, "ARTIFACTS": str(tmp_path)}
+    shown = f"imagefolder:{pictures}"
+    settings = {"MODEL": TINY, "DATA": shown, "WEIGHTS": "random", "EPOCHS": 2, "IMAGE_SIZE": 32, "BATCH_SIZE": 32}
+    settings |= {"RECIPE": "int8", "TEST_DATA": shown, "IMAGES": 30, "ARTIFACTS": str(tmp_path)}
     text, drawn = executed("training.ipynb", settings)
     assert "on 30 test pictures" in text and "'validation_loss'" in text and "SQNR" in text
     assert drawn == 6

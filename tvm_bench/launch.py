@@ -105,8 +105,10 @@ def _key(verb: str, request: dict, inputs: tuple[Path, ...], threads: int) -> st
 PARENT_SIDE = {
     "cli",
     "commands.py",
+    "compression.py",
     "doctor.py",
     "race.py",
+    "trial.py",
     "tuning.py",
     "workbench.py",
     "launch.py",

@@ -46,7 +46,8 @@ def _confusion(found: dict[str, np.ndarray], names: list[str]) -> Figure:
     matrices = [confusion(found["labels"], answers, len(classes)) for answers in found["answers"]]
     figure = _figure(15.0, 5.6)
     figure.suptitle(f"{len(found['labels']):,} test images: class (row) and answer (column)", color=INK)
-    limit = max(1, np.abs(matrices[1] - matrices[0]).max())
+    change = matrices[1] - matrices[0]
+    limit = max(1, np.abs(change).max())
     # Most are right: on a linear scale the mistakes could not be told from nothing.
     shown = [np.log1p(matrix) for matrix in matrices]
     panels = [
@@ -54,7 +55,8 @@ def _confusion(found: dict[str, np.ndarray], names: list[str]) -> Figure:
         (f"{names[1]}: {_right(matrices[1])}", shown[1], matrices[1], {"cmap": "Blues", "vmax": shown[0].max()}),
         (
             "the second less the first",
-            *[matrices[1] - matrices[0]] * 2,
+            change,
+            change,
             {"cmap": "RdBu", "vmin": -limit, "vmax": limit},
         ),
     ]
