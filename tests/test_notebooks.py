@@ -28,7 +28,7 @@ def test_training_and_visualization(pictures, tmp_path):
 
 
 def test_quantization_and_inference(tmp_path):
-    settings = {"MODEL": TINY, "DATA": "fashion-mnist", "BATCHES": "2", "ROUNDS": 1, "SAMPLES": 2, "IMAGES": 20}
+    settings = {"MODEL": TINY, "DATA": "fashion-mnist", "BATCHES": "1", "ROUNDS": 1, "SAMPLES": 2, "IMAGES": 20}
     text, drawn = executed("quantization.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
     assert "fp32-relay size" in text and "int8-relay size" in text
     assert drawn == 1
