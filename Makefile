@@ -9,7 +9,7 @@ THREADS   ?=
 BATCH     ?= 1
 ROUNDS    ?= 5
 # Test pictures of the check: all of them, or for every backend as many as the quarter of an hour allows.
-IMAGES    ?= $(if $(filter all,$(BACKENDS)),1000)
+IMAGES    ?= $(if $(filter all,$(BACKENDS)),500)
 TRIALS    ?= 400
 MINUTES   ?=
 PYTHON    ?= python3

@@ -168,6 +168,25 @@ def test_a_pruned_network_is_built_again_from_its_shapes(module, pictures):
     assert again.stem[0].out_channels == 4 and again.head.in_features == 4
 
 
+def test_a_pruned_network_with_layer_norm_is_built_again(pictures):
+    class OverChannels(nn.LayerNorm):
+        """As ConvNeXt has it."""
+
+        def forward(self, images):
+            return super().forward(images.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def network():
+        tiny = Tiny()
+        tiny.stem[1], tiny.block[1] = OverChannels(16), OverChannels(16)
+        return tiny.eval()
+
+    pruned, again = prune_structured(network(), SHAPE, share=0.5), network()
+    reshape(again, shapes_of(pruned))
+    again.load_state_dict(pruned.state_dict())
+    assert again.stem[1].normalized_shape == (8,)
+    assert torch.equal(again(pictures), pruned(pictures))
+
+
 def test_distillation_follows_the_teacher(module, pictures):
     teacher, student = Tiny().eval(), copy.deepcopy(module).train()
     labels = torch.zeros(64, dtype=torch.long)
@@ -253,6 +272,9 @@ def test_quantization_aware_training_learns_and_is_exported_alike(module, unchan
         for _ in range(300):  # the ranges follow slowly, and what lies outside is clipped in the simulation only
             prepared(pictures)
         simulated.append(prepared.eval()(pictures).detach())
+        learned = copy.deepcopy(prepared.state_dict())
+        prepared(10 * pictures)  # as a validation does
+        assert all(torch.equal(value, learned[name]) for name, value in prepared.state_dict().items())
 
     quantized = qat.quantize_aware(module, SHAPE, train, per_channel=per_channel)
     assert losses[-1] < 0.7 * losses[0]

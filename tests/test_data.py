@@ -47,6 +47,17 @@ def folder_of_pictures(root, classes=("ant", "bee"), each=10):
             Image.new("RGB", (40, 30), (number * 200, i, 0)).save(root / name / f"{i}.png")
 
 
+def test_another_picture_is_another_version(tmp_path):
+    folder_of_pictures(tmp_path)
+    name = f"imagefolder:{tmp_path}"
+    before = data.version(name)
+    assert data.version(name) == before
+    Image.new("RGB", (40, 30)).save(tmp_path / "ant" / "3.png")
+    after = data.version(name)
+    (tmp_path / "bee" / "0.png").unlink()
+    assert len({before, after, data.version(name), data.version("fashion-mnist")}) == 4
+
+
 def test_a_folder_is_split_without_overlap(tmp_path):
     folder_of_pictures(tmp_path)
     test, calibration = (data.load(f"imagefolder:{tmp_path}", split) for split in ("test", "calibration"))

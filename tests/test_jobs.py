@@ -40,6 +40,14 @@ def test_a_finished_step_is_not_repeated_and_a_changed_file_is(cli, tmp_path):
     assert times(tmp_path)["fp32-onnx.onnx"] == first["fp32-onnx.onnx"], "only the damaged file is made again"
 
 
+def test_a_step_is_repeated_when_what_it_depends_on_changes(tmp_path):
+    made = []
+    for version in ("one", "one", "two"):
+        launch.job("models", {}, tmp_path, label="models", depends=version)
+        made.append((tmp_path / "models.receipt.json").stat().st_mtime_ns)
+    assert made[0] == made[1] < made[2]
+
+
 def test_a_killed_build_is_taken_up_again(cli, tmp_path):
     command = [sys.executable, "-m", "tvm_bench", "build", "--model", TINY, "--precision", "fp32"]
     for seconds in (2.0, 6.0):

@@ -68,7 +68,9 @@ def test_the_headline_names_the_winner_its_lead_and_its_cost():
     rows[1] = replace(rows[1], top1=0.68, images=1000)
     text = markdown(a_run(*rows), [], None)
     assert "**resnet18/int8-relay is the fastest: resnet18/fp32-eager takes 2.50× [2.50, 2.50] its time.**" in text
-    assert "- Top-1 of resnet18/int8-relay: 68.0 % [65.0, 70.8], −2.00 percentage points from FP32 eager." in text
+    assert (
+        "- Top-1 of resnet18/int8-relay: 68.0 % [65.0, 70.8], −2.00 percentage points from resnet18/fp32-eager." in text
+    )
     assert "- resnet18/int8-relay: 8.000 ms, 68.0 % Top-1" in text
 
 

@@ -32,6 +32,10 @@ def trained(pictures, folder=None, options=SHORT, **given):
     return module, loop.fit(module, *pictures, options, folder=folder, **given)
 
 
+def timeless(history):
+    return [{**row, "seconds": 0} for row in history]
+
+
 def assert_same(one, other):
     for name, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[name]), name
@@ -45,6 +49,19 @@ def test_it_learns(pictures, tmp_path):
     assert json.loads((tmp_path / "history.json").read_text()) == history
     best = min(row["validation_loss"] for row in history)
     assert evaluate(module, pictures[1])[0] == pytest.approx(best, rel=1e-5)
+
+
+def test_a_network_with_an_auxiliary_head_learns_by_its_main_one(pictures):
+    class TwoHeads(tiny.Tiny):
+        """Answers as GoogLeNet does while it trains."""
+
+        def forward(self, images):
+            answers = super().forward(images)
+            return (answers, answers.flip(1)) if self.training else answers
+
+    torch.manual_seed(0)
+    history = loop.fit(TwoHeads(), *pictures, SHORT)
+    assert timeless(history) == timeless(trained(pictures)[1])
 
 
 def test_killed_and_resumed_is_the_same_to_the_bit(pictures, tmp_path, monkeypatch):
@@ -64,7 +81,7 @@ def test_killed_and_resumed_is_the_same_to_the_bit(pictures, tmp_path, monkeypat
     resumed, again = trained(pictures, tmp_path)
     assert next(steps) < 50, "it began again instead of going on"
     assert_same(whole, resumed)
-    assert [{**row, "seconds": 0} for row in history] == [{**row, "seconds": 0} for row in again]
+    assert timeless(history) == timeless(again)
 
 
 @pytest.mark.parametrize("other", [{"options": dataclasses.replace(SHORT, seed=1)}, {"about": "temperature 4"}])
@@ -74,9 +91,12 @@ def test_a_checkpoint_serves_no_other_training(pictures, tmp_path, other, capsys
     assert len(steps) == 3 and "of another training" in capsys.readouterr().err
 
 
-def test_a_stage_ends_early_when_it_stops_getting_better(pictures):
+def test_a_stage_ends_early_when_it_stops_getting_better(pictures, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Options, "rate", lambda options, done: seen.append(done) or options.lr)
     _, history = trained(pictures, None, Options(stages=((16, 30.0), (32, 1.0)), batch_size=32, patience=1, lr=2.0))
     assert len(history) < 31 and history[-1]["size"] == 32
+    assert seen == sorted(seen) and seen[-1] > 0.95, "the last stage has the end of the cosine"
 
 
 def test_a_loss_of_ones_own_and_a_hook(pictures):

@@ -43,7 +43,8 @@ def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
             for form in forms
         ]
         request = {"forms": files, "spec": bench.about["spec"], "data": order.subject.data}
-        found = bench.job("layers", request, "fp32", inputs=tuple(form.module for form in forms))["result"]
+        modules, version = tuple(form.module for form in forms), bench.about["data_version"]
+        found = bench.job("layers", request, "fp32", inputs=modules, depends=version)["result"]
     scored = [{**score, **form} for form, score in zip(found["forms"], scores, strict=True)]
     return {"name": order.subject.slug, "forms": scored, "layers": found["layers"]}, bench.folder
 

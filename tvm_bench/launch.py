@@ -40,6 +40,7 @@ def job(
     *,
     label: str,
     inputs: tuple[Path, ...] = (),
+    depends: str = "",
     threads: int = 1,
     masked: bool = False,
     toolchain: str = "main",
@@ -50,15 +51,15 @@ def job(
 ) -> dict[str, Any]:
     """Run `verb` in a process of its own and return its receipt; with `keep`, one that still holds is returned instead.
 
-    A receipt holds while the request, the SHA-256 of every input and output, the versions, the code and the CPU are
-    the same. `masked` keeps the job to as many CPUs as `threads`. `folder/<label>.log` has what the job printed; `show`
-    lets it print to the terminal; `environment` is added to the child's. Raises `UserError` for what the user can mend,
-    `JobError` for the rest.
+    A receipt holds while the request, the SHA-256 of every input and output, what else it `depends` on, the versions,
+    the code and the CPU are the same. `masked` keeps the job to as many CPUs as `threads`. `folder/<label>.log` has
+    what the job printed; `show` lets it print to the terminal; `environment` is added to the child's. Raises
+    `UserError` for what the user can mend, `JobError` for the rest.
     """
     folder.mkdir(parents=True, exist_ok=True)
     receipt_path = folder / f"{label}.receipt.json"
     with locked(folder / f"{label}.lock"):
-        key = _key(verb, request, inputs, threads)
+        key = _key(verb, request, inputs, depends, threads)
         if keep and (receipt := _valid(receipt_path, key)):
             return receipt
         receipt_path.unlink(missing_ok=True)
@@ -84,7 +85,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _key(verb: str, request: dict, inputs: tuple[Path, ...], threads: int) -> str:
+def _key(verb: str, request: dict, inputs: tuple[Path, ...], depends: str, threads: int) -> str:
     code = hashlib.sha256()
     for file in sorted(PACKAGE.rglob("*.py")):
         if file.relative_to(PACKAGE).parts[0] not in PARENT_SIDE:
@@ -93,6 +94,7 @@ def _key(verb: str, request: dict, inputs: tuple[Path, ...], threads: int) -> st
         "verb": verb,
         "request": request,
         "inputs": [sha256(path) for path in inputs],
+        "depends": depends,
         "threads": threads,
         "versions": toolchains.versions(),
         "code": code.hexdigest(),

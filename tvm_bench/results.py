@@ -84,9 +84,14 @@ class Results:
     variants: tuple[Row, ...]
 
     @property
+    def reference_form(self) -> str:
+        """What the others are compared with: `fp32-eager`, or `fp32-onnxruntime` for an ONNX file."""
+        return self.settings.get("reference") or "fp32-eager"
+
+    @property
     def reference(self) -> Row | None:
-        """What the others are compared with, FP32 eager unless the settings say; None where it is missing or failed."""
-        form = self.settings.get("reference") or "fp32-eager"
+        """The row of `reference_form`; None where it is missing or failed."""
+        form = self.reference_form
         return next((row for row in self.variants if row.ok and f"{row.precision}-{row.backend}" == form), None)
 
 

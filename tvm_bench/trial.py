@@ -45,7 +45,8 @@ def evaluate(
     }
     inputs = (*_shipped(artifact), *(path for path in against.values() if path != out))
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}
-    return bench.job("evaluate", request, variant.form, inputs=inputs, **options)["result"]
+    depends = bench.about["data_version"]
+    return bench.job("evaluate", request, variant.form, inputs=inputs, depends=depends, **options)["result"]
 
 
 def answers(bench: Workbench, variant: Variant) -> Path:

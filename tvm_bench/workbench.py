@@ -97,7 +97,8 @@ def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict]:
     }
     given = Path(settings.get("teacher_weights", ""))
     inputs = (parent, given) if given.is_file() else (parent,)
-    return out, at.job("compress", request, "fp32", inputs=inputs, timeout=7 * DAY, show=True)
+    options = {"depends": bench.about["data_version"], "timeout": 7 * DAY, "show": True}
+    return out, at.job("compress", request, "fp32", inputs=inputs, **options)
 
 
 def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Path, dict]:
@@ -146,6 +147,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
         return made_from
     folder = bench.folder / variant.form
     records = bench.tuned_by(variant) if variant.tuned else {}
+    reference = build(bench, replace(variant, tuned=False)) if records else None
     weights = compress(bench, bench.recipe.steps)[1]["outputs"] if bench.recipe.steps else {}
     about = {
         "name": variant.name,
@@ -164,10 +166,11 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "threads": variant.threads,
         "target_text": bench.order.target,
         "records": {tuner: str(each) for tuner, each in records.items()} or None,
+        "reference": str(reference) if reference else None,
         "stock": variant.backend == "relay-stock",
         "about": about,
     }
-    inputs = (made_from, *(each / LEDGER for each in records.values()))
+    inputs = (made_from, *(each / LEDGER for each in records.values()), *([reference / "lib.so"] if reference else ()))
     bench.job("build", request, variant.form, inputs=inputs, threads=variant.threads)
     return folder
 

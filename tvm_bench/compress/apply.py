@@ -21,7 +21,7 @@ from ..training import loop
 from ..training.options import Options
 from ..training.pictures import split
 from . import stored
-from .distillation import Loss, distillation_loss
+from .distillation import distillation_loss
 from .structured import prune_structured
 from .unstructured import prune_two_of_four, prune_unstructured, zeros_kept
 from .weight_sharing import share_weights
@@ -49,7 +49,7 @@ def compress(
     inputs = InputSpec.from_dict(spec)
     module = _open(Path(parent), subject["model"], inputs, classes)
 
-    def tune(rate: str, rounds: int = 1, loss: Loss = loop.cross_entropy, about: str = "") -> Callable:
+    def tune(rate: str, rounds: int = 1, loss: loop.Loss = loop.cross_entropy, about: str = "") -> Callable:
         options = {**settings, "epochs": settings["epochs"] / rounds}
         folder = path.parent / "training"
         known = {"names": tuple(names), "rate": rate, "loss": loss, "about": about}
@@ -88,7 +88,7 @@ def trainer(
     *,
     names: tuple[str, ...],
     rate: str,
-    loss: Loss = loop.cross_entropy,
+    loss: loop.Loss = loop.cross_entropy,
     about: str = "",
     amp: bool = True,
 ) -> Callable[[nn.Module], None]:

@@ -5,13 +5,11 @@ Method: Hinton, Vinyals, Dean 2015, arXiv:1503.02531: softmax at a temperature T
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
+from ..training.loop import Loss, logits
 
 
 def distillation_loss(teacher: nn.Module, *, temperature: float = 4.0, alpha: float = 0.9) -> Loss:
@@ -21,9 +19,9 @@ def distillation_loss(teacher: nn.Module, *, temperature: float = 4.0, alpha: fl
         teacher.to(images.device).eval()
         with torch.no_grad():
             wanted = F.log_softmax(teacher(images).float() / temperature, dim=1)
-        logits = student(images).float()
-        given = F.log_softmax(logits / temperature, dim=1)
+        answers = logits(student, images)
+        given = F.log_softmax(answers / temperature, dim=1)
         soft = F.kl_div(given, wanted, reduction="batchmean", log_target=True) * temperature**2
-        return alpha * soft + (1 - alpha) * F.cross_entropy(logits, labels)
+        return alpha * soft + (1 - alpha) * F.cross_entropy(answers, labels)
 
     return loss

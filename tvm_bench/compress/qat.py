@@ -31,8 +31,15 @@ def quantize_aware(
     """A quantized copy of `module`, after `train` trained the fake-quantized one in place."""
     prepared = ptq.prepared_for(module, shape, _mapping(per_channel), training=True)
     prepared.apply(freeze_bn_stats)
+    hook = prepared.register_forward_pre_hook(_observe_training_only)
     train(prepared)
+    hook.remove()
     return ptq.converted(prepared.eval())
+
+
+def _observe_training_only(module: nn.Module, _: object) -> None:
+    """Else the ranges of activations would follow the validation pictures too."""
+    module.apply(ao.enable_observer if module.training else ao.disable_observer)
 
 
 def _mapping(per_channel: bool) -> ao.QConfigMapping:

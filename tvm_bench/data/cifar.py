@@ -62,7 +62,7 @@ def load(name: str, path: str, split: str) -> Dataset:
     `calibration` is 512 seeded training pictures. Raises `UserError` where there is none, or where it is damaged.
     """
     about = PUBLISHED[name]
-    source = _find(name, Path(path) if path else DEFAULT)
+    source = find(name, path)
     files = (about.meta, *((about.test,) if split == "test" else about.train))
     read = _read_archive if source.is_file() else _read_folder
     meta, *parts = (
@@ -85,9 +85,9 @@ def _dataset(name: str, classes: tuple[str, ...], pixels: np.ndarray, labels: np
     return Dataset(name, classes, labels, lambda i: Image.fromarray(np.ascontiguousarray(pixels[i])), len(pixels))
 
 
-def _find(name: str, path: Path) -> Path:
-    """The extracted folder where there is one, else the archive."""
-    about = PUBLISHED[name]
+def find(name: str, given: str) -> Path:
+    """The extracted folder where there is one, else the archive. Raises `UserError` where there is neither."""
+    about, path = PUBLISHED[name], Path(given) if given else DEFAULT
     for found in (path, path / about.folder, path / about.archive):
         if (found / about.meta).is_file() or (found.is_file() and tarfile.is_tarfile(found)):
             return found

@@ -33,8 +33,8 @@ def describe(
     """Open the model and the data once; what `recipe` makes of the model is looked at when it is made.
 
     Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
-    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` and `images`. Raises `UserError` for whatever
-    is wrong with either, and for an unknown `target`.
+    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled`, `images` and `data_version` (changes when a
+    file of the data does). Raises `UserError` for whatever is wrong with either, and for an unknown `target`.
     """
     mcpu = relay_target.resolve(target, threads).mcpu
     test = datasets.load(data, "test") if data else None
@@ -61,6 +61,7 @@ def describe(
         "mcpu": mcpu,
         "labelled": bool(test and test.labels is not None and _same_classes(test, classes, count)),
         "images": len(test) if test else 0,
+        "data_version": datasets.version(data) if data else "",
         "calibration": {"data": calibration.name, "images": len(calibration)} if calibration else None,
     }
 

@@ -34,6 +34,8 @@ def _resize(layer: nn.Module) -> None:
         layer.out_features, layer.in_features = layer.weight.shape
     elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
         layer.num_features = layer.running_mean.shape[0]
+    elif isinstance(layer, nn.LayerNorm) and layer.weight is not None:
+        layer.normalized_shape = tuple(layer.weight.shape)
     elif isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         filters, inputs = layer.weight.shape[:2]
         if layer.groups == layer.in_channels:  # depthwise: a group for each channel

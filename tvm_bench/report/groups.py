@@ -23,6 +23,6 @@ def races(results: Results) -> list[Results]:
 
 
 def reference(row: Row, results: Results) -> Row | None:
-    """FP32 eager on the row's own terms; None where it is missing or failed."""
+    """What the row is compared with, on its own terms; None where it is missing or failed."""
     same = [other for other in results.variants if terms(other, results) == terms(row, results)]
     return replace(results, variants=tuple(same)).reference

@@ -36,7 +36,7 @@ def latency(results: Results, frame: Frame) -> Figure | None:
     reach = (1.02 if frame.narrow else 1.28) * end
     axes.set_xlim(0, reach)
     beyond = sum(int((np.concatenate(row.rounds) > reach).sum()) for row in rows)
-    compared = "; × as fast as FP32 eager" if reference(rows[0], results) in rows else ""
+    compared = f"; × as fast as {results.reference_form}" if reference(rows[0], results) in rows else ""
     note = f" ({beyond} beyond the axis)" if beyond else ""
     axes.set_xlabel(f"wall clock of a call in ms{compared}\nbar: median, line: 95 % interval, dots: samples{note}")
     return figure
@@ -78,7 +78,7 @@ def size(results: Results, frame: Frame) -> Figure | None:
 
 
 def accuracy(results: Results, frame: Frame) -> Figure | None:
-    """Top-1 with Wilson's interval on a zoomed axis, and beside it the difference from FP32 eager in points."""
+    """Top-1 with Wilson's interval on a zoomed axis, and beside it the difference from the reference in points."""
     rows = [row for row in _ordered(results) if row.top1 is not None and row.images]
     if not rows:
         return None
@@ -108,6 +108,7 @@ def accuracy(results: Results, frame: Frame) -> Figure | None:
     axes.set_xlabel("Top-1 in %, with its 95 % interval\n(zoomed: the axis does not start at 0)")
     if base and rest:
         _differences(rest[0], rows, base, frame)
+        rest[0].set_xlabel(f"Top-1 minus that of {results.reference_form},\nin percentage points, on the same images")
     return figure
 
 
@@ -122,7 +123,6 @@ def _differences(axes: Axes, rows: list[Row], base: Row, frame: Frame) -> None:
     reach = max(0.1, *(np.nanmax(np.abs([each.value, each.low, each.high])) for each in lost))
     axes.axvline(0, color=canvas.INK, lw=1)
     axes.set_xlim(-1.1 * reach, (1.1 if frame.narrow else 2) * reach)
-    axes.set_xlabel("Top-1 minus that of FP32 eager,\nin percentage points, on the same images")
 
 
 def _ordered(results: Results) -> list[Row]:

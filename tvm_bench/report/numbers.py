@@ -20,7 +20,7 @@ SPEED = (
     "variant",
     "median ms [95 %]",
     "p95\nms",
-    "speed-up vs\nfp32-eager [95 %]",
+    "speed-up vs\n{reference} [95 %]",
     "time_evaluator\nms",
     "load\nms",
     "first call\nms",
@@ -31,14 +31,14 @@ QUALITY = (
     "size MB",
     "Top-1 [95 %]",
     "Top-5",
-    "same answer as\nFP32 eager",
+    "same answer as\n{reference}",
     "as its\nsource",
     "max error\nto source",
 )
 PAIRS = (
     "variant",
-    "Top-1 drop from\nFP32 eager [95 %]",
-    "only FP32 eager\nis right",
+    "Top-1 drop from\n{reference} [95 %]",
+    "only {reference}\nis right",
     "only the variant\nis right",
     "of\nimages",
     "McNemar's\nmid-p",
@@ -50,14 +50,18 @@ def tables(results: Results) -> list[Table]:
     found = []
     for title, header, cells in (("Speed", SPEED, speed_cells), ("Memory and accuracy", QUALITY, quality_cells)):
         lines = [cells(row, results) if row.ok else [_short(row, results), failure(row)] for row in results.variants]
-        found.append(Table(title, header, lines))
+        found.append(Table(title, _named(header, results), lines))
     pairs = [
         (row, base, pair(base, row))
         for row in results.variants
         if (base := reference(row, results)) and base is not row
     ]
     lines = [pair_cells(row, base, both, results) for row, base, both in pairs if both]
-    return [*found, Table("Accuracy on the same images", PAIRS, lines)] if lines else found
+    return [*found, Table("Accuracy on the same images", _named(PAIRS, results), lines)] if lines else found
+
+
+def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
+    return tuple(name.format(reference=results.reference_form) for name in header)
 
 
 def every(results: Results) -> list[Table]:

@@ -112,7 +112,7 @@ def round_medians(rounds: Rounds) -> np.ndarray:
 
 
 def speed_up(row: Row, results: Results) -> Estimate | None:
-    """How many times as fast as FP32 eager; None where one of the two was not timed, and for FP32 eager itself."""
+    """How many times as fast as the reference; None where one of the two was not timed, and for the reference."""
     base = reference(row, results)
     if base is None or row is base or not (row.rounds and base.rounds):
         return None

@@ -148,7 +148,7 @@ def _costs(found: Verdict, race: Results) -> Iterator[str]:
         if not row or row is base or (lost := drop(row, base)) is None or base is None:
             continue
         gained = units.points(-lost.value / 100)
-        line = f"Top-1 of {row.name}: {numbers.top1(row)}, {gained} percentage points from FP32 eager"
+        line = f"Top-1 of {row.name}: {numbers.top1(row)}, {gained} percentage points from {base.name}"
         if both := pair(row, base):
             interval = f"[{units.points(-lost.high / 100)}, {units.points(-lost.low / 100)}]"
             line += f" {interval} on the same images ({_differ(both.p)})"

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,13 @@ Loss = Callable[[nn.Module, torch.Tensor, torch.Tensor], torch.Tensor]
 
 def cross_entropy(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """The default loss of `fit`."""
-    return F.cross_entropy(model(images).float(), labels)
+    return F.cross_entropy(logits(model, images), labels)
+
+
+def logits(model: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """float32 (images, classes). GoogLeNet and Inception answer with several heads while they train: the main one's."""
+    found = model(images)
+    return (found[0] if isinstance(found, tuple) else found).float()
 
 
 def fit(
@@ -78,20 +85,22 @@ def fit(
     state = checkpoint.restore()
     wrapped = _distributed(model, place)
     plan = options.plan(len(train), train.spec.shape[1])
-    pixels = sum(epoch.size**2 * batch * epoch.steps for epoch in plan)
+    before = list(accumulate((epoch.size**2 * batch * epoch.steps for epoch in plan), initial=0))
     saved = time.monotonic()
-    with Progress(title, total=pixels, start=state.pixels) if place.first else nullcontext() as progress:
+    with Progress(title, total=before[-1], start=state.pixels) if place.first else nullcontext() as progress:
         for epoch in plan[state.epoch :]:
             if epoch.stage == state.ended_stage:
                 continue
             began = time.monotonic()
+            # An early end of a stage is a leap: the next one has the learning rates that were planned for it.
+            state.pixels = before[epoch.index] + epoch.size**2 * batch * state.step
             seed = hash((options.seed, epoch.index))
             shares = _shares(len(train), batch, epoch, seed, place)[state.step :]
             wrapped.train()
             for images, labels in train.at(epoch.size).batches(shares, seed, place.workers):
                 torch.manual_seed(hash((seed, state.step, place.rank)))  # for dropout
                 for group in optimizer.param_groups:
-                    group["lr"] = options.rate(state.pixels / pixels)
+                    group["lr"] = options.rate(state.pixels / before[-1])
                 value = _step(wrapped, optimizer, scaler, loss, images, labels, place)
                 if after_step:
                     after_step(model)

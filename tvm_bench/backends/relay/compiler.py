@@ -63,28 +63,32 @@ def compiled(module: tvm.IRModule, chosen: tvm.target.Target, plan: Schedules) -
         return Compiled(module, fused.module, factory, _kernels(factory, plan, found))
 
 
-def best(module: tvm.IRModule, chosen: tvm.target.Target, records: dict[str, Path]) -> tuple[Compiled, dict[str, Any]]:
-    """The fastest of the default schedules and what each tuner's `records` make of the model, measured as a whole.
+def best(
+    module: tvm.IRModule, chosen: tvm.target.Target, records: dict[str, Path], default: tvm.runtime.Module
+) -> tuple[Compiled, dict[str, Any]]:
+    """The fastest of what each tuner's `records` make of the model and the library with the `default` schedules.
 
-    A kernel of MetaSchedule keeps its default schedule where that is faster in its place in the model, with its
-    neighbours' data in the caches. Returns the build, and what was measured: milliseconds of each candidate, which one
-    was chosen, and the share of the model's time by what its kernels came from.
+    They are measured as a whole. A kernel of MetaSchedule keeps its default schedule where that is faster in its place
+    in the model, with its neighbours' data in the caches. Returns the build, and what was measured: milliseconds of each
+    candidate, which one was chosen, and the share of the model's time by what its kernels came from.
     """
-    candidates = {"default": compiled(module, chosen, Schedules())}
+    candidates: dict[str, Compiled] = {}
     found: dict[str, str] = {}
     if folder := records.get("templates"):
         found = choices.best(folder)
         candidates["templates"] = compiled(module, chosen, Schedules("templates", found))
     if folder := records.get("metaschedule"):
         every = compiled(module, chosen, Schedules("metaschedule", found, folder))
-        before = candidates.get("templates", candidates["default"])
-        theirs, ours = profile.kernels(every.factory.module, before.factory.module)
+        before = candidates["templates"].factory.module if "templates" in candidates else default
+        theirs, ours = profile.kernels(every.factory.module, before)
         kept = {n for n, kernel in every.kernels.items() if kernel["kind"] == TUNED and ours[n] < theirs[n]}
         candidates["metaschedule"] = compiled(module, chosen, Schedules("metaschedule", found, folder, frozenset(kept)))
     if folder := records.get("autoscheduler"):
         candidates["autoscheduler"] = compiled(module, chosen, Schedules("autoscheduler", records=folder))
-    measured = latencies({name: candidate.factory for name, candidate in candidates.items()})
+    measured = latencies({"default": default, **{name: each.factory.module for name, each in candidates.items()}})
     name = min(measured, key=lambda each: measured[each])
+    if name == "default":
+        candidates[name] = compiled(module, chosen, Schedules())
     tuned = {_subject(*item) for build in candidates.values() for item in build.kernels.items() if item[1]["record"]}
     for item in candidates[name].kernels.items():
         if item[1]["kind"] == DEFAULT and _subject(*item) in tuned:
@@ -97,11 +101,11 @@ def _subject(name: str, kernel: dict[str, Any]) -> str:
     return kernel.get("convolution", name)
 
 
-def latencies(factories: dict[str, Any]) -> dict[str, float]:
+def latencies(libraries: dict[str, tvm.runtime.Module]) -> dict[str, float]:
     """Median milliseconds of whole models, measured in turns."""
     device = tvm.cpu()
-    executors = {name: graph_executor.GraphModule(factory["default"](device)) for name, factory in factories.items()}
-    found: dict[str, list[float]] = {name: [] for name in factories}
+    executors = {name: graph_executor.GraphModule(each["default"](device)) for name, each in libraries.items()}
+    found: dict[str, list[float]] = {name: [] for name in libraries}
     for _ in range(ROUNDS):
         for name, executor in executors.items():
             clock = executor.module.time_evaluator("run", device, number=1, repeat=RUNS)

@@ -26,14 +26,16 @@ def build(
     threads: int,
     target_text: str | None,
     records: dict[str, str] | None,
+    reference: str | None,
     stock: bool,
     about: dict,
 ) -> dict:
     """Build `out/lib.so` from the file `source` for inputs of `shape`, and everything that explains it.
 
     Beside it: `manifest.json`, `golden.npz` (an input and its output), `relay/*.txt` (the IR after each stage).
-    `records` has the folder of each tuner's; without them, `stock` keeps to TVM's own default schedules. `about` is
-    what the manifest repeats of the model. Raises `UserError` without a C++ compiler.
+    `records` has the folder of each tuner's, and `reference` the folder of the library that has to be beaten; without
+    them, `stock` keeps to TVM's own default schedules. `about` is what the manifest repeats of the model. Raises
+    `UserError` without a C++ compiler.
     """
     toolchains.need_compiler("TVM, to link lib.so,")
     folder, chosen = Path(out), target.resolve(target_text, threads)
@@ -42,9 +44,11 @@ def build(
     module = passes.lower_quantization(module, chosen)
     stages.write_stage(folder / "relay", 2, "quantization-lowered", module)
     tuning = None
-    if records:
+    if records and reference:
         folders = {tuner: Path(each) for tuner, each in records.items()}
-        result, tuning = compiler.best(module, chosen, folders)
+        manifest.verify(Path(reference))
+        default = tvm.runtime.load_module(str(Path(reference) / "lib.so"))
+        result, tuning = compiler.best(module, chosen, folders, default)
     else:
         result = compiler.compiled(module, chosen, compiler.Schedules("stock" if stock else "default"))
     stages.write_stage(folder / "relay", 3, "layouts-converted", result.module)

@@ -65,7 +65,9 @@ def _by_convolution(kernels: dict[str, dict[str, Any]], times: dict[str, float])
 
 def _ledger(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ratios = choices.ratios(folder)
-    default_ms = {record["convolution"]: record["default_ms"] for record in choices.records(folder)}
+    default_ms: dict[str, float] = {}
+    for record in choices.records(folder):  # the first time stands, so that the best can only fall
+        default_ms.setdefault(record["convolution"], record["default_ms"])
     tasks: dict[str, dict[str, Any]] = {}
     for kernel in kernels.values():
         if key := kernel.get("convolution"):

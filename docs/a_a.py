@@ -1,0 +1,44 @@
+"""How often is a backend faster than itself? Races ONNX Runtime against itself under a second name.
+
+python docs/a_a.py [--races 20] [--precision int8]
+
+Run it from the repository's root, on a quiet machine. Of 20 races at least 19 must end in a tie.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tvm_bench import cpu, race
+from tvm_bench.limits import Limits
+from tvm_bench.report.statistics import DECISION, ratio
+from tvm_bench.report.verdict import competitors, judge
+from tvm_bench.variant import Order, Subject
+
+TWICE = ("onnxruntime", "tests.cheats.honest")
+
+
+@click.command(help=__doc__)
+@click.option("--races", type=int, default=20, show_default=True)
+@click.option("--precision", default="int8", show_default=True)
+@click.option("--threads", type=int, default=cpu.cores(), show_default=True)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+def main(races: int, precision: str, threads: int, artifacts: Path) -> None:
+    subject = Subject("resnet18", data="fashion-mnist")
+    order = Order(subject, (precision,), (), None, (1,), (threads,), artifacts)
+    ties = 0
+    for number in range(1, races + 1):
+        results, _ = race.run(order, TWICE, race.Rules(images=100), " ".join(sys.argv), Limits())
+        one, other = competitors(results)
+        found, tie = ratio(one.rounds, other.rounds, DECISION), judge(results).winner is None
+        ties += tie
+        click.echo(f"{number}: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] {'tie' if tie else 'no tie'}")
+    click.echo(f"{ties} ties in {races} races")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path.cwd()))  # for the second name
+    main()

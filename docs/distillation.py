@@ -1,0 +1,80 @@
+"""Does a student learn more from a teacher than from the labels alone? Writes docs/distillation.md.
+
+python docs/distillation.py [--seeds 3] [--image-size 32] [--epochs 1]
+
+ResNet-18 from new weights, each seed once with a ResNet-50's answers and once without (`--alpha 0`), all else equal:
+the same batches, crops, learning rates and epochs. Half an hour on two cores at 32 pixels; stop it whenever, the same
+command goes on. It needs all of Fashion-MNIST.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from tvm_bench import compression
+from tvm_bench.recipe import Settings
+from tvm_bench.report import table, units
+from tvm_bench.variant import Order, Subject
+
+OUT = Path(__file__).parent / "distillation.md"
+DATA = "fashion-mnist:full"
+TAUGHT = 0.9  # weight of the teacher's answers
+
+
+@click.command(help=__doc__)
+@click.option("--seeds", type=int, default=3, show_default=True)
+@click.option("--image-size", type=int, default=32, show_default=True)
+@click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each student.")
+@click.option("--teacher-epochs", type=float, default=4.0, show_default=True)
+@click.option("--threads", type=int, default=2, show_default=True)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, threads: int, artifacts: Path) -> None:
+    teacher = _trained("resnet50", teacher_epochs, image_size, artifacts)
+    begun = _trained("resnet18", 0.02, image_size, artifacts)  # for its image size: each student draws new weights
+    subject = Subject("resnet18", str(begun), data=DATA, recipe="distill-scratch")
+    lines = []
+    for seed in range(seeds):
+        scores = []
+        for alpha in (0.0, TAUGHT):
+            settings = Settings(epochs=epochs, seed=seed, teacher="resnet50", teacher_weights=str(teacher), alpha=alpha)
+            order = Order(subject, ("fp32",), (), None, (1,), (threads,), artifacts, settings=settings)
+            scores.append(compression.compress(order, None)[0]["forms"][-1]["top1"])
+        alone, taught = scores
+        lines.append([str(seed), units.percent(alone, 2), units.percent(taught, 2), f"{100 * (taught - alone):+.2f}"])
+    OUT.write_text(page(lines, " ".join(sys.argv[1:]), image_size, epochs, teacher_epochs))
+    click.echo(str(OUT))
+
+
+def _trained(model: str, epochs: float, image_size: int, artifacts: Path) -> Path:
+    """The weights of a training by `tvm-bench train`, which is only scored again where it was done before."""
+    out = artifacts / f"{model}-{image_size}.safetensors"
+    options = ["--epochs", epochs, "--image-size", image_size, "--artifacts", artifacts, "--out", out]
+    command = [sys.executable, "-m", "tvm_bench", "train", "--model", model, "--data", DATA, *options]
+    subprocess.run([str(word) for word in command], check=True)
+    return out
+
+
+def page(lines: list[list[str]], given: str, image_size: int, epochs: float, teacher_epochs: float) -> str:
+    """The Markdown page: a line a seed."""
+    header = ("seed", "Top-1, labels alone", "Top-1, with the teacher", "points")
+    return "\n".join(
+        [
+            "# Does distillation help here?",
+            "",
+            f"ResNet-18 from new weights at {image_size} pixels on Fashion-MNIST, {epochs:g} epochs each, scored",
+            f"on the 10,000 test pictures. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
+            f"{Settings.temperature:g}, weight of its answers {TAUGHT}. By",
+            f"`python docs/distillation.py{' ' * bool(given)}{given}`.",
+            "",
+            table.markdown([table.Table("Students", header, lines)]),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
