@@ -69,8 +69,8 @@ def best(
     """The fastest of what each tuner's `records` make of the model and the library with the `default` schedules.
 
     They are measured as a whole. A kernel of MetaSchedule keeps its default schedule where that is faster in its place
-    in the model, with its neighbours' data in the caches. Returns the build, and what was measured: milliseconds of each
-    candidate, which one was chosen, and the share of the model's time by what its kernels came from.
+    in the model, with its neighbours' data in the caches. Returns the build, and what was measured: milliseconds of
+    each candidate, which one was chosen, and the share of the model's time by what its kernels came from.
     """
     candidates: dict[str, Compiled] = {}
     found: dict[str, str] = {}
