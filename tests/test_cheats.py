@@ -11,7 +11,7 @@ from tvm_bench.limits import Limits
 from tvm_bench.terms import Terms
 from tvm_bench.variant import Order, Subject
 
-RULES = race.Rules(rounds=2, samples=60, warmup=4, images=200)
+RULES = race.Rules(rounds=2, samples=240, warmup=4, images=200)
 CHEATS = {
     "one_thread_more": "computed with 2 threads on a budget of 1 thread",
     "one_core_more": "on a budget of 1 thread",
