@@ -21,6 +21,7 @@ def test_names_say_what_is_swept(tmp_path):
         "fp32-eager-t1", "fp32-eager-b4-t1", "fp32-eager-t2", "fp32-eager-b4-t2",
     ]  # fmt: skip
     assert len(order.variants("fp32", "relay")) == 8
+    assert order.variants("fp32", "relay", tuned=True)[0].form == "fp32-relay-onnx-tuned-t1"
     one = Order(Subject("m"), ("fp32",), (), None, (4,), (2,), tmp_path)
     assert [each.form for each in one.variants("fp32", "eager")] == ["fp32-eager-b4"]
 

@@ -110,7 +110,7 @@ class Order:
 
     def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
         """The subject in one precision on one backend: one variant for each front end, batch and number of threads."""
-        frontends = self.frontends if backend in RELAY and self.frontends and not tuned else (None,)
+        frontends = self.frontends if backend in RELAY and self.frontends else (None,)
         named = len(self.threads) > 1
         return [
             Variant(self.subject, precision, backend, frontend, tuned, threads, batch, named)

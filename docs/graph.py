@@ -1,0 +1,126 @@
+"""Where the time of the compiled ResNet-18 goes, and what each pass over its graph is worth: writes docs/graph.md.
+
+python docs/graph.py [--artifacts artifacts]
+
+It needs the libraries and sources that `make bench` leaves, and a quiet machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from unittest import mock
+
+import click
+import tvm
+from tvm import relay
+from tvm.relay.op.strategy import x86
+
+from tvm_bench.backends.relay import blocking, compiler, frontend, passes, profile, target
+from tvm_bench.report import table, units
+
+OUT = Path(__file__).parent / "graph.md"
+FORMS = ("fp32-relay-tuned", "int8-relay-tuned")
+SHAPE = (1, 3, 224, 224)
+NOTHING = tvm.transform.Sequential([])
+# What is left out, by what it is called, and the sources on which that is tried.
+PASSES = {
+    "`_ScalarZeroPoints`: zero points of weights become one zero": (passes, "_ScalarZeroPoints", "int8-onnx.onnx"),
+    "`FoldExplicitPadding`: pads go into the convolutions": (
+        relay.transform,
+        "FoldExplicitPadding",
+        "int8-torchscript.pt",
+    ),
+    "`blocking.schedule`: quantize, pad and lay out the input by vectors": (
+        blocking,
+        "schedule",
+        "int8-torchscript.pt",
+    ),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+@click.option("--threads", type=int, default=2, show_default=True)
+def main(artifacts: Path, threads: int) -> None:
+    folder = artifacts / "resnet18"
+    accounts = [_account(folder / form) for form in FORMS]
+    gains = [_gain(name, *what[:2], folder / "sources" / what[2], threads) for name, what in PASSES.items()]
+    header = ("without", "kernels", "ms", "kernels with it", "ms with it", "worth, ms")
+    text = [
+        "# Where the time of the compiled ResNet-18 goes",
+        "",
+        f"Batch 1, {threads} threads, {json.loads((folder / 'results.json').read_text())['machine']['cpu']}, by",
+        "`python docs/graph.py`. Each kernel was timed in its place; `between the kernels` is what the whole",
+        "model takes beyond their sum: the executor, and the threads that wait for each other.",
+        "",
+        table.markdown(accounts),
+        "",
+        "# What each pass is worth",
+        "",
+        "The whole INT8 model with default schedules, built with and without, measured in turns.",
+        "",
+        table.markdown([table.Table("Passes", header, gains)]),
+        "",
+    ]
+    OUT.write_text("\n".join(text))
+    click.echo(str(OUT))
+
+
+def _account(folder: Path) -> table.Table:
+    """Milliseconds, share and GOP/s by kind of kernel."""
+    library = tvm.runtime.load_module(str(folder / "lib.so"))
+    described = json.loads((folder / "manifest.json").read_text())["kernels"]
+    (times,) = profile.kernels(library)
+    whole = compiler.latencies({"model": library})["model"]
+    spent: dict[str, float] = defaultdict(float)
+    work: dict[str, float] = defaultdict(float)
+    for name, milliseconds in times.items():
+        kind = _kind(name, described.get(name, {}))
+        spent[kind] += milliseconds
+        work[kind] += described.get(name, {}).get("operations", 0.0) * described.get(name, {}).get("calls", 1)
+    spent["between the kernels"] = whole - sum(times.values())
+    lines = [
+        [kind, units.ms(ms), f"{ms / whole:.1%}", f"{work[kind] / ms / 1e6:.0f}" if work[kind] else units.NONE]
+        for kind, ms in sorted(spent.items(), key=lambda item: -item[1])
+    ]
+    lines.append(["the model", units.ms(whole), "100 %", f"{sum(work.values()) / whole / 1e6:.0f}"])
+    return table.Table(folder.name, ("kernels", "ms", "share", "GOP/s of the direct convolution"), lines)
+
+
+def _kind(name: str, kernel: dict) -> str:
+    if convolution := kernel.get("convolution"):
+        size = re.search(r"\d+x\d+/\d+ \d+", convolution)
+        how = "Winograd" if kernel["schedule"].startswith("winograd") else "direct"
+        return f"{how}, {size.group() if size else convolution} pixels"
+    return re.sub(r"^tvmgen_default_|_\d+$|^fused_", "", name)[:48]
+
+
+def _gain(name: str, place: object, attribute: str, source: Path, threads: int) -> list[str]:
+    """What the model takes without a pass and with it."""
+    chosen = target.resolve(None, threads)
+    builds = {}
+    for which in ("without", "with"):
+        with _left_out(place, attribute) if which == "without" else ExitStack():
+            module = passes.lower_quantization(frontend.relay_from_file(source, SHAPE), chosen)
+            builds[which] = compiler.compiled(module, chosen, compiler.Schedules())
+    took = compiler.latencies({which: build.factory.module for which, build in builds.items()})
+    counts = {which: str(len(build.kernels)) for which, build in builds.items()}
+    cells = [cell for which in ("without", "with") for cell in (counts[which], units.ms(took[which]))]
+    return [f"{name} ({source.stem})", *cells, f"{took['without'] - took['with']:+.3f}"]
+
+
+@contextmanager
+def _left_out(place: object, attribute: str) -> Iterator[None]:
+    """The schedule becomes TVM's, a pass one that does nothing."""
+    instead = x86.schedule_injective_cpu if attribute == "schedule" else lambda: NOTHING
+    with mock.patch.object(place, attribute, instead):
+        yield
+
+
+if __name__ == "__main__":
+    main()
