@@ -15,7 +15,7 @@ import tvm
 import tvm_bench
 from tests import test_schedules
 from tests.conftest import ROOT, TINY
-from tvm_bench import origin
+from tvm_bench import origin, tuning
 from tvm_bench.backends.relay import choices, dot, target
 
 TRIALS = 4
@@ -185,6 +185,12 @@ def test_the_faster_schedule_is_chosen_and_the_default_stays_otherwise(tmp_path)
     text = "".join(json.dumps({**dict(zip(keys, line, strict=True)), "default": "tvm"}) + "\n" for line in lines)
     (tmp_path / choices.NAME).write_text(text)
     assert choices.best(tmp_path) == {"a": "2x1x14", "b": "tvm"}
+
+
+def test_what_one_convolution_has_left_is_measured_whatever_others_have():
+    ledger = {"tasks": [{"left": []}, {"left": [2, 3]}, {"left": [3]}], "crashes": {"2": ["SIGSEGV"]}}
+    assert tuning._next("templates", ledger) == "3"
+    assert tuning._next("templates", {"tasks": [{"left": []}], "crashes": {}}) is None
 
 
 def test_coverage_can_be_required(tuned_int8, cli):

@@ -156,13 +156,12 @@ def _read(path: Path) -> dict[str, Any]:
 def _next(tuner: str, ledger: dict[str, Any]) -> str | None:
     """The key of what to measure next; None when it is enough.
 
-    Of templates the next candidate of all convolutions. Else every task once, the heaviest first; then the one whose
-    last rounds gained most.
+    Of templates the number of the next candidate of all convolutions that have it left. Else every task once, the
+    heaviest first; then the one whose last rounds gained most.
     """
     if tuner == "templates":
-        numbers = range(1, max((task["candidates"] for task in ledger["tasks"]), default=1))
-        done = max((task["trials"] for task in ledger["tasks"]), default=0) + len(ledger["crashes"])
-        return next((str(number) for number in numbers if number > done), None)
+        left = {number for task in ledger["tasks"] for number in task["left"]}
+        return next((str(number) for number in sorted(left) if str(number) not in ledger["crashes"]), None)
     able = [task for task in ledger["tasks"] if len(ledger["crashes"].get(task["key"], ())) < MAX_CRASHES]
     if fresh := [task for task in able if not task["trials"]]:
         return max(fresh, key=lambda task: task["flops"] * task["weight"])["key"]

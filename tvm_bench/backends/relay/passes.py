@@ -1,4 +1,8 @@
-"""Step 5: the project's own passes over a Relay module, before `relay.build` runs TVM's."""
+"""Step 5: the project's own passes over a Relay module, before `relay.build` runs TVM's.
+
+What each is worth on ResNet-18 in INT8 (docs/graph.md): scalar zero points 0.83 ms of 5.83 by ONNX, folded pads 0.02 ms
+of 4.60 by PyTorch. Layouts are a condition, not a gain: TVM's fast schedules start from NCHW.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,8 @@ def tune(**request: Any) -> dict[str, Any]:
     """One `Round`, whose `task` is the number of a candidate, 0 being the default.
 
     Returns a task for each unlike convolution: its weight (how often it occurs), operations, number of candidates,
-    trials (those that were measured), and milliseconds of one occurrence by default and at best.
+    trials (those that were measured), the numbers of those that are left, and milliseconds of one occurrence by default
+    and at best.
     """
     asked = Round(**request)
     if asked.rpc:
@@ -39,7 +40,8 @@ def tune(**request: Any) -> dict[str, Any]:
 
 def _measure(asked: Round, kernels: dict[str, dict[str, Any]], number: int) -> None:
     """Build with the candidate `number` of every convolution that has so many, and append what was measured."""
-    able = [kernel for kernel in kernels.values() if number < len(kernel.get("candidates", ()))]
+    left = {task["key"] for task in _ledger(asked.folder, kernels) if number in task["left"]}
+    able = [kernel for kernel in kernels.values() if kernel.get("convolution") in left]
     defaults = {kernel["convolution"]: kernel["schedule"] for kernel in able}
     trial = {kernel["convolution"]: kernel["candidates"][number] for kernel in able}
     chosen, module = asked.opened()
@@ -74,6 +76,7 @@ def _ledger(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, 
             task = tasks.setdefault(key, {"key": key, "name": key, "weight": 0, "flops": kernel["operations"]})
             task["weight"] += kernel["calls"]
             task["candidates"] = len(kernel["candidates"])
+            task["left"] = [n for n, name in enumerate(kernel["candidates"]) if n and name not in ratios.get(key, ())]
     for key, task in tasks.items():
         mine = default_ms[key] / task["weight"] if key in default_ms else None
         best = mine and mine * min(ratios[key].values())
