@@ -1,8 +1,8 @@
 """A schedule for what stands before the first convolution: quantize, pad, and lay out in blocks of few channels.
 
 TVM 0.19 splits the innermost axis by 16 whatever its size. With 4 channels in a block that leaves a guarded loop in
-which nothing is vectorized, the quantization least of all. Here a row is quantized by vectors, then interleaved: 0.14 ms
-of 4.75 on ResNet-18 in INT8 (docs/graph.md).
+which nothing is vectorized, the quantization least of all. Here a row is quantized by vectors, then interleaved: worth
+0.14 ms of 4.75 on ResNet-18 in INT8 (docs/graph.md).
 """
 
 from __future__ import annotations
