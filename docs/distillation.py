@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from tvm_bench import compression
+from tvm_bench import compression, cpu
 from tvm_bench.recipe import Settings
 from tvm_bench.report import table, units
 from tvm_bench.variant import Order, Subject
@@ -30,7 +30,7 @@ TAUGHT = 0.9  # weight of the teacher's answers
 @click.option("--image-size", type=int, default=32, show_default=True)
 @click.option("--epochs", type=float, default=1.0, show_default=True, help="Of each student.")
 @click.option("--teacher-epochs", type=float, default=4.0, show_default=True)
-@click.option("--threads", type=int, default=2, show_default=True)
+@click.option("--threads", type=int, default=cpu.cores(), show_default=True)
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
 def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, threads: int, artifacts: Path) -> None:
     teacher = _trained("resnet50", teacher_epochs, image_size, artifacts)

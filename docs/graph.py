@@ -11,7 +11,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -20,6 +20,7 @@ import tvm
 from tvm import relay
 from tvm.relay.op.strategy import x86
 
+from tvm_bench import manifest
 from tvm_bench.backends.relay import blocking, compiler, frontend, passes, profile, target
 from tvm_bench.report import table, units
 
@@ -55,8 +56,8 @@ def main(artifacts: Path, threads: int) -> None:
         "# Where the time of the compiled ResNet-18 goes",
         "",
         f"Batch 1, {threads} threads, {json.loads((folder / 'results.json').read_text())['machine']['cpu']}, by",
-        "`python docs/graph.py`. Each kernel was timed in its place, with a clock around it that lets the threads fall",
-        "asleep; as a whole the model is measured without.",
+        "`python docs/graph.py`. Each kernel was timed in its place in the model; the model as a whole was timed after",
+        "them.",
         "",
         table.markdown(accounts),
         "",
@@ -73,16 +74,17 @@ def main(artifacts: Path, threads: int) -> None:
 
 def _account(folder: Path) -> table.Table:
     """Milliseconds, share and GOP/s by kind of kernel."""
+    described = manifest.verify(folder)["kernels"]
     library = tvm.runtime.load_module(str(folder / "lib.so"))
-    described = json.loads((folder / "manifest.json").read_text())["kernels"]
     (times,) = profile.kernels(library)
     whole = compiler.latencies({"model": library})["model"]
     spent: dict[str, float] = defaultdict(float)
     work: dict[str, float] = defaultdict(float)
     for name, milliseconds in times.items():
-        kind = _kind(name, described.get(name, {}))
+        kernel = described.get(name, {})
+        kind = _kind(name, kernel)
         spent[kind] += milliseconds
-        work[kind] += described.get(name, {}).get("operations", 0.0) * described.get(name, {}).get("calls", 1)
+        work[kind] += kernel.get("operations", 0.0) * kernel.get("calls", 1)
     total = sum(spent.values())
     lines = [
         [kind, units.ms(ms), f"{ms / total:.1%}", f"{work[kind] / ms / 1e6:.0f}" if work[kind] else units.NONE]
@@ -107,7 +109,7 @@ def _gain(name: str, place: object, attribute: str, source: Path, threads: int) 
     chosen = target.resolve(None, threads)
     builds = {}
     for which in ("without", "with"):
-        with _left_out(place, attribute) if which == "without" else ExitStack():
+        with _left_out(place, attribute) if which == "without" else nullcontext():
             module = passes.lower_quantization(frontend.relay_from_file(source, SHAPE), chosen)
             builds[which] = compiler.compiled(module, chosen, compiler.Schedules())
     took = compiler.latencies({which: build.factory.module for which, build in builds.items()})

@@ -5,6 +5,8 @@ from nbclient import NotebookClient
 
 from tests.conftest import ROOT, TINY
 
+NOT_EXECUTED = {"quantization.ipynb"}  # committed without its outputs, as yet
+
 
 def executed(name, settings):
     """What the notebook prints and draws, with other settings in the cell tagged `parameters`."""
@@ -34,10 +36,12 @@ def test_quantization_and_inference(tmp_path):
     assert drawn == 1
 
 
-def test_what_is_committed_is_whole_and_small():
+def test_what_is_committed_was_executed_and_is_small():
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         notebook = nbformat.read(path, 4)
         nbformat.validate(notebook)
-        outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-        assert not any(output.output_type == "error" for output in outputs)
+        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+        if path.name not in NOT_EXECUTED:
+            assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), path
+        assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
         assert path.stat().st_size < 1_500_000
