@@ -20,8 +20,8 @@ import tvm
 from tvm import relay
 from tvm.relay.op.strategy import x86
 
-from tvm_bench import manifest
 from tvm_bench.backends.relay import blocking, compiler, frontend, passes, profile, target
+from tvm_bench.backends.relay.artifact import open_verified
 from tvm_bench.report import table, units
 
 OUT = Path(__file__).parent / "graph.md"
@@ -74,14 +74,13 @@ def main(artifacts: Path, threads: int) -> None:
 
 def _account(folder: Path) -> table.Table:
     """Milliseconds, share and GOP/s by kind of kernel."""
-    described = manifest.verify(folder)["kernels"]
-    library = tvm.runtime.load_module(str(folder / "lib.so"))
+    found, library = open_verified(folder)
     (times,) = profile.kernels(library)
     whole = compiler.latencies({"model": library})["model"]
     spent: dict[str, float] = defaultdict(float)
     work: dict[str, float] = defaultdict(float)
     for name, milliseconds in times.items():
-        kernel = described.get(name, {})
+        kernel = found["kernels"].get(name, {})
         kind = _kind(name, kernel)
         spent[kind] += milliseconds
         work[kind] += kernel.get("operations", 0.0) * kernel.get("calls", 1)

@@ -131,21 +131,23 @@ def test_tvms_schedules_come_back():
 
 
 @pytest.mark.parametrize(
-    ("precision", "attributes"),
+    ("precision", "channels", "attributes"),
     [
-        ("fp32", {}),
-        ("fp32", {"strides": (2, 2)}),
-        ("fp32", {"groups": 32}),
-        ("fp32", {"groups": 32, "strides": (2, 2)}),
-        ("int8", {}),
-        ("int8", {"groups": 32}),
+        ("fp32", 32, {}),
+        ("fp32", 32, {"strides": (2, 2)}),
+        ("fp32", 32, {"groups": 32}),
+        ("fp32", 32, {"groups": 32, "strides": (2, 2)}),
+        ("fp32", 24, {}),
+        ("fp32", 24, {"groups": 24}),
+        ("int8", 32, {}),
+        ("int8", 32, {"groups": 32}),
     ],
 )
-def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, attributes):
+def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, channels, attributes):
     random = np.random.default_rng(0)
     groups = attributes.get("groups", 1)
-    data = random.integers(0, 256, (1, 32, 14, 14)).astype(np.uint8)
-    weight = random.integers(-128, 128, (32, 32 // groups, 3, 3)).astype(np.int8)
+    data = random.integers(0, 256, (1, channels, 14, 14)).astype(np.uint8)
+    weight = random.integers(-128, 128, (channels, channels // groups, 3, 3)).astype(np.int8)
     out = "int32"
     if precision == "fp32":
         data, weight, out = data.astype(np.float32), weight.astype(np.float32), "float32"

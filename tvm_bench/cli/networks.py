@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..recipe import Settings
 from .console import console
 from .options import ARTIFACTS, FORMS, IMAGES, SUBJECT, THREADS, with_options
 from .orders import compression, order
@@ -82,20 +83,32 @@ def train(model: str, data: str, out: Path | None, threads: int, artifacts: Path
 
 @click.command()
 @with_options(SUBJECT)
-@click.option("--epochs", type=click.FloatRange(0), default=1.0, show_default=True, help="Of each step that trains.")
-@click.option("--batch-size", type=click.IntRange(2), default=128, show_default=True)
+@click.option(
+    "--epochs",
+    type=click.FloatRange(0),
+    default=Settings.epochs,
+    show_default=True,
+    help="Of each step that trains.",
+)
+@click.option("--batch-size", type=click.IntRange(2), default=Settings.batch_size, show_default=True)
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
     help="The highest learning rate of the cosine.  [default: prune 0.01, distill 0.02, from scratch 0.1, qat 0.001]",
 )
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=Settings.seed, show_default=True)
 @click.option("--layers", metavar="NAME,…", help="Prune these layers only.  [default: all that can be]")
 @click.option("--teacher", help="The model that distillation learns from, such as resnet50.")
-@click.option("--teacher-weights", default="default", show_default=True, help="As --weights, for the teacher.")
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), default=4.0, show_default=True)
 @click.option(
-    "--alpha", type=click.FloatRange(0, 1), default=0.9, show_default=True, help="Weight of the teacher's answers."
+    "--teacher-weights", default=Settings.teacher_weights, show_default=True, help="As --weights, for the teacher."
+)
+@click.option("--temperature", type=click.FloatRange(0, min_open=True), default=Settings.temperature, show_default=True)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1),
+    default=Settings.alpha,
+    show_default=True,
+    help="Weight of the teacher's answers.",
 )
 @with_options(IMAGES, THREADS, ARTIFACTS)
 def compress(images: int | None, **given: Any) -> None:

@@ -16,13 +16,16 @@ from typing import Any
 
 import tvm
 from tvm import relay, te, topi
+from tvm.autotvm.task.space import SplitEntity
 from tvm.relay.op.strategy import wrap_compute_conv2d, wrap_topi_schedule, x86
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple, traverse_inline
+from tvm.topi.x86 import conv2d
 
 from . import dot, workload
 
-BLOCK = 16  # channels, as TVM lays them out
+INT8_BLOCK = 16  # channels, as TVM lays them out
+LEAST_BLOCK = 8  # half a vector of AVX-512: Zen 4 computes as much with twice as many of them
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
 OTHERS = 4  # tiles that compete with the one which arithmetic prefers
 Tile = tuple[int, int, int]  # blocks of channels, rows and columns of the output that are summed together
@@ -47,18 +50,31 @@ def strategy(
     return found
 
 
+def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> None:
+    """TVM's default configuration, in blocks of whole vectors: 24 channels are three of 8, not two of 12."""
+    conv2d._get_default_config(config, data, kernel, *others)
+    if data.dtype == "float32":
+        for name, channels in (("tile_oc", kernel.shape[0]), ("tile_ic", data.shape[1])):
+            if size := _block(int(channels), LEAST_BLOCK):
+                config[name] = SplitEntity([int(channels) // size, size])
+
+
 def tiles(convolution: workload.Convolution) -> list[str]:
     """Register tiles as `blocks x rows x columns`, the likeliest first; none where this schedule cannot be used."""
     outputs, inputs = convolution.kernel[0], convolution.data[1]
     kind = dot.best() if convolution.dtype == "int8" else None
     dense = convolution.groups == 1
-    if outputs % BLOCK or not (dense or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
+    if not (dense or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
         return []
-    if dense and convolution.dtype == "int8" and not (kind and inputs % dot.BYTES == 0):
+    if dense and convolution.dtype == "int8":
+        size = INT8_BLOCK if kind and inputs % dot.BYTES == outputs % INT8_BLOCK == 0 else None
+    else:
+        size = _block(outputs, LEAST_BLOCK if convolution.dtype == "fp32" else get_simd_32bit_lanes())
+    if not size:
         return []
     lanes = kind.lanes if kind and dense else get_simd_32bit_lanes()
-    registers = (32 if get_simd_32bit_lanes() == BLOCK else 16) * lanes // BLOCK
-    blocks = outputs // BLOCK if dense else 1  # depthwise: each block has inputs of its own
+    registers = (32 if get_simd_32bit_lanes() == 16 else 16) * min(lanes, size) // size
+    blocks = outputs // size if dense else 1  # depthwise: each block has inputs of its own
     return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + OTHERS]]
 
 
@@ -76,6 +92,11 @@ def parsed(text: str) -> Tile | None:
     """The way back from `written`; None for the name of another schedule."""
     parts = text.split("x")
     return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdigit() for part in parts) else None
+
+
+def _block(channels: int, least: int) -> int | None:
+    """The widest of whole vectors, down to `least`, that `channels` are a multiple of."""
+    return next((size for size in (get_simd_32bit_lanes(), least) if channels % size == 0), None)
 
 
 def _fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:

@@ -15,6 +15,7 @@ from ...data.preprocess import InputSpec
 from ...errors import UserError
 from ...files import replace_with, sha256, write_json
 from . import compiler, frontend, passes, stages, target
+from .artifact import open_verified
 
 REPEATS_WHEN_BUILT = 30
 
@@ -46,8 +47,7 @@ def build(
     tuning = None
     if records and reference:
         folders = {tuner: Path(each) for tuner, each in records.items()}
-        manifest.verify(Path(reference))
-        default = tvm.runtime.load_module(str(Path(reference) / "lib.so"))
+        _, default = open_verified(Path(reference))
         result, tuning = compiler.best(module, chosen, folders, default)
     else:
         result = compiler.compiled(module, chosen, compiler.Schedules("stock" if stock else "default"))
@@ -65,14 +65,14 @@ def load(artifact: Path, *, threads: int | None = None) -> Library:
 
     Raises `UserError` for a missing or changed file and for a CPU that cannot run it, before the library is opened.
     """
-    found = manifest.verify(artifact)
-    return Library(artifact, found, threads or found["threads"])
+    found, factory = open_verified(artifact)
+    return Library(found, factory, threads or found["threads"])
 
 
 class Library:
     """A compiled classifier: float32 (batch, channels, height, width) in, float32 (batch, classes) out."""
 
-    def __init__(self, artifact: Path, found: dict[str, Any], threads: int):
+    def __init__(self, found: dict[str, Any], factory: tvm.runtime.Module, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
             # TVM's own default is half of the hardware threads.
             tvm.get_global_func("runtime.config_threadpool")(1, threads)
@@ -81,7 +81,6 @@ class Library:
         self.spec = InputSpec.from_dict(found["spec"])
         self.classes = tuple(found["classes"])
         self.device = tvm.cpu()
-        factory = tvm.runtime.load_module(str(artifact / "lib.so"))
         self.executor = graph_executor.GraphModule(factory["default"](self.device))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -119,7 +118,7 @@ def _describe(
         "files": {"lib.so": sha256(folder / "lib.so")},
     }
     if not cpu.missing(entry["cpu_features"]):
-        library = Library(folder, entry, threads)
+        library = Library(entry, tvm.runtime.load_module(str(folder / "lib.so")), threads)
         images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         with replace_with(folder / "golden.npz") as path:
             np.savez_compressed(path, input=images, output=library(images))

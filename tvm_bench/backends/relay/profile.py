@@ -10,6 +10,8 @@ import numpy as np
 import tvm
 from tvm.contrib.debugger.debug_executor import GraphModuleDebug
 
+from .artifact import open_verified
+
 RUNS = 15
 
 
@@ -34,7 +36,7 @@ def kernels(*libraries: tvm.runtime.Module) -> list[dict[str, float]]:
 
 
 def profile(artifact: str) -> dict[str, Any]:
-    """The job of `inspect --profile`: the kernels of a verified library in the order in which they run."""
-    library = tvm.runtime.load_module(str(Path(artifact) / "lib.so"))
+    """The job of `inspect --profile`: the kernels of a library in the order in which they run."""
+    _, library = open_verified(Path(artifact))
     (times,) = kernels(library)
     return {"kernels": times}

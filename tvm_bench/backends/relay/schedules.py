@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
+from unittest import mock
 
 from tvm import topi
 from tvm.relay.op import strategy
@@ -44,6 +45,8 @@ def using(choices: Mapping[str, str] = NONE) -> Iterator[None]:
         ),
         _replaced(strategy.conv2d_NCHWc_strategy, x86.conv2d_NCHWc_strategy_cpu, blocked),
         _replaced(strategy.depthwise_conv2d_NCHWc_strategy, x86.depthwise_conv2d_NCHWc_strategy_cpu, blocked),
+        # TVM has no hook for the size of blocks.
+        mock.patch.object(conv2d_alter_op, "_get_default_config", direct.configure),
         _replaced(strategy.schedule_injective, x86.schedule_injective_cpu, blocking.schedule),
     ):
         yield

@@ -14,10 +14,10 @@ from typing import Any
 
 import tvm
 
-from ... import manifest
 from ...errors import UserError
 from ...files import drop_cut_lines
 from . import choices, compiler, profile
+from .artifact import open_verified
 from .rounds import Round
 
 
@@ -32,13 +32,13 @@ def tune(**request: Any) -> dict[str, Any]:
     if asked.rpc:
         raise UserError("templates are measured in the whole model, on this machine. Give --tuner metaschedule.")
     drop_cut_lines(asked.folder / choices.NAME)
-    kernels = manifest.verify(Path(asked.reference))["kernels"]
+    found, reference = open_verified(Path(asked.reference))
     if asked.task is not None:
-        _measure(asked, kernels, int(asked.task))
-    return {"tasks": _ledger(asked.folder, kernels)}
+        _measure(asked, found["kernels"], reference, int(asked.task))
+    return {"tasks": _ledger(asked.folder, found["kernels"])}
 
 
-def _measure(asked: Round, kernels: dict[str, dict[str, Any]], number: int) -> None:
+def _measure(asked: Round, kernels: dict[str, dict[str, Any]], reference: tvm.runtime.Module, number: int) -> None:
     """Build with the candidate `number` of every convolution that has so many, and append what was measured."""
     left = {task["key"] for task in _ledger(asked.folder, kernels) if number in task["left"]}
     able = [kernel for kernel in kernels.values() if kernel.get("convolution") in left]
@@ -46,7 +46,6 @@ def _measure(asked: Round, kernels: dict[str, dict[str, Any]], number: int) -> N
     trial = {kernel["convolution"]: kernel["candidates"][number] for kernel in able}
     chosen, module = asked.opened()
     build = compiler.compiled(module, chosen, compiler.Schedules(choices=trial))
-    reference = tvm.runtime.load_module(str(Path(asked.reference) / "lib.so"))
     ours, theirs = profile.kernels(build.factory.module, reference)
     ours, theirs = _by_convolution(build.kernels, ours), _by_convolution(kernels, theirs)
     asked.folder.mkdir(parents=True, exist_ok=True)

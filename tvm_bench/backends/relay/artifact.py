@@ -1,0 +1,16 @@
+"""Opening a `lib.so` runs code: its manifest is checked first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tvm
+
+from ... import manifest
+
+
+def open_verified(artifact: Path) -> tuple[dict[str, Any], tvm.runtime.Module]:
+    """The manifest and the library of the folder `artifact`. Raises `UserError` as `manifest.verify` does."""
+    found = manifest.verify(artifact)
+    return found, tvm.runtime.load_module(str(artifact / "lib.so"))
