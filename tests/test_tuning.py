@@ -17,6 +17,8 @@ from tests import test_schedules
 from tests.conftest import ROOT, TINY
 from tvm_bench import origin, tuning
 from tvm_bench.backends.relay import choices, dot, target
+from tvm_bench.variant import Order, Subject
+from tvm_bench.workbench import LEDGER, Workbench, with_recipe
 
 TRIALS = 4
 
@@ -191,6 +193,18 @@ def test_what_one_convolution_has_left_is_measured_whatever_others_have():
     ledger = {"tasks": [{"left": []}, {"left": [2, 3]}, {"left": [3]}], "crashes": {"2": ["SIGSEGV"]}}
     assert tuning._next("templates", ledger) == "3"
     assert tuning._next("templates", {"tasks": [{"left": []}], "crashes": {}}) is None
+
+
+def test_a_compressed_model_of_the_same_sizes_has_the_records_of_the_one_before(tmp_path):
+    order = Order(Subject("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
+    bench = Workbench(order, {"mcpu": "znver4"})
+    (variant,) = order.variants("fp32", "relay", tuned=True)
+    folder = bench.records(variant, "templates")
+    folder.mkdir(parents=True)
+    (folder / LEDGER).write_text("{}")
+    for recipe in ("prune-2:4", "prune-unstructured90+int8", "int8", "kmeans256"):
+        assert with_recipe(bench, recipe).tuned_by(variant) == {"templates": folder}
+    assert with_recipe(bench, "prune-structured50+kmeans256").tuned_by(variant) == {}
 
 
 def test_coverage_can_be_required(tuned_int8, cli):

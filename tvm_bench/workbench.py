@@ -54,9 +54,18 @@ class Workbench:
         return self.order.logs / self.subject.slug / variant.precision / name / tuner
 
     def tuned_by(self, variant: Variant) -> dict[str, Path]:
-        """The tuners that have records for this variant, with their folders."""
+        """The tuners that have records for this variant, with their folders.
+
+        A compressed model that was not tuned itself has those of the model before, unless filters were removed:
+        schedules are chosen by the sizes of layers, whatever their weights are.
+        """
         folders = {tuner: self.records(variant, tuner) for tuner in TUNERS}
-        return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
+        found = {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
+        steps = map(recipes.technique, self.recipe.steps)
+        removed = any(isinstance(step, recipes.Prune) and step.pattern == "structured" for step in steps)
+        if found or removed or not self.subject.recipe:
+            return found
+        return with_recipe(self, "").tuned_by(variant)
 
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
         """Run a job, on the most threads of the order unless told; its files go to the subject's `jobs/`."""
