@@ -91,11 +91,11 @@ def main(
     rules = race.Rules(rounds=rounds, images=images)
     results = race.race(entrants, rules, race.settings(plain, rules, " ".join(sys.argv), Limits()))
     save(results, artifacts / f"{plain.subject.slug}-compression.json")
-    out.write_text(board(results, plain.subject, forms))
+    out.write_text(board(results, plain.subject, forms, " ".join(sys.argv[1:])))
     click.echo(str(out))
 
 
-def board(results: Results, dense: Subject, forms: dict[str, list[dict]]) -> str:
+def board(results: Results, dense: Subject, forms: dict[str, list[dict]], given: str) -> str:
     """The page: one line a technique."""
     before = forms["int8"][0]
     lines = [_line(recipe, results, dense, forms[recipe][-1] if recipe else before) for recipe in WHY]
@@ -105,9 +105,12 @@ def board(results: Results, dense: Subject, forms: dict[str, list[dict]]) -> str
             f"# Which technique helps here: {dense.model}",
             "",
             f"One interleaved race on {results.machine['cpu']}, {results.settings['threads']} threads, batch 1, by",
-            "`python docs/compression.py`. In brackets: the time as a multiple of the dense FP32 model's **on the same",
-            f"backend**. *Faster* and *slower* by a {DECISION:.0%} interval, on the backend where the technique is",
-            f"fastest, against the fastest dense FP32. Top-1 and Top-5 on {before['images']:,} test pictures.",
+            f"`python docs/compression.py{' ' * bool(given)}{given}`. In brackets: the time as a multiple of the dense",
+            "FP32 model's **on the same backend**. *Faster* and *slower* by a",
+            f"{DECISION:.0%} interval, on the backend where the technique is fastest, against the fastest dense FP32.",
+            "Relay is the faster of untuned and tuned: what keeps the sizes of its layers has the tuning records of",
+            "the dense model, and a model without half of its filters has none.",
+            f"Top-1 and Top-5 on {before['images']:,} test pictures.",
             "",
             table.markdown([table.Table("All techniques", HEADER, lines)]),
             "",
