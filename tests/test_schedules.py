@@ -8,13 +8,18 @@ from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import direct, dot, schedules, target, workload
+from tvm_bench.backends.relay import direct, dot, schedules, target, winograd, workload
 from tvm_bench.cpu import host_features
 
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
     monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+
+
+@pytest.fixture
+def on_small_pictures(monkeypatch):
+    monkeypatch.setattr(winograd, "LEAST_OUTPUTS", 0)
 
 
 def run(output, data, choices=schedules.NONE):
@@ -47,7 +52,7 @@ def convolution(data, weight, out_dtype, **attributes):
         ((1, 16, 5, 5), 16, (2, 1)),
     ],
 )
-def test_winograd_is_right_with_what_is_fused_behind_it(shape, outputs, padding):
+def test_winograd_is_right_with_what_is_fused_behind_it(on_small_pictures, shape, outputs, padding):
     random = np.random.default_rng(0)
     data = random.standard_normal(shape).astype(np.float32)
     weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
@@ -69,7 +74,7 @@ def test_winograd_is_right_with_what_is_fused_behind_it(shape, outputs, padding)
         (16, 16, {"groups": 2}),
     ],
 )
-def test_winograd_is_left_alone_where_it_does_not_fit(inputs, outputs, attributes):
+def test_winograd_is_left_alone_where_it_does_not_fit(on_small_pictures, inputs, outputs, attributes):
     data = np.ones((1, inputs, 8, 8), np.float32)
     weight = np.ones((outputs, inputs // attributes.get("groups", 1), 3, 3), np.float32)
     output = convolution(data, weight, "float32", padding=(1, 1), **attributes)
@@ -84,6 +89,13 @@ def test_winograd_is_left_alone_where_it_does_not_fit(inputs, outputs, attribute
     )
     assert "winograd" not in kernels
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "pays"), [(7, False), (14, True)])
+def test_winograd_pays_unless_the_output_is_small(size, pays):
+    found = workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    with target.resolve(None, 2):
+        assert winograd.pays(found) == pays
 
 
 # AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
@@ -121,7 +133,7 @@ def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
             assert np.prod(tile) + tile[0] + 1 <= registers
 
 
-def test_tvms_schedules_come_back():
+def test_tvms_schedules_come_back(on_small_pictures):
     data = np.ones((1, 16, 8, 8), np.float32)
     output = convolution(data, np.ones((16, 16, 3, 3), np.float32), "float32", padding=(1, 1))
     assert "winograd" in run(output, data)[1], "nothing fused behind it"
