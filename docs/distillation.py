@@ -23,7 +23,7 @@ from tvm_bench.variant import Order, Subject
 OUT = Path(__file__).parent / "distillation.md"
 DATA = "fashion-mnist:full"
 TAUGHT = 0.9  # weight of the teacher's answers
-LR = 0.03  # of the teacher: with 0.1, a ResNet-50 spends the first of its few epochs on coming back from a loss of 16
+LR = 0.03  # of `tvm-bench train`: with 0.1, a ResNet-50 spends the first of its few epochs at a loss of up to 16
 
 
 @click.command(help=__doc__)

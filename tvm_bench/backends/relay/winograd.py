@@ -25,7 +25,7 @@ from .workload import Convolution
 SIZES = (4, 2)  # of a tile of outputs, the first the default
 NAME = "winograd"  # before the size, in the name of the schedule
 MAX_WEIGHTS_MB = 10.0  # transformed weights above this are likely to take longer to read than is saved
-# With fewer outputs (images x rows x columns) too, whatever the size: ResNet-34 at 32 pixels took 6.4 ms, not 3.3.
+# Images x rows x columns below which they take longer whatever their size: ResNet-34 at 32 pixels, 6.4 ms, not 3.3.
 LEAST_OUTPUTS = 80
 TAG = "conv2d_winograd_NCHWc"
 
