@@ -217,6 +217,25 @@ def test_static_quantization_by_torch(module, unchanged, pictures, observer, per
     assert torch.equal(again(pictures), quantized(pictures))
 
 
+@pytest.mark.parametrize("groups", [1, 128])
+def test_full_scale_sums_do_not_overflow(groups):
+    """The largest activations times the largest weights, by each of the engine's kernels."""
+    module = nn.Sequential(nn.Conv2d(128, 128, 3, padding=1, groups=groups, bias=False)).eval()
+    nn.init.ones_(module[0].weight)
+    largest = torch.ones(16, 128, 8, 8)
+    quantized = ptq.quantize_static(module, [largest.numpy()], (128, 8, 8))
+    torch.testing.assert_close(quantized(largest), module(largest), rtol=0.02, atol=0)
+    assert quantized.get_submodule("0").weight().int_repr().max() == 127
+
+
+def test_activations_keep_eight_bits_where_the_engine_can_sum_them(monkeypatch):
+    few, many = nn.Conv2d(128, 128, 1, groups=64), nn.Conv2d(128, 128, 1, groups=128)
+    monkeypatch.setattr(ptq.cpu, "host_features", lambda: frozenset({"avx512vnni"}))
+    assert not ptq.reduce_range(few) and ptq.reduce_range(nn.Sequential(few, many))
+    monkeypatch.setattr(ptq.cpu, "host_features", lambda: frozenset({"avxvnni"}))
+    assert ptq.reduce_range(few)
+
+
 def test_observers_find_other_ranges(module, pictures):
     module.stem[0].weight.data *= 5
     pictures[0, :, :4, :4] = 60  # outliers, which min-max takes for the range

@@ -128,6 +128,13 @@ def test_a_library_that_disagrees_with_its_source_is_flagged():
     assert wrongness(row("int8", distances=few, source_argmax_agreement=0.96), TERMS) is None, "48 of 50 say little"
 
 
+def test_a_picture_without_scores_is_not_infinitely_far():
+    reference = np.ones((9, 10), np.float32)
+    reference[4] = 0
+    found = accuracy.distances(reference + np.float32(1e-3), reference)
+    assert found["median"] == pytest.approx(1e-3, rel=0.01) and found["worst"] == pytest.approx(0.1, rel=0.01)
+
+
 def test_nan_is_wrong():
     found = {"images": 10, "median": 0.0, "worst": float("nan")}
     assert wrongness(row("fp32", distances={"reference": found}), TERMS)

@@ -1,7 +1,6 @@
 """Static post-training quantization by PyTorch: weights INT8, activations per tensor (UINT8).
 
 Method: Jacob et al. 2018, arXiv:1712.05877, by `torch.ao.quantization`'s FX graph mode for x86.
-Activations keep seven bits (`reduce_range`): without VNNI, eight would overflow the 16-bit sums of `vpmaddubsw`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import torch
 from torch import nn
 from torch.ao import quantization as ao
 
+from .. import cpu
 from ..errors import UserError
 from .calibration import checked
 
@@ -24,6 +24,8 @@ WEIGHTS = {
     True: "INT8, per channel, PerChannelMinMaxObserver",
     False: "INT8, per tensor, MinMaxObserver",
 }
+BITS = "8 bits, or 7 (reduce_range) where the CPU has no AVX-512 VNNI or a convolution over 100 groups"
+ONEDNN_GROUPS = 100  # of a convolution; PyTorch's `should_use_onednn_quant` gives those of more to FBGEMM
 
 
 def method(*, per_channel: bool = True, observer: str = "histogram") -> dict[str, str]:
@@ -31,7 +33,7 @@ def method(*, per_channel: bool = True, observer: str = "histogram") -> dict[str
     return {
         "method": "static post-training quantization, torch.ao FX graph mode, x86 engine",
         "weights": WEIGHTS[per_channel],
-        "activations": f"UINT8, per tensor, {OBSERVERS[observer]}, 7 bits (reduce_range)",
+        "activations": f"UINT8, per tensor, {OBSERVERS[observer]}, {BITS}",
     }
 
 
@@ -48,7 +50,7 @@ def quantize_static(
     `observer`, which finds the range of an activation, is `minmax`, `histogram` (smallest squared error) or `entropy`.
     Raises `UserError` for pictures that do not fit, and for a network that cannot be quantized.
     """
-    prepared = prepared_for(module, shape, _mapping(per_channel, observer))
+    prepared = prepared_for(module, shape, _mapping(module, per_channel, observer))
     with torch.inference_mode():
         for images in checked(batches, shape):
             prepared(torch.from_numpy(images))
@@ -57,7 +59,7 @@ def quantize_static(
 
 def skeleton(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
     """A quantized copy without calibration, for `load_state_dict` to fill: the file says per tensor or per channel."""
-    return _converted(prepared_for(module, shape, _mapping(per_channel=True, observer="histogram")))
+    return _converted(prepared_for(module, shape, _mapping(module, per_channel=True, observer="histogram")))
 
 
 def prepared_for(
@@ -90,14 +92,22 @@ def converted(prepared: nn.Module) -> nn.Module:
     return quantized
 
 
-def _mapping(per_channel: bool, observer: str) -> ao.QConfigMapping:
+def reduce_range(module: nn.Module) -> bool:
+    """Whether activations must keep seven bits, since eight overflow the 16-bit sums of `vpmaddubsw`: FBGEMM has them,
+    which PyTorch's engine takes on a CPU without AVX-512 VNNI, and everywhere for convolutions of many groups."""
+    groups = (each.groups for each in module.modules() if isinstance(each, nn.Conv2d))
+    return "avx512vnni" not in cpu.host_features() or max(groups, default=1) > ONEDNN_GROUPS
+
+
+def _mapping(module: nn.Module, per_channel: bool, observer: str) -> ao.QConfigMapping:
     from .entropy import EntropyObserver
 
-    unsigned = {"dtype": torch.quint8, "qscheme": torch.per_tensor_affine, "reduce_range": True}
+    reduced = reduce_range(module)
+    unsigned = {"dtype": torch.quint8, "qscheme": torch.per_tensor_affine, "reduce_range": reduced}
     activations = {
         "minmax": ao.MinMaxObserver.with_args(**unsigned),
-        "histogram": ao.HistogramObserver.with_args(reduce_range=True),
-        "entropy": EntropyObserver.with_args(reduce_range=True),
+        "histogram": ao.HistogramObserver.with_args(reduce_range=reduced),
+        "entropy": EntropyObserver.with_args(reduce_range=reduced),
     }
     weights = ao.default_per_channel_weight_observer if per_channel else ao.default_weight_observer
     return ao.get_default_qconfig_mapping(ENGINE).set_global(ao.QConfig(activations[observer], weights))

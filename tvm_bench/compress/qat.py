@@ -21,7 +21,7 @@ def method(*, per_channel: bool = True) -> dict[str, str]:
     return {
         "method": "quantization-aware training, torch.ao FX graph mode, x86 engine",
         "weights": ptq.WEIGHTS[per_channel],
-        "activations": "UINT8, per tensor, MovingAverageMinMaxObserver, 7 bits (reduce_range)",
+        "activations": f"UINT8, per tensor, MovingAverageMinMaxObserver, {ptq.BITS}",
     }
 
 
@@ -29,7 +29,7 @@ def quantize_aware(
     module: nn.Module, shape: tuple[int, ...], train: Callable[[nn.Module], object], *, per_channel: bool = True
 ) -> nn.Module:
     """A quantized copy of `module`, after `train` trained the fake-quantized one in place."""
-    prepared = ptq.prepared_for(module, shape, _mapping(per_channel), training=True)
+    prepared = ptq.prepared_for(module, shape, _mapping(module, per_channel), training=True)
     prepared.apply(freeze_bn_stats)
     hook = prepared.register_forward_pre_hook(_observe_training_only)
     train(prepared)
@@ -42,9 +42,8 @@ def _observe_training_only(module: nn.Module, _: object) -> None:
     module.apply(ao.enable_observer if module.training else ao.disable_observer)
 
 
-def _mapping(per_channel: bool) -> ao.QConfigMapping:
-    mapping = ao.get_default_qat_qconfig_mapping(ptq.ENGINE)
-    if per_channel:
-        return mapping
-    default = mapping.global_qconfig
-    return mapping.set_global(ao.QConfig(default.activation, ao.default_weight_fake_quant))
+def _mapping(module: nn.Module, per_channel: bool) -> ao.QConfigMapping:
+    ranges = {"quant_min": 0, "quant_max": 255, "reduce_range": ptq.reduce_range(module)}
+    activations = ao.FusedMovingAvgObsFakeQuantize.with_args(observer=ao.MovingAverageMinMaxObserver, **ranges)
+    weights = ao.default_fused_per_channel_wt_fake_quant if per_channel else ao.default_weight_fake_quant
+    return ao.get_default_qat_qconfig_mapping(ptq.ENGINE).set_global(ao.QConfig(activations, weights))

@@ -87,9 +87,13 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
 
 
 def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """Of the images' distances to `reference`, each relative to its length there: the median and the largest."""
-    lengths = np.maximum(np.linalg.norm(reference, axis=1), np.finfo(np.float32).tiny)
-    relative = np.linalg.norm(logits - reference, axis=1) / lengths
+    """Of the images' distances to `reference`, each relative to its length there: the median and the largest.
+
+    Scores that are near zero, a hundredth of the usual length or less, count as that long.
+    """
+    lengths = np.linalg.norm(reference, axis=1)
+    floor = max(np.median(lengths) / 100, np.finfo(np.float32).tiny)
+    relative = np.linalg.norm(logits - reference, axis=1) / np.maximum(lengths, floor)
     return {"images": len(logits), "median": float(np.median(relative)), "worst": float(relative.max())}
 
 
