@@ -42,7 +42,8 @@ def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, thre
         scores = []
         for alpha in (0.0, TAUGHT):
             settings = Settings(epochs=epochs, seed=seed, teacher="resnet50", teacher_weights=str(teacher), alpha=alpha)
-            order = Order(subject, ("fp32",), (), None, (1,), (threads,), artifacts, settings=settings)
+            place = artifacts / "distillation" / f"seed-{seed}-alpha-{alpha:g}"
+            order = Order(subject, ("fp32",), (), None, (1,), (threads,), place, settings=settings)
             scores.append(compression.compress(order, None)[0]["forms"][-1]["top1"])
         alone, taught = scores
         lines.append([str(seed), units.percent(alone, 2), units.percent(taught, 2), f"{100 * (taught - alone):+.2f}"])

@@ -1,5 +1,7 @@
 """The project's own default schedules: used where they should be, and right on sizes that do not divide evenly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -105,10 +107,16 @@ RUNS = [k for k in dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx51
 @pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)
 @pytest.mark.parametrize(
     ("shape", "outputs", "kernel", "stride"),
-    [((1, 16, 8, 8), 16, 3, 1), ((2, 64, 7, 5), 128, 3, 2), ((1, 32, 14, 14), 64, 1, 2), ((1, 4, 19, 19), 16, 7, 2)],
+    [
+        ((1, 16, 8, 8), 16, 3, 1),
+        ((2, 64, 7, 5), 128, 3, 2),
+        ((1, 32, 14, 14), 64, 1, 2),
+        ((1, 4, 19, 19), 16, 7, 2),
+        ((1, 24, 9, 9), 40, 1, 1),
+    ],
 )
 def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, kernel, stride, monkeypatch):
-    monkeypatch.setattr(dot, "best", lambda: kind)
+    monkeypatch.setattr(dot, "best", lambda channels=16: replace(kind, lanes=min(kind.lanes, channels)))
     random = np.random.default_rng(0)
     data = random.integers(0, 256, shape).astype(np.uint8)
     weight = random.integers(-128, 128, (outputs, shape[1], kernel, kernel)).astype(np.int8)
@@ -143,23 +151,27 @@ def test_tvms_schedules_come_back(on_small_pictures):
 
 
 @pytest.mark.parametrize(
-    ("precision", "channels", "attributes"),
+    ("precision", "channels", "outputs", "attributes"),
     [
-        ("fp32", 32, {}),
-        ("fp32", 32, {"strides": (2, 2)}),
-        ("fp32", 32, {"groups": 32}),
-        ("fp32", 32, {"groups": 32, "strides": (2, 2)}),
-        ("fp32", 24, {}),
-        ("fp32", 24, {"groups": 24}),
-        ("int8", 32, {}),
-        ("int8", 32, {"groups": 32}),
+        ("fp32", 32, 32, {}),
+        ("fp32", 32, 32, {"strides": (2, 2)}),
+        ("fp32", 32, 32, {"groups": 32}),
+        ("fp32", 32, 32, {"groups": 32, "strides": (2, 2)}),
+        ("fp32", 24, 24, {}),
+        ("fp32", 24, 24, {"groups": 24}),
+        ("int8", 32, 32, {}),
+        ("int8", 32, 32, {"groups": 32}),
+        ("int8", 24, 24, {}),
+        ("int8", 24, 24, {"groups": 24}),
+        ("int8", 24, 32, {}),
+        ("int8", 12, 24, {}),
     ],
 )
-def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, channels, attributes):
+def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, channels, outputs, attributes):
     random = np.random.default_rng(0)
     groups = attributes.get("groups", 1)
     data = random.integers(0, 256, (1, channels, 14, 14)).astype(np.uint8)
-    weight = random.integers(-128, 128, (channels, channels // groups, 3, 3)).astype(np.int8)
+    weight = random.integers(-128, 128, (outputs, channels // groups, 3, 3)).astype(np.int8)
     out = "int32"
     if precision == "fp32":
         data, weight, out = data.astype(np.float32), weight.astype(np.float32), "float32"

@@ -19,13 +19,14 @@ from tvm import relay, te, topi
 from tvm.autotvm.task.space import SplitEntity
 from tvm.relay.op.strategy import wrap_compute_conv2d, wrap_topi_schedule, x86
 from tvm.target.x86 import get_simd_32bit_lanes
+from tvm.topi.generic.conv2d import conv2d_alter_int8_common
 from tvm.topi.utils import get_const_tuple, traverse_inline
-from tvm.topi.x86 import conv2d
+from tvm.topi.x86 import conv2d, conv2d_alter_op
 
 from . import dot, workload
 
-INT8_BLOCK = 16  # channels, as TVM lays them out
 LEAST_BLOCK = 8  # half a vector of AVX-512: Zen 4 computes as much with twice as many of them
+INT8_BLOCKS = (16, LEAST_BLOCK)  # channels, whatever a vector holds; TVM's own schedules take the first only
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
 OTHERS = 4  # tiles that compete with the one which arithmetic prefers
 Tile = tuple[int, int, int]  # blocks of channels, rows and columns of the output that are summed together
@@ -43,7 +44,8 @@ def strategy(
     if convolution.depthwise:
         compute = topi.x86.depthwise_conv2d_NCHWc
     else:
-        compute = topi.x86.conv2d_NCHWc_int8 if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
+        # That of topi.x86 for INT8 configures TVM's schedule too, which refuses blocks of 8.
+        compute = topi.nn.conv2d_NCHWc_int8 if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
     found = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
     found.add_implementation(wrapped, wrap_topi_schedule(partial(_schedule, tile=tile)), name="direct.x86")
@@ -53,29 +55,58 @@ def strategy(
 def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> None:
     """TVM's default configuration, in blocks of whole vectors: 24 channels are three of 8, not two of 12."""
     conv2d._get_default_config(config, data, kernel, *others)
-    if data.dtype == "float32":
-        for name, channels in (("tile_oc", kernel.shape[0]), ("tile_ic", data.shape[1])):
-            if size := _block(int(channels), LEAST_BLOCK):
-                config[name] = SplitEntity([int(channels) // size, size])
+    for name, channels in (("tile_oc", int(kernel.shape[0])), ("tile_ic", int(data.shape[1]))):
+        if size := _block(channels, (get_simd_32bit_lanes(), LEAST_BLOCK)):
+            config[name] = SplitEntity([channels // size, size])
+
+
+def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> relay.Expr | None:
+    """An INT8 convolution in blocks of 16 or 8 channels, where TVM knows those of 16 only; None for any other."""
+    convolution = workload.of(attrs, *types)
+    if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
+        return None
+    out, into = _block(convolution.kernel[0], INT8_BLOCKS), _block(convolution.data[1], (*INT8_BLOCKS, dot.BYTES))
+    changed = {
+        "data_layout": f"NCHW{into}c",
+        "kernel_layout": f"OIHW{into // dot.BYTES}i{out}o{dot.BYTES}i",
+        "out_layout": f"NCHW{out}c",
+        "channels": convolution.kernel[0],
+    }
+    return relay.nn.contrib_conv2d_nchwc(*inputs, **{**attrs, **changed})
+
+
+def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]) -> relay.Expr | None:
+    """TVM's legalization for x86, which pads INT8 channels to what the instructions take: 24 stay 24, and not 32."""
+    data, kernel, out = types
+    channels = workload.of(attrs, data, kernel).kernel[0]
+    if not dot.best() or _block(channels, INT8_BLOCKS) != LEAST_BLOCK or kernel.dtype != "int8":
+        return conv2d_alter_op._conv2d_legalize(attrs, inputs, types)
+    return conv2d_alter_int8_common(inputs[0], data, inputs[1], kernel, out, attrs, "uint8", dot.BYTES, LEAST_BLOCK)
 
 
 def tiles(convolution: workload.Convolution) -> list[str]:
     """Register tiles as `blocks x rows x columns`, the likeliest first; none where this schedule cannot be used."""
-    outputs, inputs = convolution.kernel[0], convolution.data[1]
-    kind = dot.best() if convolution.dtype == "int8" else None
-    dense = convolution.groups == 1
+    dense, vector = convolution.groups == 1, get_simd_32bit_lanes()
     if not (dense or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
         return []
-    if dense and convolution.dtype == "int8":
-        size = INT8_BLOCK if kind and inputs % dot.BYTES == outputs % INT8_BLOCK == 0 else None
-    else:
-        size = _block(outputs, LEAST_BLOCK if convolution.dtype == "fp32" else get_simd_32bit_lanes())
+    lanes, dots = vector, dense and convolution.dtype == "int8"
+    size = _block(convolution.kernel[0], INT8_BLOCKS if dots else (vector, LEAST_BLOCK))
     if not size:
         return []
-    lanes = kind.lanes if kind and dense else get_simd_32bit_lanes()
-    registers = (32 if get_simd_32bit_lanes() == 16 else 16) * min(lanes, size) // size
-    blocks = outputs // size if dense else 1  # depthwise: each block has inputs of its own
+    if dots:
+        kind = dot.best(size)
+        if not kind or convolution.data[1] % dot.BYTES:
+            return []
+        lanes = kind.lanes
+    registers = (32 if vector == 16 else 16) * min(lanes, size) // size
+    blocks = convolution.kernel[0] // size if dense else 1  # depthwise: each block has inputs of its own
     return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + OTHERS]]
+
+
+def only_ours(convolution: workload.Convolution) -> bool:
+    """Whether TVM's own schedule cannot compute it."""
+    dense = convolution.groups == 1
+    return convolution.dtype == "int8" and dense and _block(convolution.kernel[0], INT8_BLOCKS) == LEAST_BLOCK
 
 
 def register_tile(blocks: int, height: int, width: int, registers: int) -> Tile:
@@ -94,9 +125,9 @@ def parsed(text: str) -> Tile | None:
     return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdigit() for part in parts) else None
 
 
-def _block(channels: int, least: int) -> int | None:
-    """The widest of whole vectors, down to `least`, that `channels` are a multiple of."""
-    return next((size for size in (get_simd_32bit_lanes(), least) if channels % size == 0), None)
+def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
+    """The first of `sizes` that `channels` are a multiple of."""
+    return next((size for size in sizes if channels % size == 0), None)
 
 
 def _fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
@@ -151,7 +182,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     inner: Iterable = (h, w, o)
     if convolution.tag == "conv2d_NCHWc_int8":
         y, x, block, four, element = reduced
-        kind = dot.best()
+        kind = dot.best(int(k.dom.extent))
         vector, k = s[accumulator].split(k, kind.lanes)
         s[accumulator].reorder(block, y, x, four, h, w, o, vector, k, element)
         inner = (h, w, o, vector)

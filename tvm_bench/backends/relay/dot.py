@@ -6,7 +6,7 @@ bind vectors with `let`, which LLVM 21 refuses, or saturate in 16 bits on the wa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tvm
 from tvm import te, tir
@@ -53,9 +53,10 @@ class Kind:
 KINDS = (Kind("avx512vnni", 16, 32), Kind("avxvnni", 8, 16), Kind("avx512bw", 16, 32), Kind("avx2", 8, 16))
 
 
-def best() -> Kind | None:
-    """The fastest kind that the current target has."""
-    return next((kind for kind in KINDS if target_has_features(kind.feature)), None)
+def best(channels: int = 16) -> Kind | None:
+    """The fastest kind that the current target has, with vectors of at most `channels` sums."""
+    found = next((kind for kind in KINDS if target_has_features(kind.feature)), None)
+    return found and replace(found, lanes=min(found.lanes, channels))
 
 
 def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 from unittest import mock
 
-from tvm import topi
+from tvm import relay, topi
 from tvm.relay.op import strategy
 from tvm.relay.op.strategy import x86
 from tvm.topi.x86 import conv2d_alter_op
@@ -34,7 +34,10 @@ def using(choices: Mapping[str, str] = NONE) -> Iterator[None]:
     def chosen(convolution: Convolution) -> str:
         return choices.get(str(convolution)) or candidates(convolution)[0]
 
-    alter_layout = partial(winograd.alter_layout, chosen=chosen)
+    def alter_layout(attrs: Any, inputs: list, types: list, out: Any) -> relay.Expr | None:
+        ours = winograd.alter_layout(attrs, inputs, types, chosen=chosen) or direct.alter_layout(attrs, inputs, types)
+        return ours or conv2d_alter_op._alter_conv2d_layout(attrs, inputs, types, out)
+
     blocked = partial(direct.strategy, chosen=chosen)
     with (
         _replaced(topi.nn.conv2d_alter_layout, conv2d_alter_op._alter_conv2d_layout, alter_layout),
@@ -43,6 +46,7 @@ def using(choices: Mapping[str, str] = NONE) -> Iterator[None]:
             x86.conv2d_winograd_without_weight_transform_strategy_cpu,
             winograd.strategy,
         ),
+        _replaced(topi.nn.conv2d_legalize, conv2d_alter_op._conv2d_legalize, direct.legalize),
         _replaced(strategy.conv2d_NCHWc_strategy, x86.conv2d_NCHWc_strategy_cpu, blocked),
         _replaced(strategy.depthwise_conv2d_NCHWc_strategy, x86.depthwise_conv2d_NCHWc_strategy_cpu, blocked),
         # TVM has no hook for the size of blocks.
@@ -55,6 +59,8 @@ def using(choices: Mapping[str, str] = NONE) -> Iterator[None]:
 def candidates(convolution: Convolution) -> list[str]:
     """The schedules that a convolution can have, the default first."""
     tiles = direct.tiles(convolution)
+    if tiles and direct.only_ours(convolution):
+        return tiles
     if convolution.dtype == "int8" or convolution.depthwise:
         return [*tiles, TVM]
     found = [f"winograd{size}" for size in winograd.SIZES if winograd.fits(convolution)]

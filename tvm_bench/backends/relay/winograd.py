@@ -17,7 +17,6 @@ from tvm.relay.op.strategy import wrap_topi_schedule, x86
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.nn.winograd_util import winograd_transform_matrices
 from tvm.topi.utils import get_const_tuple, traverse_inline
-from tvm.topi.x86 import conv2d_alter_op
 
 from . import workload
 from .workload import Convolution
@@ -31,13 +30,13 @@ TAG = "conv2d_winograd_NCHWc"
 
 
 def alter_layout(
-    attrs: Any, inputs: list, types: list[relay.TensorType], out_type: Any, *, chosen: Callable[[Convolution], str]
+    attrs: Any, inputs: list, types: list[relay.TensorType], *, chosen: Callable[[Convolution], str]
 ) -> relay.Expr | None:
-    """TVM's `conv2d_alter_layout` for x86, with Winograd where `chosen(convolution)` says so."""
+    """The convolution by Winograd where `chosen(convolution)` says so, None where not."""
     convolution = workload.of(attrs, *types)
     schedule = chosen(convolution) if fits(convolution) and attrs.data_layout == "NCHW" else ""
     if not schedule.startswith(NAME):
-        return conv2d_alter_op._alter_conv2d_layout(attrs, inputs, types, out_type)
+        return None
     size = int(schedule.removeprefix(NAME))
     outputs, *kernel = convolution.kernel
     block = get_simd_32bit_lanes()
