@@ -14,6 +14,7 @@ from tvm.relay.expr_functor import ExprMutator
 # Pooling is not named: told its layout, it would no longer follow the blocked one (NCHW16c) that its neighbours get,
 # and pay two transforms for it.
 CONVOLUTIONS = ("nn.conv2d", "qnn.conv2d")
+AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d")
 
 
 def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
@@ -22,6 +23,8 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.transform.InferType(),
         _ScalarZeroPoints(),
         relay.transform.FakeQuantizationToInteger(),
+        relay.transform.InferType(),
+        _RoundedOnce(),
         relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),
@@ -78,6 +81,43 @@ class _ZeroVectors(ExprMutator):
         positions = self.ZERO_POINTS.get(getattr(call.op, "name", ""), ())
         arguments = [_scalar(a) if i in positions else a for i, a in enumerate(call.args)]
         return relay.Call(call.op, arguments, call.attrs, call.type_args, call.span)
+
+
+@relay.transform.function_pass(opt_level=0)
+class _RoundedOnce:
+    """Quantized sums and averages in float, rounded once, as PyTorch and ONNX Runtime compute them.
+
+    TVM rounds each term of `qnn.add` to the grid of the sum, a noise that adds up over residual blocks, and cuts off
+    what an average in integers leaves over, which makes all of them too small.
+    """
+
+    def transform_function(
+        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
+    ) -> relay.Function:
+        return _Rounding().visit(function)
+
+
+class _Rounding(ExprMutator):
+    def visit_call(self, call: relay.Call) -> relay.Call:
+        changed, name = super().visit_call(call), getattr(call.op, "name", "")
+        if name == "qnn.add" and all(map(_is_scalar, changed.args[2:])):
+            return _sum(*changed.args, dtype=call.checked_type.dtype)
+        if name in AVERAGES and call.checked_type.dtype == "int32":
+            average = relay.Call(call.op, [relay.cast(changed.args[0], "float32")], call.attrs)
+            return relay.cast(relay.round(average), "int32")
+        return changed
+
+
+def _sum(left: relay.Expr, right: relay.Expr, *terms: relay.Constant, dtype: str) -> relay.Expr:
+    left_scale, left_zero, right_scale, right_zero, scale, zero = (term.data.numpy().item() for term in terms)
+    left = (relay.cast(left, "float32") - relay.const(float(left_zero))) * relay.const(left_scale / scale)
+    right = (relay.cast(right, "float32") - relay.const(float(right_zero))) * relay.const(right_scale / scale)
+    limits = np.iinfo(dtype)
+    return relay.cast(relay.clip(relay.round(left + right + relay.const(float(zero))), limits.min, limits.max), dtype)
+
+
+def _is_scalar(expression: relay.Expr) -> bool:
+    return isinstance(expression, relay.Constant) and expression.data.numpy().size == 1
 
 
 def _scalar(expression: relay.Expr) -> relay.Expr:
