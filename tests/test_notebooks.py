@@ -5,8 +5,6 @@ from nbclient import NotebookClient
 
 from tests.conftest import ROOT, TINY
 
-NOT_EXECUTED = {"quantization.ipynb"}  # committed without its outputs, as yet
-
 
 def executed(name, settings):
     """What the notebook prints and draws, with other settings in the cell tagged `parameters`."""
@@ -41,7 +39,6 @@ def test_what_is_committed_was_executed_and_is_small():
         notebook = nbformat.read(path, 4)
         nbformat.validate(notebook)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        if path.name not in NOT_EXECUTED:
-            assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), path
+        assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1)), path
         assert not any(output.output_type == "error" for cell in code for output in cell.outputs)
         assert path.stat().st_size < 1_500_000
