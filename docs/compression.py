@@ -128,6 +128,8 @@ def board(results: Results, dense: Subject, forms: dict[str, list[dict]], given:
             "",
             *reasons,
             "",
+            "Distillation changes only the weights: whether it helps is on [a page of its own](distillation.md).",
+            "",
         ]
     )
 
