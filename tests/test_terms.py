@@ -129,10 +129,22 @@ def test_a_library_that_disagrees_with_its_source_is_flagged():
 
 
 def test_a_picture_without_scores_is_not_infinitely_far():
-    reference = np.ones((9, 10), np.float32)
-    reference[4] = 0
-    found = accuracy.distances(reference + np.float32(1e-3), reference)
+    reference = np.random.default_rng(0).choice([-1, 1], (9, 10)) + np.linspace(0, 1e-4, 90).reshape(9, 10)
+    reference[4] *= 1e-6
+    found = accuracy.distances(reference + 1e-3, reference)
     assert found["median"] == pytest.approx(1e-3, rel=0.01) and found["worst"] == pytest.approx(0.1, rel=0.01)
+
+
+def test_one_step_of_a_quantized_picture_is_a_rounding_and_another_picture_is_not():
+    source = 5.0 * np.random.default_rng(0).integers(-4, 5, (200, 10))
+    source[7] = 5.0 * np.eye(10)[3]
+    answers = source.copy()
+    answers[7] = 0
+    found = accuracy.distances(answers, source)
+    assert wrongness(row("int8", distances={"source": found}, source_argmax_agreement=1.0), TERMS) is None
+    answers[7] = source[8]
+    found = accuracy.distances(answers, source)
+    assert wrongness(row("int8", distances={"source": found}, source_argmax_agreement=1.0), TERMS)
 
 
 def test_nan_is_wrong():

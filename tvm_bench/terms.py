@@ -75,7 +75,7 @@ def wrongness(row: Row, terms: Terms) -> str | None:
     median, worst = found[against]["median"], found[against]["worst"]
     limit = max(terms.distance, terms.times_median * median)
     if not worst <= limit:
-        return f"its worst image is {worst:.2g} off its {against}, half of all less than {median:.2g}"
+        return f"its worst image is {worst:.2g} off its {against}, half of all at most {median:.2g}"
     agreement = row.source_argmax_agreement
     if agreement is None or wilson(agreement, found["source"]["images"]).high >= terms.source_agreement:
         return None

@@ -89,10 +89,13 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
 def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     """Of the images' distances to `reference`, each relative to its length there: the median and the largest.
 
-    Scores that are near zero, a hundredth of the usual length or less, count as that long.
+    Scores near zero count as a hundredth of the usual length, or as one step of the reference in each class: those of a
+    quantized model are multiples of a step, and where that is coarse, a rounding may be all that an image has.
     """
     lengths = np.linalg.norm(reference, axis=1)
-    floor = max(np.median(lengths) / 100, np.finfo(np.float32).tiny)
+    steps = np.diff(np.unique(reference))
+    step = steps.min() if len(steps) else 0.0
+    floor = max(np.median(lengths) / 100, step * np.sqrt(reference.shape[1]), np.finfo(np.float32).tiny)
     relative = np.linalg.norm(logits - reference, axis=1) / np.maximum(lengths, floor)
     return {"images": len(logits), "median": float(np.median(relative)), "worst": float(relative.max())}
 
