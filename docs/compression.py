@@ -13,15 +13,17 @@ from pathlib import Path
 
 import click
 
-from tvm_bench import compression, cpu, race, workbench
+from tvm_bench import backends, compression, cpu, race, workbench
 from tvm_bench.limits import Limits
 from tvm_bench.recipe import Settings, parse
 from tvm_bench.report import table, units
 from tvm_bench.report.statistics import DECISION, median, ratio
-from tvm_bench.results import Results, Row, save
+from tvm_bench.results import Results, Row, load, save
 from tvm_bench.variant import Order, Subject
 
 DOCS = Path(__file__).parent
+RESULTS = DOCS / "results" / "resnet18-compression.json"
+PAGE = DOCS / "compression.md"
 BACKENDS = ("eager", "onnxruntime", "relay")
 # What the technique changes that a CPU could notice: the reason beside the figures.
 WHY = {
@@ -29,28 +31,29 @@ WHY = {
     "int8": "four times as many multiplications in an instruction, a quarter of the bytes",
     "int8-per-tensor": "as INT8; one scale for all filters fits the small ones badly, and saves no time",
     "qat": "computes as INT8 does: training changes the answers, not the arithmetic",
-    "int8-dynamic": "only the one linear layer is quantized, a thousandth of the work, and only PyTorch runs it",
+    "int8-dynamic": "PyTorch quantizes the one linear layer, a thousandth of the work; ONNX Runtime the convolutions "
+    "too, and looks for the range of each one's input anew in every call",
     "fp16-dynamic": "only the one linear layer is computed in half, a thousandth of the work, and only PyTorch runs it",
     "prune-structured50": "filters are gone, and with them three quarters of the multiplications",
+    "prune-structured75": "three of four filters are gone: few multiplications are left, and few filters to learn with",
+    "prune-structured90": "nine of ten filters are gone: what is left is quick, and knows the least",
     "prune-structured50+int8": "fewer multiplications, each of them cheaper",
     "prune-unstructured90": "dense kernels multiply by the zeros too; only a zipped file notices them",
     "prune-2:4": "CPUs have no instruction for the pattern; only a zipped file notices the zeros",
     "kmeans256": "weights are unpacked to FP32 when they are loaded: the file is small, the arithmetic the same",
 }
 # Times --epochs. Without half of its filters, a network has more to learn again, at a quarter of the work.
-LONGER = {"qat": 2, "prune-structured50": 3, "prune-structured50+int8": 3}
+LONGER = {"qat": 2} | {recipe: 3 for recipe in WHY if recipe.startswith("prune-structured")}
 RATE = {"qat": 0.003}
+SCORES = ("top1", "top5", "images", "mb", "zipped_mb", "parameters", "nonzero", "flops")  # as `compress` has them
 HEADER = (
     *("technique", "Top-1", "Top-5", "file MB", "zipped MB", "parameters", "non-zero", "GFLOPs"),
-    *(f"{backend}: ms (× dense)" for backend in ("eager", "onnxruntime", "relay")),
+    *(f"{backend}: ms (× dense)" for backend in BACKENDS),
     *("pictures a second, best", "faster here?"),
 )
 
 
 @click.command(help=__doc__)
-@click.option("--model", default="resnet18", show_default=True)
-@click.option("--weights", default="default", show_default=True)
-@click.option("--data", default="fashion-mnist:full", show_default=True)
 @click.option(
     "--epochs",
     type=float,
@@ -62,20 +65,9 @@ HEADER = (
 @click.option("--rounds", type=int, default=5, show_default=True)
 @click.option("--threads", type=int, default=cpu.cores(), show_default=True)
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), default=DOCS / "compression.md", show_default=True)
-def main(
-    model: str,
-    weights: str,
-    data: str,
-    epochs: float,
-    images: int,
-    rounds: int,
-    threads: int,
-    artifacts: Path,
-    out: Path,
-) -> None:
+def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path) -> None:
     order = Order(
-        Subject(model, weights, data=data),
+        Subject("resnet18", data="fashion-mnist:full"),
         ("fp32",),
         frontends=(),
         target=None,
@@ -91,37 +83,40 @@ def main(
         subject = replace(order.subject, recipe=recipe)
         asked = replace(order, subject=subject, precisions=(precision,), settings=settings)
         if recipe:
-            forms[recipe] = compression.compress(asked, None)[0]["forms"]
+            made = compression.compress(asked, None)[0]["forms"]
+            forms |= {"": made[0], recipe: made[-1]}
         bench = workbench.open_workbench(asked, calibrate=precision == "int8")
-        backends = ("eager",) if precision.endswith("dynamic") else BACKENDS
-        found = [each for each in race.entrants(bench, backends) if each.timed and each.variant.precision == precision]
+        able = tuple(name for name in BACKENDS if precision in backends.named(name).precisions)
+        found = [each for each in race.entrants(bench, able) if each.timed and each.variant.precision == precision]
         entrants += [each for each in found if each.bench is bench]
         if not recipe:
             plain = bench
     rules = race.Rules(rounds=rounds, images=images)
-    results = race.race(entrants, rules, race.settings(plain, rules, " ".join(sys.argv), Limits()))
-    save(results, artifacts / f"{plain.subject.slug}-compression.json")
-    out.write_text(board(results, plain.subject, forms, " ".join(sys.argv[1:])))
-    click.echo(str(out))
+    settings = race.settings(plain, rules, " ".join(["docs/compression.py", *sys.argv[1:]]), Limits())
+    scores = {recipe: {name: form.get(name) for name in SCORES} for recipe, form in forms.items()}
+    save(race.race(entrants, rules, settings | {"forms": scores}), RESULTS)
+    PAGE.write_text(page(load(RESULTS)))
+    click.echo(str(PAGE))
 
 
-def board(results: Results, dense: Subject, forms: dict[str, list[dict]], given: str) -> str:
-    """The page: one line a technique."""
-    before = forms["int8"][0]
-    lines = [_line(recipe, results, dense, forms[recipe][-1] if recipe else before) for recipe in WHY]
+def page(results: Results) -> str:
+    """The board: one line a technique."""
+    dense, forms = Subject(**results.settings["model"]), results.settings["forms"]
+    lines = [_line(recipe, results, dense, form) for recipe, form in forms.items()]
     reasons = [f"- **{recipe or 'dense FP32'}**: {why}." for recipe, why in WHY.items()]
+    distilled = (DOCS / "distillation.md").read_text().rstrip().rpartition("\n\n")[2].replace("\n", " ")
     return "\n".join(
         [
             f"# Which technique helps here: {dense.model}",
             "",
             f"One interleaved race on {results.machine['cpu']}, {results.settings['threads']} threads, batch 1, by",
-            f"`python docs/compression.py{' ' * bool(given)}{given}`. In brackets: the time as a multiple of the dense",
+            f"`python {results.settings['command']}`. In brackets: the time as a multiple of the dense",
             "FP32 model's **on the same backend**, paired by round. *Faster* and *slower* by a",
             f"{DECISION:.0%} interval, on the backend where the technique is fastest, against the fastest dense FP32.",
             "Relay is the faster of untuned and tuned: what keeps the sizes of its layers has the tuning records of",
             "the dense model, and a model without half of its filters has none.",
-            f"Top-1 and Top-5 on {before['images']:,} test pictures. What trains did so for --epochs, QAT",
-            f"for twice and removed filters for three times that, QAT with a learning rate of {RATE['qat']:g}.",
+            f"Top-1 and Top-5 on {forms['']['images']:,} test pictures by PyTorch. What trains did so for --epochs,",
+            f"QAT for twice that at a learning rate of {RATE['qat']:g}, removed filters for three times that.",
             "",
             table.markdown([table.Table("All techniques", HEADER, lines)]),
             "",
@@ -129,7 +124,7 @@ def board(results: Results, dense: Subject, forms: dict[str, list[dict]], given:
             "",
             *reasons,
             "",
-            "Distillation changes only the weights: whether it helps is on [a page of its own](distillation.md).",
+            f"Distillation changes only the weights, and has [a page of its own](distillation.md). {distilled}",
             "",
         ]
     )
