@@ -35,8 +35,6 @@ WHY = {
     "too, and looks for the range of each one's input anew in every call",
     "fp16-dynamic": "only the one linear layer is computed in half, a thousandth of the work, and only PyTorch runs it",
     "prune-structured50": "filters are gone, and with them three quarters of the multiplications",
-    "prune-structured75": "three of four filters are gone: few multiplications are left, and few filters to learn with",
-    "prune-structured90": "nine of ten filters are gone: what is left is quick, and knows the least",
     "prune-structured50+int8": "fewer multiplications, each of them cheaper",
     "prune-unstructured90": "dense kernels multiply by the zeros too; only a zipped file notices them",
     "prune-2:4": "CPUs have no instruction for the pattern; only a zipped file notices the zeros",

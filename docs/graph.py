@@ -16,8 +16,9 @@ from pathlib import Path
 from unittest import mock
 
 import click
+import numpy as np
 import tvm
-from tvm import relay
+from tvm import relay, te
 from tvm.relay.op.strategy import x86
 
 from tvm_bench.backends.relay import blocking, compiler, frontend, passes, profile, target
@@ -27,10 +28,13 @@ from tvm_bench.report import table, units
 OUT = Path(__file__).parent / "graph.md"
 FORMS = ("fp32-relay-tuned", "int8-relay-tuned")
 SHAPE = (1, 3, 224, 224)
+LANES = 16  # float32 of a register
+COLUMNS = ("kernels", "ms", "share", "GOP/s of the direct convolution", "weights, MB", "read at GB/s")
 NOTHING = tvm.transform.Sequential([])
 # What is left out, by what it is called, and the sources on which that is tried.
 PASSES = {
     "`_ScalarZeroPoints`: zero points of weights become one zero": (passes, "_ScalarZeroPoints", "int8-onnx.onnx"),
+    "`_RoundedOnce`: sums and averages are rounded once, in float": (passes, "_RoundedOnce", "int8-onnx.onnx"),
     "`FoldExplicitPadding`: pads go into the convolutions": (
         relay.transform,
         "FoldExplicitPadding",
@@ -51,6 +55,7 @@ def main(artifacts: Path, threads: int) -> None:
     folder = artifacts / "resnet18"
     accounts = [_account(folder / form) for form in FORMS]
     gains = [_gain(name, *what[:2], folder / "sources" / what[2], threads) for name, what in PASSES.items()]
+    nothing, memory = _read_ms(threads, 1), 256e6 / _read_ms(threads, int(256e6 / 4 / LANES / threads)) / 1e6
     header = ("without", "kernels", "ms", "kernels with it", "ms with it", "worth, ms")
     text = [
         "# Where the time of the compiled ResNet-18 goes",
@@ -60,6 +65,9 @@ def main(artifacts: Path, threads: int) -> None:
         "them.",
         "",
         table.markdown(accounts),
+        "",
+        f"Reading 256 MB of memory with {threads} threads goes at {memory:.0f} GB/s. A parallel kernel without work",
+        f"takes {nothing * 1e3:.1f} µs, the waking of the other threads and the clock included.",
         "",
         "# What each pass is worth",
         "",
@@ -79,20 +87,52 @@ def _account(folder: Path) -> table.Table:
     whole = compiler.latencies({"model": library})["model"]
     spent: dict[str, float] = defaultdict(float)
     work: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
     for name, milliseconds in times.items():
         kernel = found["kernels"].get(name, {})
         kind = _kind(name, kernel)
         spent[kind] += milliseconds
-        work[kind] += kernel.get("operations", 0.0) * kernel.get("calls", 1)
+        if "convolution" in kernel:
+            work[kind] += kernel["operations"] * kernel["calls"]
+            weights[kind] += _weights(kernel) * kernel["calls"]
     total = sum(spent.values())
-    lines = [
-        [kind, units.ms(ms), f"{ms / total:.1%}", f"{work[kind] / ms / 1e6:.0f}" if work[kind] else units.NONE]
-        for kind, ms in sorted(spent.items(), key=lambda item: -item[1])
-    ]
-    rate = sum(work.values()) / 1e6
-    lines.append(["all kernels, one by one", units.ms(total), "100 %", f"{rate / total:.0f}"])
-    lines.append(["the model as a whole", units.ms(whole), f"{whole / total:.1%}", f"{rate / whole:.0f}"])
-    return table.Table(folder.name, ("kernels", "ms", "share", "GOP/s of the direct convolution"), lines)
+    lines = [_line(kind, ms, ms / total, work[kind], weights[kind]) for kind, ms in spent.items()]
+    lines.sort(key=lambda line: -float(line[1]))
+    every = sum(work.values()), sum(weights.values())
+    lines.append(_line("all kernels, one by one", total, 1.0, *every))
+    lines.append(_line("the model as a whole", whole, whole / total, *every))
+    return table.Table(folder.name, COLUMNS, lines)
+
+
+def _line(kind: str, ms: float, share: float, work: float, weights: float) -> list[str]:
+    cells = [f"{work / ms / 1e6:.0f}", f"{weights:.1f}", f"{weights / ms:.1f}"] if work else [units.NONE] * 3
+    return [kind, units.ms(ms), f"{share:.1%}", *cells]
+
+
+def _weights(kernel: dict) -> float:
+    """MB of weights that one call reads: Winograd's are transformed when the model is built."""
+    found = re.match(r"(\w+) (\d+)->(\d+) (\d+)x(\d+)", kernel["convolution"])
+    assert found, kernel["convolution"]
+    values = np.prod([int(size) for size in found.groups()[1:]])
+    if tile := re.fullmatch(r"winograd(\d)", kernel["schedule"]):
+        values *= (int(tile[1]) + 2) ** 2 / 9
+    return float(values) * (1 if found[1] == "int8" else 4) / 1e6
+
+
+def _read_ms(threads: int, rows: int) -> float:
+    """Milliseconds of a kernel that reads `rows` of 64 bytes by each thread."""
+    data = te.placeholder((threads, rows, LANES))
+    row = te.reduce_axis((0, rows))
+    total = te.compute((threads, LANES), lambda thread, lane: te.sum(data[thread, row, lane], row))
+    schedule = te.create_schedule(total.op)
+    thread, lane = total.op.axis
+    schedule[total].reorder(thread, row, lane)
+    schedule[total].parallel(thread)
+    schedule[total].vectorize(lane)
+    kernel = tvm.build(schedule, [data, total], target.resolve(None, threads))
+    arrays = [tvm.nd.array(np.ones([int(size) for size in each.shape], np.float32)) for each in (data, total)]
+    clock = kernel.time_evaluator(kernel.entry_name, tvm.cpu(), number=1 if rows > 1 else 100, repeat=50)
+    return float(np.median(clock(*arrays).results)) * 1e3
 
 
 def _kind(name: str, kernel: dict) -> str:

@@ -81,6 +81,8 @@ def test_weights_that_are_damaged_or_do_not_fit(refused, tmp_path):
     assert "do not fit" in refused("build", *options, tmp_path / "other.safetensors")
     torch.save(tiny.cnn(), tmp_path / "pickled.pt")  # a whole module: opening it would run code
     assert "not a plain state dict" in refused("build", *options, tmp_path / "pickled.pt")
+    (tmp_path / "empty.pt").write_bytes(b"\x80\x02.")  # a pickle that ends before it begins
+    assert "not a plain state dict" in refused("build", *options, tmp_path / "empty.pt")
     assert "NaN" in refused("build", "--model", "tests.tiny:nan", "--precision", "fp32")
     assert "no weights at" in refused("build", *options, tmp_path / "none.pt")
 

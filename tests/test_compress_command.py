@@ -136,8 +136,6 @@ def test_operators_are_listed_by_form(cli, tmp_path):
         ("distill", (), "--teacher resnet50"),
         ("distill", ("--teacher", "resnet81"), "Did you mean"),
         ("distill", ("--teacher", "tests.tiny:three_classes"), "3 classes and the student 10"),
-        ("prune-2:4", ("--layers", "stem.O", "--epochs", "0"), "Did you mean stem.0"),
-        ("qat", ("--epochs", "0"), "learns nothing"),
         ("prune-2:4", ("--model", "tests.tiny:three_classes"), "has 3 classes"),
         ("prune-2:4", ("--model", "resnet18"), "the network knows T-shirt/top, Trouser"),
         ("prune-2:4", ("--model", "model.onnx"), "is an ONNX file"),
@@ -148,6 +146,22 @@ def test_what_cannot_be_done_is_said_and_nothing_written(cli, pictures, tmp_path
     assert done.returncode == 2 and words in " ".join(done.stderr.split()), done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".safetensors", ".png", ".npy")]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "words"),
+    [
+        ("prune-2:4", ("--layers", "stem.O", "--epochs", "0"), "Did you mean stem.0"),
+        ("prune-2:4", ("--layers", "stem.1"), "is a BatchNorm2d"),
+        ("kmeans16", ("--layers", "stem.0"), "prunes nothing"),
+        ("prune-2:4+distill", (), "--teacher resnet50"),
+        ("prune-2:4+qat", ("--epochs", "0"), "learns nothing"),
+    ],
+)
+def test_what_the_options_rule_out_is_said_before_anything_is_made(cli, pictures, tmp_path, recipe, options, words):
+    done = compress(cli, tmp_path, pictures, recipe, *options)
+    assert done.returncode == 2 and words in " ".join(done.stderr.split()), done.stderr
+    assert not list(tmp_path.rglob("sources")) and not list(tmp_path.rglob("compressed"))
 
 
 def test_a_recipe_decides_the_precision(cli, tmp_path):

@@ -80,6 +80,17 @@ def sessions(server):
     return len(psutil.Process(server.pid).children(recursive=True))
 
 
+def test_a_fleet_that_cannot_measure_costs_no_trial(fleet, cli, tmp_path):
+    port, _ = fleet
+    options = ("tune", "--model", TINY, "--precision", "fp32", "--tuner", "metaschedule", "--threads", "1")
+    place = ("--logs", tmp_path / "logs", "--artifacts", tmp_path / "artifacts")
+    done = cli(*options, *place, "--rpc-tracker", f"{LOOPBACK}:{free_port()}")
+    assert done.returncode == 2 and "no RPC tracker answers" in done.stderr
+    done = cli(*options, *place, "--rpc-tracker", f"{LOOPBACK}:{port}", "--rpc-key", "arm")
+    assert done.returncode == 2 and "no server with the key 'arm'" in done.stderr and "cpu" in done.stderr
+    assert not list(tmp_path.rglob("ledger.json"))
+
+
 def test_a_tracker_is_named_by_host_and_port(cli, tmp_path):
     done = cli("tune", "--model", TINY, "--rpc-tracker", "nowhere", "--artifacts", tmp_path)
     assert done.returncode == 2 and "HOST:PORT" in done.stderr

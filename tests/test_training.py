@@ -149,3 +149,24 @@ def test_weights_survive_the_file(tmp_path):
     load_state_dict(other, tmp_path / "weights.safetensors")
     for name, value in module.state_dict().items():
         assert torch.allclose(value, other.state_dict()[name], atol=1e-3), name
+
+
+class Touches:
+    """Unpickled, it writes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("content", ["code", "cut", "other"])
+def test_a_checkpoint_that_is_none_is_refused_and_runs_nothing(pictures, tmp_path, content):
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"code": Touches(tmp_path / "ran"), "other": [1], "cut": {}}[content], path)
+    if content == "cut":
+        path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match="is damaged. Delete it"):
+        trained(pictures, tmp_path)
+    assert not (tmp_path / "ran").exists()

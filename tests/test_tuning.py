@@ -1,7 +1,9 @@
 """Both tuners on the tiny network: records are made, used, and survive a cut line, a kill and a dying compiler."""
 
 import json
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,13 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tvm
 
 import tvm_bench
-from tests import test_schedules
 from tests.conftest import ROOT, TINY
-from tvm_bench import origin, tuning
-from tvm_bench.backends.relay import choices, dot, target
+from tvm_bench import origin, race, tuning
+from tvm_bench.backends.relay import choices
 from tvm_bench.variant import Order, Subject
 from tvm_bench.workbench import LEDGER, Workbench, with_recipe
 
@@ -67,6 +67,25 @@ def test_a_second_run_has_nothing_left_to_do(tuned, cli):
     assert records.read_bytes() == before
 
 
+def test_minutes_of_earlier_runs_count(tuned, cli):
+    root, records = tuned
+    before = records.read_bytes()
+    done = cli(*command(root, TRIALS + 4), "--minutes", "0.001")
+    assert done.returncode == 0 and "the minutes are spent" in done.stdout
+    assert records.read_bytes() == before
+    done = cli(*command(root), "--minutes", "0")
+    assert done.returncode == 2 and "--minutes" in done.stderr
+
+
+def test_tuning_again_keeps_the_records_so_far(tuned, cli, tmp_path):
+    root, records = tuned
+    logs = shutil.copytree(root / "logs", tmp_path / "logs")
+    done = cli(*command(root, 2), "--again", "--logs", logs)
+    assert done.returncode == 0 and "2 trials now (autoscheduler: the trials are spent)" in done.stdout
+    old, new = sorted(logs.rglob("records.json"), key=lambda path: "until" not in str(path))
+    assert old.read_bytes() == records.read_bytes() and len(new.read_text().splitlines()) == 2
+
+
 def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     root, records = tuned
     whole = records.read_text().splitlines(keepends=True)
@@ -75,13 +94,17 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
 
 
-def test_a_dying_compiler_and_a_kill_cost_nothing_but_their_rounds(cli, tmp_path):
+def test_a_dying_compiler_and_kills_cost_nothing_but_their_rounds(cli, tmp_path):
     process = start(tmp_path, 4)
     os.kill(compiler(process.pid), signal.SIGKILL)
     (ledger,) = appear(tmp_path / "logs", "ledger.json")
     crashes = json.loads(ledger.read_text())["crashes"]
     assert sum(len(deaths) for deaths in crashes.values()) == 1 and "SIGKILL" in str(crashes)
-    time.sleep(np.random.default_rng().uniform(0, 20))  # anywhere in the round after it, or in the build
+    for seconds in np.random.default_rng().uniform(0, 20, 3):  # anywhere in a round, before it, or in the build
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process = start(tmp_path, 4)
     process.send_signal(signal.SIGKILL)
     process.wait()
     done = cli(*metaschedule(tmp_path, 4))
@@ -179,6 +202,9 @@ def test_every_kernel_names_what_it_came_from(tuned_int8):
         assert kernel["record"] or kernel["kind"] != origin.TUNED
         if (kernel["record"] or "").startswith("templates"):
             assert kernel["schedule"] == best[kernel["convolution"]]
+            assert (kernel["kind"] == origin.TUNED) == (kernel["schedule"] != kernel["candidates"][0])
+        elif kernel["kind"] == origin.TUNED:
+            assert kernel["schedule"] == "metaschedule"
 
 
 def test_the_faster_schedule_is_chosen_and_the_default_stays_otherwise(tmp_path):
@@ -195,6 +221,13 @@ def test_what_one_convolution_has_left_is_measured_whatever_others_have():
     assert tuning._next("templates", {"tasks": [{"left": []}], "crashes": {}}) is None
 
 
+def test_a_task_that_has_nothing_new_is_left(tmp_path):
+    tasks = [{"key": "a", "trials": 0, "weight": 1, "flops": 1.0, "best_ms": None}]
+    ledger, spent, end = tuning._searched("t", tmp_path, "metaschedule", lambda *_: tasks, 10, math.inf)
+    assert spent == 0 and end.startswith("no task promises")
+    assert ledger["crashes"] == {"a": ["found no schedule that was not measured before"] * tuning.MAX_CRASHES}
+
+
 def test_a_compressed_model_of_the_same_sizes_has_the_records_of_the_one_before(tmp_path):
     order = Order(Subject("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
     bench = Workbench(order, {"mcpu": "znver4"})
@@ -205,6 +238,18 @@ def test_a_compressed_model_of_the_same_sizes_has_the_records_of_the_one_before(
     for recipe in ("prune-2:4", "prune-unstructured90+int8", "int8", "kmeans256"):
         assert with_recipe(bench, recipe).tuned_by(variant) == {"templates": folder}
     assert with_recipe(bench, "prune-structured50+kmeans256").tuned_by(variant) == {}
+
+
+def test_records_of_another_cpu_are_named_and_not_used(tmp_path):
+    order = Order(Subject("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
+    (variant,) = order.variants("fp32", "relay", tuned=True)
+    folder = Workbench(order, {"mcpu": "znver4"}).records(variant, "templates")
+    folder.mkdir(parents=True)
+    (folder / LEDGER).write_text("{}")
+    assert race._tuned_elsewhere(Workbench(order, {"mcpu": "znver4"}), [("fp32", "relay")]) == []
+    (found,) = race._tuned_elsewhere(Workbench(order, {"mcpu": "skylake"}), [("fp32", "relay")])
+    assert found.row.status == "skipped" and found.row.tuned
+    assert all(word in found.row.error for word in ("znver4-1t-b1", "skylake-1t-b1", "tvm-bench tune"))
 
 
 def test_coverage_can_be_required(tuned_int8, cli):
@@ -224,17 +269,3 @@ def test_a_profile_names_every_kernel_and_its_schedule(tuned_int8, cli):
 def test_autoscheduler_refuses_int8_with_the_reason(cli, tmp_path):
     done = cli("tune", "--model", TINY, "--tuner", "autoscheduler", "--precision", "int8", "--artifacts", tmp_path)
     assert done.returncode == 2 and "INT8" in done.stderr and "metaschedule" in done.stderr
-
-
-def test_every_dot_product_is_exact_in_tir():
-    """The intrinsics that MetaSchedule uses, run by themselves against NumPy."""
-    random = np.random.default_rng(0)
-    for kind in test_schedules.RUNS:
-        implementation = tvm.tir.TensorIntrin.get(dot.register(kind)).impl
-        compiled = tvm.build(implementation, target=target.resolve(None, 1))
-        data = random.integers(0, 256, 4).astype(np.uint8)
-        weights = random.integers(-128, 128, (kind.lanes, 4)).astype(np.int8)
-        sums = random.integers(-1000, 1000, kind.lanes).astype(np.int32)
-        result = tvm.nd.array(sums)
-        compiled(tvm.nd.array(data), tvm.nd.array(weights), result)
-        np.testing.assert_array_equal(result.numpy(), sums + weights.astype(np.int32) @ data.astype(np.int32))

@@ -29,7 +29,8 @@ class Form:
 def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
     """Carry out the recipe of `order`, score each form on `images` test pictures, and compare layer by layer.
 
-    Returns `name`, `forms` and `layers` as measure/layers.py has them, with the scores; and the subject's folder.
+    Returns `name`, `forms` and `layers` as measure/layers.py has them, with the scores where the pictures are
+    `labelled`; and the subject's folder.
     """
     if not order.subject.recipe:
         raise UserError(f"there is nothing to do: give --recipe, of {', '.join(recipe.NAMES[:5]).format(50, 50)}, …")
@@ -46,7 +47,8 @@ def compress(order: Order, images: int | None) -> tuple[dict[str, Any], Path]:
         modules, version = tuple(form.module for form in forms), bench.about["data_version"]
         found = bench.job("layers", request, "fp32", inputs=modules, depends=version)["result"]
     scored = [{**score, **form} for form, score in zip(found["forms"], scores, strict=True)]
-    return {"name": order.subject.slug, "forms": scored, "layers": found["layers"]}, bench.folder
+    name, labelled = order.subject.slug, bench.about["labelled"]
+    return {"name": name, "forms": scored, "layers": found["layers"], "labelled": labelled}, bench.folder
 
 
 def figures(order: Order, images: int | None, picture: int | None) -> list[Path]:

@@ -38,6 +38,7 @@ VERBS = {
 }
 USER_ERROR, USER_ERROR_EXIT = "tvm-bench error: ", 2  # launch.py looks for both
 PR_SET_PDEATHSIG = 1
+FIRST_TO_DIE = "1000"  # of what the kernel's out-of-memory killer weighs, the most
 
 
 def main(request_path: str, receipt_path: str) -> int:
@@ -84,9 +85,11 @@ def _for_the_user(error: Exception) -> str | None:
 
 
 def _die_with_parent() -> None:
-    """A parent that is killed takes its job along, so that the next run finds no stranger at work (Linux only)."""
+    """A parent that is killed takes its job along, so that the next run finds no stranger at work; and when memory runs
+    out, the kernel kills the job and not the parent (Linux only)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_DIE)
 
 
 if __name__ == "__main__":

@@ -84,20 +84,33 @@ def settings(bench: Workbench, rules: Rules, command: str, limits: Limits) -> di
 
 def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
     """Every variant that the order asks for, tuned ones where there are records, and what they are compared with: FP32
-    eager, and for a compressed model that of the model before."""
+    eager, and for a compressed model that of the model before. Records of another CPU make a row that says so."""
     order = bench.order
     pairs = runtimes.pairs(backends, order.precisions)
     variants = [variant for pair in pairs for variant in order.variants(*pair)]
     for precision, backend in pairs:
         if backend == "relay":
             variants += [each for each in order.variants(precision, backend, tuned=True) if bench.tuned_by(each)]
-    found = [entrant(bench, variant) for variant in variants]
+    found = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
     reference = trial.reference_form(bench)
     if bench.recipe.steps:
         plain = workbench.with_recipe(bench, "")
         return [entrant(plain, variant) for variant in plain.order.variants(*reference)] + found
     if reference not in pairs:
         return [entrant(bench, variant, timed=False) for variant in order.variants(*reference)] + found
+    return found
+
+
+def _tuned_elsewhere(bench: Workbench, pairs: list[tuple[str, str]]) -> list[Entrant]:
+    """A skipped row for each precision whose tuning records are all for other CPUs, threads or batches."""
+    found = []
+    for precision in (precision for precision, backend in pairs if backend == "relay"):
+        variant, *more = bench.order.variants(precision, "relay", tuned=True)
+        if not any(map(bench.tuned_by, (variant, *more))) and (others := bench.tuned_elsewhere(variant)):
+            here, there = bench.records(variant, "").name, ", ".join(others)
+            reason = f"its tuning records are for {there}, and this is {here}. Make them: tvm-bench tune"
+            row = replace(_empty_row(variant), status="skipped", error=reason)
+            found.append(Entrant(bench, variant, row))
     return found
 
 

@@ -11,7 +11,7 @@ int8-dynamic  fp16-dynamic
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from .errors import UserError, unknown
@@ -84,6 +84,19 @@ class Settings:
     teacher_weights: str = "default"
     temperature: float = 4.0
     alpha: float = 0.9  # weight of the teacher's answers against the labels
+
+    def check(self, techniques: Iterable[Technique]) -> None:
+        """Raise `UserError` where they do not go with the `techniques` of a recipe."""
+        found = tuple(techniques)
+        if self.layers and not any(isinstance(each, Prune) for each in found):
+            raise UserError("--layers names what to prune, and this recipe prunes nothing. Leave it out.")
+        if any(isinstance(each, Distill) for each in found):
+            if not self.teacher:
+                raise UserError("distillation needs a teacher: give --teacher resnet50 and its --teacher-weights.")
+            if not self.epochs:
+                raise UserError("distillation with --epochs 0 teaches nothing. Give some epochs.")
+        if any(isinstance(each, Quantize) and each.aware for each in found) and not self.epochs:
+            raise UserError("quantization-aware training with --epochs 0 learns nothing: give some, or take int8.")
 
     def of(self, technique: Technique) -> dict:
         """The settings that `technique` takes: another value of the others changes nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ CURVE = 16  # rounds that the curve of the progress bar shows
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent: measured schedules in all, those of earlier runs included, and minutes of this run."""
+    """What may be spent in all, by earlier runs too: measured schedules, and minutes of rounds. The first ends it."""
 
     trials: int
     minutes: float | None = None
@@ -44,6 +45,7 @@ class Tuned:
     records: Path
     ledgers: dict[str, dict[str, Any]]  # by tuner
     spent: int  # trials of this run
+    ends: dict[str, str]  # why each tuner ended, in words
     measured: dict[str, Any]  # of the built model: `candidates_ms`, `chosen`, `coverage`
 
     @property
@@ -52,19 +54,24 @@ class Tuned:
         return sum(ledger["seconds"] for ledger in self.ledgers.values())
 
     @property
-    def paid_after(self) -> float | None:
-        """Inferences after which the tuning's time is won back; None when nothing was gained."""
+    def gained_ms(self) -> float:
+        """What the chosen library is faster than the one with default schedules, each measured as a whole."""
         times = self.measured["candidates_ms"]
-        gained = times["default"] - times[self.measured["chosen"]]
-        return self.seconds * 1e3 / gained if gained > 0 else None
+        return times["default"] - times[self.measured["chosen"]]
+
+    @property
+    def paid_after(self) -> float | None:
+        """Inferences after which the rounds' time is won back; None when nothing was gained."""
+        return self.seconds * 1e3 / self.gained_ms if self.gained_ms > 0 else None
 
 
-def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -> list[Tuned]:
+def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None, *, again: bool = False) -> list[Tuned]:
     """Tune each variant of `order` until the budget is spent or nothing is gained any more, then build with it.
 
-    `auto` runs the tuners of `AUTO` one after the other on one budget; over RPC only MetaSchedule. Every round is on
-    disk when it ends: the same command goes on after a kill, and does nothing when nothing is left. A round whose
-    process died or hung is written down, and its task goes on with the random cost model.
+    `again` begins anew; the records so far are kept beside the new ones. `auto` runs the tuners of `AUTO` one after the
+    other on one budget; over RPC only MetaSchedule. Every round is on disk when it ends: the same command goes on after
+    a kill, and does nothing when nothing is left. A round whose process died or hung is written down, and its task goes
+    on with the random cost model.
     """
     tuners = ("metaschedule",) if tuner == "auto" and rpc else AUTO if tuner == "auto" else (tuner,)
     precisions = [precision for precision, _ in backends.pairs(("relay",), order.precisions)]
@@ -76,6 +83,10 @@ def tune(order: Order, tuner: str, budget: Budget, rpc: dict[str, Any] | None) -
             )
     bench = workbench.open_workbench(order, calibrate="int8" in precisions)
     variants = [variant for precision in precisions for variant in order.variants(precision, "relay", tuned=True)]
+    if again:
+        for folder in (bench.records(variant, tuner) for variant in variants for tuner in tuners):
+            if folder.exists():
+                folder.rename(folder.with_name(f"{folder.name}-until-{time.strftime('%Y%m%d-%H%M%S')}"))
     return [_tuned(bench, variant, tuners, budget, rpc) for variant in variants]
 
 
@@ -90,19 +101,21 @@ def _tuned(
         "reference": str(workbench.build(bench, replace(variant, tuned=False))),
         "rpc": rpc,
     }
-    until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE
+    before = sum(_read(bench.records(variant, tuner) / LEDGER)["seconds"] for tuner in tuners)
+    until = time.monotonic() + (budget.minutes or float("inf")) * MINUTE - before
     ledgers: dict[str, dict[str, Any]] = {}
+    ends: dict[str, str] = {}
     spent = 0
     for tuner in tuners:
         folder = bench.records(variant, tuner)
         ask = partial(_ask, bench, variant, tuner, {**request, "records": str(folder)})
         left = budget.trials - sum(_spent(ledger) for ledger in ledgers.values())
-        ledgers[tuner], now = _searched(f"tuning {variant.form}, {tuner}", folder, tuner, ask, left, until)
+        ledgers[tuner], now, ends[tuner] = _searched(f"tuning {variant.form}, {tuner}", folder, tuner, ask, left, until)
         spent += now
     if not bench.tuned_by(variant):
-        raise UserError(f"nothing was tuned in {budget.minutes} minutes. Give more of --minutes or --trials.")
+        raise UserError(f"nothing was tuned: {ends[tuners[-1]]}. Give more of --minutes or --trials.")
     built = manifest.read(workbench.build(bench, variant))
-    return Tuned(variant.precision, bench.records(variant, tuners[0]).parent, ledgers, spent, built["tuning"])
+    return Tuned(variant.precision, bench.records(variant, tuners[0]).parent, ledgers, spent, ends, built["tuning"])
 
 
 def _ask(
@@ -116,24 +129,32 @@ def _ask(
 
 def _searched(
     title: str, folder: Path, tuner: str, ask: Callable, trials: int, until: float
-) -> tuple[dict[str, Any], int]:
+) -> tuple[dict[str, Any], int, str]:
     """Round after round until `trials` are spent, those of earlier runs included, or the clock reads `until`, or no
-    round is worth its time. Returns the ledger, and the trials of this run."""
+    round is worth its time. Returns the ledger, the trials of this run, and why it ended."""
     ledger = _read(folder / LEDGER)
     ledger["tasks"] = ask(None, 0, "random")
     if before := _spent(ledger):
         write_json(folder / LEDGER, ledger)  # a run that was killed may have measured more than it wrote here
-    if tuner == "templates":
-        trials = min(trials, sum(task["candidates"] - 1 for task in ledger["tasks"]))
+    every = sum(task.get("candidates", math.inf) - 1 for task in ledger["tasks"])  # a search has no end
+    trials = min(trials, every)
+    end = "every schedule was measured" if trials == every else "the trials are spent"
     with Progress(title, max(trials, before), start=before) as progress:
-        while (left := trials - _spent(ledger)) > 0 and time.monotonic() < until:
+        while (left := trials - _spent(ledger)) > 0:
+            if time.monotonic() >= until:
+                end = "the minutes are spent"
+                break
             key = _next(tuner, ledger)
             if key is None:
+                searches = f"no task promises to gain {WORTH:.1%} of the model's time"
+                end = "the compiler dies of what is left" if tuner == "templates" else searches
                 break
             began = time.monotonic()
             try:
                 cost_model = "random" if key in ledger["crashes"] else "xgboost"
                 ledger["tasks"] = ask(key, min(PER_ROUND[tuner], left), cost_model)
+                if trials - _spent(ledger) == left:
+                    raise JobError("found no schedule that was not measured before")
                 if task := _task(ledger, key):
                     ledger["rounds"].setdefault(key, []).append(task["best_ms"])
             except JobError as error:
@@ -143,7 +164,7 @@ def _searched(
             ledger["curve"].append(_total(ledger))
             write_json(folder / LEDGER, ledger)
             progress.to(min(_spent(ledger), trials), _note(ledger))
-    return ledger, _spent(ledger) - before
+    return ledger, _spent(ledger) - before, end
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -193,7 +214,7 @@ def _total(ledger: dict[str, Any]) -> float:
 
 
 def _note(ledger: dict[str, Any]) -> str:
-    """The estimated latency of the tasks that were measured, and its curve once all of them were."""
+    """The summed time of the tasks that were measured, which rises until all of them were, and its curve."""
     measured = sum(task["best_ms"] is not None for task in ledger["tasks"])
     curve = ledger["curve"][-CURVE:]
     low, span = min(curve), max(curve) - min(curve) or 1.0

@@ -67,6 +67,11 @@ class Workbench:
             return found
         return with_recipe(self, "").tuned_by(variant)
 
+    def tuned_elsewhere(self, variant: Variant) -> list[str]:
+        """For which other CPUs, threads and batches there are records of this variant: `znver4-2t-b1`."""
+        folders = self.records(variant, "").parent.glob(f"*/*/{LEDGER}")
+        return sorted({ledger.parent.parent.name for ledger in folders if ledger.parent.name in TUNERS})
+
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
         """Run a job, on the most threads of the order unless told; its files go to the subject's `jobs/`."""
         options = {"threads": self.order.most_threads, **options}
@@ -79,6 +84,7 @@ def open_workbench(order: Order, *, calibrate: bool = False) -> Workbench:
     _check_recipe(bench)
     request = {**order.subject.request(), "batch": order.batches[0], "calibrate": calibrate}
     request |= {"target": order.target, "threads": order.most_threads}
+    request |= {"layers": order.settings.layers if order.settings else ()}
     # Never skipped: a model given as Python code can change without any file that we know of.
     return Workbench(order, bench.job("describe", request, "model", keep=False)["result"])
 
@@ -201,8 +207,10 @@ def with_recipe(bench: Workbench, recipe: str) -> Workbench:
 
 def _check_recipe(bench: Workbench) -> None:
     """Raises `UserError` for a recipe that the subject or the precisions asked for cannot have."""
-    asked = bench.recipe
+    asked, settings = bench.recipe, bench.order.settings
     trained = asked.quantization and asked.quantization.aware
+    if settings:
+        settings.check([*map(recipes.technique, asked.steps), *([asked.quantization] if asked.quantization else [])])
     if bench.subject.is_onnx and (asked.steps or trained):
         raise UserError(
             f"'{bench.subject.model}' is an ONNX file: recipe '{bench.subject.recipe}' changes weights, which needs "

@@ -67,23 +67,31 @@ def build(require_coverage: float | None, **given: Any) -> None:
     "auto is templates, then metaschedule with what is left.",
 )
 @click.option("--trials", type=click.IntRange(1), default=400, show_default=True, help="Schedules to measure in all.")
-@click.option("--minutes", type=float, help="Stop after so many minutes, whatever is left of the trials.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, min_open=True),
+    help="Minutes to spend on rounds in all; ends it before --trials does.",
+)
+@click.option("--again", is_flag=True, help="Begin anew; the records so far are kept under another name.")
 @click.option(
     "--rpc-tracker", callback=tracker, metavar="HOST:PORT", help="Measure on the machines of a TVM RPC tracker."
 )
 @click.option("--rpc-key", default="cpu", show_default=True, help="The key that their servers gave to the tracker.")
 @with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
-def tune(tuner: str, trials: int, minutes: float | None, rpc_tracker: Any, rpc_key: str, **given: Any) -> None:
+def tune(
+    tuner: str, trials: int, minutes: float | None, again: bool, rpc_tracker: Any, rpc_key: str, **given: Any
+) -> None:
     """Search faster kernels, build with what was found, and say whether it was worth it.
 
-    The budget is for each precision. Records are kept after every few trials: stop it whenever, the same command goes
-    on, and does nothing when the trials are spent. `bench` then races MODEL/PRECISION-relay-tuned too.
+    The budget is for each precision, and what earlier runs spent counts. Records are kept after every few trials: stop
+    it whenever, the same command goes on, and does nothing when the trials or the minutes are spent. `bench` then races
+    MODEL/PRECISION-relay-tuned too.
     """
     from .. import tuning
     from ..report import tasks
 
     rpc = {"host": rpc_tracker[0], "port": rpc_tracker[1], "key": rpc_key} if rpc_tracker else None
-    for tuned in tuning.tune(order(given), tuner, tuning.Budget(trials, minutes), rpc):
+    for tuned in tuning.tune(order(given), tuner, tuning.Budget(trials, minutes), rpc, again=again):
         tasks.show(tuned, console())
 
 

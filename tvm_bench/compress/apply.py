@@ -47,6 +47,7 @@ def compress(
     """
     path, asked = Path(out), recipe.technique(technique)
     inputs = InputSpec.from_dict(spec)
+    recipe.Settings(**settings).check([asked])
     module = _open(Path(parent), subject["model"], inputs, classes)
 
     def tune(rate: str, rounds: int = 1, loss: loop.Loss = loop.cross_entropy, about: str = "") -> Callable:
@@ -143,11 +144,7 @@ def _open(path: Path, model: str, spec: InputSpec, classes: int) -> nn.Module:
 
 
 def _teacher(settings: dict[str, Any], spec: InputSpec, classes: int) -> nn.Module:
-    """Raises `UserError` for a teacher that is not named or knows other classes."""
-    if not settings["teacher"]:
-        raise UserError("distillation needs a teacher: give --teacher resnet50 and its --teacher-weights.")
-    if not settings["epochs"]:
-        raise UserError("distillation with --epochs 0 teaches nothing. Give some epochs.")
+    """Raises `UserError` for a teacher that knows other classes."""
     found = resolve(settings["teacher"], settings["teacher_weights"], input_shape=spec.shape, classes=_names(classes))
     count = outputs(found.module, spec.shape)
     known = trained_as(Path(settings["teacher_weights"]))

@@ -35,6 +35,8 @@ def prune_structured(
     """
     import torch_pruning
 
+    if rounds > 1:  # what cannot be done is known before anything trains
+        prune_structured(module, shape, share=share, rounds=1, layers=layers, tune=lambda _: None)
     pruned, example = copy.deepcopy(module).eval(), torch.zeros(1, *shape)
     named, every = chosen(pruned, layers), weighted(pruned)
     last = _last(pruned, example)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,7 @@ def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of bytes (yann.lecun.com/exdb/mnist): uint8, shaped as its header says."""
     try:
         raw = gzip.decompress(path.read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path} cannot be read as a gzipped IDX file: {error}. Get the data set again.") from error
     dimensions = raw[3] if len(raw) > 3 else 0
     shape = tuple(np.frombuffer(raw, ">u4", dimensions, offset=4)) if len(raw) >= 4 + 4 * dimensions else ()

@@ -19,7 +19,7 @@ from ..data.preprocess import InputSpec
 from ..errors import UserError
 from ..files import replace_with
 from ..models import resolve
-from ..recipe import Quantize
+from ..recipe import Quantize, Settings
 from . import module_file, onnx_file, qdq, torchscript
 
 CALIBRATION_BATCH = 16
@@ -118,8 +118,7 @@ def module_int8(step: _Step) -> dict:
     module, shape, asked = module_file.load(step.source), step.spec.shape, step.quantization
     options: dict[str, Any] = {"per_channel": asked.per_channel is not False}
     if asked.aware:
-        if not step.settings["epochs"]:
-            raise UserError("quantization-aware training with --epochs 0 learns nothing: give some, or take int8.")
+        Settings(**step.settings).check([asked])
         place = step.out.parent.parent / "qat"
         # Fake quantization does not know BF16.
         train = apply.trainer(
@@ -207,7 +206,7 @@ def openvino_int8(step: _Step) -> dict:
             "OpenVINO's INT8 is NNCF's, per channel and with its own ranges. Leave the options of int8 out of the "
             "recipe, or take other --backends."
         )
-    openvino_file.quantize(step.source, step.out, step.calibration(step.batch))
+    openvino_file.quantize(step.source, step.out, checked(step.calibration(step.batch), step.spec.shape))
     return openvino_file.METHOD
 
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from .. import data as datasets
 from ..backends.relay import target as relay_target
+from ..compress.layers import chosen
 from ..data.dataset import Dataset
 from ..errors import UserError
 from ..export import onnx_file
@@ -29,12 +30,16 @@ def describe(
     target: str | None,
     threads: int,
     recipe: str = "",
+    layers: tuple[str, ...] = (),
 ) -> dict:
     """Open the model and the data once; what `recipe` makes of the model is looked at when it is made.
 
+    `layers` are those that are to be pruned.
+
     Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
-    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled`, `images` and `data_version` (changes when a
-    file of the data does). Raises `UserError` for whatever is wrong with either, and for an unknown `target`.
+    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` (as the network knows the labels), `images` and
+    `data_version` (changes when a file of the data does). Raises `UserError` for whatever is wrong with either, and for
+    an unknown `target`.
     """
     mcpu = relay_target.resolve(target, threads).mcpu
     test = datasets.load(data, "test") if data else None
@@ -47,6 +52,8 @@ def describe(
         found = resolve(model, weights, input_shape=shape, classes=test.classes if test else ())
         spec, classes = found.spec, found.classes
         count, fingerprint = outputs(found.module, spec.shape), _fingerprint(found.module)
+        if layers:
+            chosen(found.module, layers)
     calibration = datasets.load(data, "calibration") if data and calibrate else None
     if calibrate and not calibration:
         raise UserError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import struct
 from pathlib import Path
 
 import torch
@@ -15,6 +16,11 @@ from torch import nn
 from ..errors import UserError
 from ..files import replace_with
 
+# What readers of tensors end with when a file is damaged, or holds more than tensors.
+DAMAGED = (
+    *(SafetensorError, pickle.UnpicklingError, struct.error, EOFError, OSError),
+    *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError),
+)
 ABOUT = "tvm_bench"  # the entry of the file's metadata
 
 
@@ -109,7 +115,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
         )
     try:
         state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except DAMAGED as error:
         first = str(error).strip().splitlines()[:1]
         raise UserError(f"the weights in '{path}' are damaged or not a plain state dict: {' '.join(first)}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):

@@ -40,6 +40,8 @@ def show(found: dict[str, Any], console: Console) -> None:
     """Print the table of forms, and that of layers, from the first form to the last."""
     forms = Table("forms", FORMS, [_form(form, found) for form in found["forms"]])
     console.print(rich_table(found["name"], forms))
+    if not found["labelled"]:
+        console.print("No accuracy: there are no pictures labelled with the network's own classes. Give their --data.")
     title = f"layers, {found['forms'][0]['name']} and {found['forms'][-1]['name']}"
     console.print(rich_table(found["name"], Table(title, LAYERS, [_layer(layer) for layer in found["layers"]])))
 

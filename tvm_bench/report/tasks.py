@@ -39,7 +39,7 @@ def _table(title: str, ledger: dict[str, Any]) -> Table:
             str(task["weight"]),
             f"{task['flops'] / MEGA:,.1f}",
             str(task["trials"]),
-            str(task["failed"]),
+            ", ".join(f"{count} {kind}" for kind, count in task["failed"].items()) or "–",
             f"{default:.3f}" if default else "–",
             f"{best:.3f}" if best else "–",
             f"{task['flops'] / GIGA / (best / 1e3):,.0f}" if best else "",
@@ -50,15 +50,17 @@ def _table(title: str, ledger: dict[str, Any]) -> Table:
 def summary(tuned: Tuned) -> list[str]:
     """The gain measured in the built model, the coverage by time, the cost, and where the records are."""
     measured = tuned.measured
-    spent = f"{tuned.spent} trials now" if tuned.spent else "nothing was left to do: the trials were spent before"
+    spent = f"{tuned.spent} trials now" if tuned.spent else "nothing was left to do"
+    ends = "; ".join(f"{tuner}: {why}" for tuner, why in tuned.ends.items())
     crashes = sum(len(each) for ledger in tuned.ledgers.values() for each in ledger["crashes"].values())
     lines = [
-        f"{spent}; {tuned.seconds / MINUTE:.1f} minutes of tuning in all, {crashes} rounds lost to a compiler",
+        f"{spent} ({ends}); {tuned.seconds / MINUTE:.1f} minutes of rounds in all, {crashes} without a result",
         f"the model, measured as built: {_milliseconds(measured['candidates_ms'])}; kept: {measured['chosen']}",
         f"of its time: {coverage(measured['coverage'])}",
     ]
     if tuned.paid_after:
-        lines.append(f"the time of tuning is won back after {tuned.paid_after:,.0f} inferences")
+        gained = f"{tuned.gained_ms:.3f} ms gained"
+        lines.append(f"{gained}: the time of the rounds is won back after {tuned.paid_after:,.0f} inferences")
     else:
         lines.append("tuning gained nothing: the library keeps the default schedules")
     return [*lines, f"records: {tuned.records}"]

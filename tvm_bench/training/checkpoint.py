@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import distributed, nn
 
+from ..errors import UserError
 from ..files import replace_with
+from ..models.weights import DAMAGED
 from .device import Device
 
 
@@ -60,8 +62,11 @@ class Checkpoint:
     def _read(self) -> dict | None:
         if self.path is None or not self.path.exists():
             return None
-        found = torch.load(self.path, "cpu", weights_only=True)
-        others = [name for name, value in self.identity.items() if found["identity"].get(name) != value]
+        try:
+            found = torch.load(self.path, "cpu", weights_only=True)
+            others = [name for name, value in self.identity.items() if found["identity"].get(name) != value]
+        except DAMAGED as error:
+            raise UserError(f"the checkpoint '{self.path}' is damaged. Delete it to begin again.") from error
         if others:
             print(f"{self.path} is of another training ({', '.join(others)} differ): begun again", file=sys.stderr)
             return None

@@ -5,7 +5,7 @@ One job measures one task for a few trials: what a compiler that aborts can cost
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,17 @@ from .rounds import Round
 
 LAYOUT = "NHWC"
 RECORDS = "records.json"
+# Of what `auto_scheduler.measure.MeasureErrorNo` tells apart.
+ERRORS = {1: "build", 2: "build", 3: "build", 4: "run", 6: "build time-out", 7: "run time-out"}
+LEAST = 2  # of a single trial, AutoScheduler measures none
 MAX_NUMBER = 3  # runs in a measurement
 MIN_REPEAT_MS = 100
 POPULATION, MAX_POPULATION = 128, 2048  # schedules that compete for each one measured, and AutoScheduler's own number
 
 
 def tune(**request: Any) -> dict[str, Any]:
-    """One `Round`. Returns every task with its weight (how often it occurs), FLOPs, trials and failures so far, and the
-    best time in milliseconds."""
+    """One `Round`. Returns every task with its weight (how often it occurs), FLOPs, trials so far, how many `failed` of
+    each kind, and the best time in milliseconds."""
     asked = Round(**request)
     path = asked.folder / RECORDS
     drop_cut_lines(path)
@@ -39,7 +42,7 @@ def tune(**request: Any) -> dict[str, Any]:
 
 
 def _measure(task: auto_scheduler.SearchTask, records: Path, asked: Round) -> None:
-    trials, rpc = asked.trials, asked.rpc
+    trials, rpc = max(LEAST, asked.trials), asked.rpc
     records.parent.mkdir(parents=True, exist_ok=True)
     model = auto_scheduler.RandomModel()
     known = []
@@ -57,7 +60,7 @@ def _measure(task: auto_scheduler.SearchTask, records: Path, asked: Round) -> No
     options = auto_scheduler.TuningOptions(
         num_measure_trials=trials,
         num_measures_per_round=trials,
-        runner=auto_scheduler.RPCRunner(rpc["key"], rpc["host"], rpc["port"], **terms)
+        runner=auto_scheduler.RPCRunner(rpc["key"], rpc["host"], rpc["port"], n_parallel=asked.servers(), **terms)
         if rpc
         else auto_scheduler.LocalRunner(**terms),
         measure_callbacks=[auto_scheduler.RecordToFile(str(records))],
@@ -68,14 +71,14 @@ def _measure(task: auto_scheduler.SearchTask, records: Path, asked: Round) -> No
 
 def _ledger(tasks: list[auto_scheduler.SearchTask], weights: list[int], records: Path) -> list[dict[str, Any]]:
     trials: Counter[str] = Counter()
-    failed: Counter[str] = Counter()
+    failed: dict[str, Counter[str]] = defaultdict(Counter)
     best: dict[str, float] = {}
     if records.exists():
         for given, result in auto_scheduler.RecordReader(str(records)):
             key = given.task.workload_key
             trials[key] += 1
             if result.error_no:
-                failed[key] += 1
+                failed[key][ERRORS.get(result.error_no, "other")] += 1
             else:
                 best[key] = min(best.get(key, np.inf), float(np.mean([cost.value for cost in result.costs])) * 1e3)
     return [

@@ -163,13 +163,16 @@ def _kernels(factory: Any, plan: Schedules, found: dict[str, dict[str, Any]]) ->
         kernel: dict[str, Any] = {"kind": DEFAULT, "record": None, "calls": calls[name]}
         if convolution := convolutions.get(name):
             key, candidates = str(convolution), schedules.candidates(convolution)
-            used = schedules.TVM if plan.name == "stock" else plan.choices.get(key, candidates[0])
+            tvms = plan.name in ("stock", "autoscheduler")
+            used = schedules.TVM if tvms else plan.choices.get(key, candidates[0])
             kernel |= {"convolution": key, "schedule": used, "candidates": candidates}
             kernel["operations"] = convolution.operations
             if key in plan.choices:
-                kernel |= {"kind": TUNED, "record": f"templates: {used}"}
+                kernel |= {"kind": KEPT if used == candidates[0] else TUNED, "record": f"templates: {used}"}
         if (record := found.get(name)) and not (record["kind"] != TUNED and kernel["kind"] == TUNED):
             kernel |= record
+            if record["kind"] == TUNED:
+                kernel["schedule"] = plan.name
         kernels[name] = kernel
     return kernels
 

@@ -6,7 +6,8 @@ One job measures one task for a few trials: what a compiler that aborts can cost
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .rounds import Round
 LOWERING = {"tir.disable_cse_tir": True}
 CONFIG = {"relay.backend.use_meta_schedule": True, "relay.backend.tir_converter": "default", **LOWERING}
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
+FAILURES = "failures.jsonl"  # which MetaSchedule's own records do not tell apart
 KERNEL = "tvmgen_default_"  # begins the name of every kernel in a library
 FAILED_S = 1e9  # MetaSchedule writes this as the time of a schedule that did not build or run
 EVALUATOR = {"number": 3, "repeat": 1, "min_repeat_ms": 60}
@@ -37,10 +39,10 @@ for _kind in dot.KINDS:
 
 
 def tune(**request: Any) -> dict[str, Any]:
-    """One `Round`. Returns every task with its weight (how often it occurs), operations, trials and failures so far,
-    and the best time in milliseconds."""
+    """One `Round`. Returns every task with its weight (how often it occurs), operations, trials so far, how many
+    `failed` of each kind, and the best time in milliseconds."""
     asked = Round(**request)
-    for name in (WORKLOADS, RECORDS):
+    for name in (WORKLOADS, RECORDS, FAILURES):
         drop_cut_lines(asked.folder / name)
     chosen, module = asked.opened()
     with schedules.using(choices.best(asked.folder.with_name("templates"))):
@@ -94,7 +96,7 @@ def _measure(found: ms.ExtractedTask, asked: Round) -> None:
     runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
     if rpc := asked.rpc:
         config = ms.runner.RPCConfig(rpc["host"], rpc["port"], rpc["key"], session_timeout_sec=int(RUN_TIMEOUT_S))
-        runner = ms.runner.RPCRunner(config, evaluator)
+        runner = ms.runner.RPCRunner(config, evaluator, max_workers=asked.servers())
     ms.tune.tune_tasks(
         tasks=contexts,
         task_weights=weights,
@@ -105,6 +107,7 @@ def _measure(found: ms.ExtractedTask, asked: Round) -> None:
         runner=runner,
         database=database,
         cost_model=model,
+        measure_callbacks=[*ms.measure_callback.MeasureCallback.create("default"), _Failures(asked.folder, key)],
     )
     if learns:
         model.save(str(learned))
@@ -132,8 +135,42 @@ def _times(database: ms.database.Database) -> dict[str, list[float]]:
     return found
 
 
+@derived_object
+class _Failures(ms.measure_callback.PyMeasureCallback):
+    """Writes down why schedules of the task `key` failed."""
+
+    def __init__(self, folder: Path, key: str):
+        super().__init__()
+        self.path = folder / FAILURES
+        self.key = key
+
+    def apply(
+        self,
+        task_scheduler: ms.TaskScheduler,
+        task_id: int,
+        measure_candidates: list[ms.MeasureCandidate],
+        builder_results: list[ms.builder.BuilderResult],
+        runner_results: list[ms.runner.RunnerResult],
+    ) -> None:
+        with self.path.open("a") as file:
+            for built, ran in zip(builder_results, runner_results, strict=True):
+                if message := str(built.error_msg or ran.error_msg or ""):
+                    kind = ("build" if built.error_msg else "run") + " time-out" * ("timeout" in message.lower())
+                    file.write(json.dumps({"key": self.key, "kind": kind, "message": message[-500:]}) + "\n")
+
+
+def _failed(folder: Path) -> dict[str, Counter[str]]:
+    """By the key of a task, how many of its schedules failed of which kind."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    if (folder / FAILURES).exists():
+        for line in map(json.loads, (folder / FAILURES).read_text().splitlines()):
+            found[line["key"]][line["kind"]] += 1
+    return found
+
+
 def _ledger(tasks: dict[str, ms.ExtractedTask], folder: Path) -> list[dict[str, Any]]:
     times = _times(_database(folder)) if (folder / RECORDS).exists() else {}
+    failed = _failed(folder)
     return [
         {
             "key": key,
@@ -141,7 +178,7 @@ def _ledger(tasks: dict[str, ms.ExtractedTask], folder: Path) -> list[dict[str, 
             "weight": task.weight,
             "flops": float(estimate_tir_flops(task.dispatched[0])),
             "trials": len(found := times.get(key, [])),
-            "failed": sum(seconds >= FAILED_S for seconds in found),
+            "failed": failed.get(key, {}),
             "best_ms": best * 1e3 if (best := min(found, default=FAILED_S)) < FAILED_S else None,
         }
         for key, task in tasks.items()

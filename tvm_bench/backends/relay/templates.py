@@ -79,5 +79,5 @@ def _ledger(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, 
     for key, task in tasks.items():
         mine = default_ms[key] / task["weight"] if key in default_ms else None
         best = mine and mine * min(ratios[key].values())
-        task |= {"trials": max(len(ratios.get(key, ())) - 1, 0), "failed": 0, "default_ms": mine, "best_ms": best}
+        task |= {"trials": max(len(ratios.get(key, ())) - 1, 0), "failed": {}, "default_ms": mine, "best_ms": best}
     return list(tasks.values())

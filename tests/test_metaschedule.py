@@ -1,0 +1,41 @@
+"""What MetaSchedule is offered for INT8, and the instructions that it then uses."""
+
+import numpy as np
+import pytest
+import tvm
+from tvm import meta_schedule as ms
+from tvm import relay
+
+from tests import test_schedules
+from tvm_bench.backends.relay import dot, metaschedule, schedules, target
+
+
+@pytest.mark.skipif(not test_schedules.RUNS, reason="this CPU has no INT8 dot product")
+def test_metaschedule_is_offered_the_dot_product(monkeypatch):
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+    chosen = target.resolve(None, 1)
+    data = relay.var("data", shape=(1, 16, 14, 14), dtype="uint8")
+    weights = relay.const(np.ones((16, 16, 3, 3), np.int8))
+    sizes = {"channels": 16, "kernel_size": (3, 3), "padding": (1, 1)}
+    module = tvm.IRModule.from_expr(relay.nn.conv2d(data, weights, **sizes, out_dtype="int32"))
+    with schedules.using({}):
+        tasks = metaschedule._extracted(module, chosen)
+    convolution = max((task.dispatched[0] for task in tasks), key=tvm.tir.analysis.estimate_tir_flops)
+    context = ms.TuneContext(convolution, target=chosen, space_generator=metaschedule.space(chosen))
+    with chosen:
+        name = dot.best().name
+    assert any(name in str(design.trace) for design in context.generate_design_space())
+
+
+def test_every_dot_product_is_exact_in_tir():
+    """The intrinsics that MetaSchedule uses, run by themselves against NumPy."""
+    random = np.random.default_rng(0)
+    for kind in test_schedules.RUNS:
+        implementation = tvm.tir.TensorIntrin.get(dot.register(kind)).impl
+        compiled = tvm.build(implementation, target=target.resolve(None, 1))
+        data = random.integers(0, 256, 4).astype(np.uint8)
+        weights = random.integers(-128, 128, (kind.lanes, 4)).astype(np.int8)
+        sums = random.integers(-1000, 1000, kind.lanes).astype(np.int32)
+        result = tvm.nd.array(sums)
+        compiled(tvm.nd.array(data), tvm.nd.array(weights), result)
+        np.testing.assert_array_equal(result.numpy(), sums + weights.astype(np.int32) @ data.astype(np.int32))
