@@ -29,7 +29,7 @@ BACKENDS = ("eager", "onnxruntime", "relay")
 WHY = {
     "": "the model as it is",
     "int8": "four times as many multiplications in an instruction, a quarter of the bytes",
-    "int8-per-tensor": "as INT8; one scale for all filters fits the small ones badly, and saves no time",
+    "int8-per-tensor": "as INT8, with one scale for all filters of a layer, which saves no time",
     "qat": "computes as INT8 does: training changes the answers, not the arithmetic",
     "int8-dynamic": "PyTorch quantizes the one linear layer, a thousandth of the work; ONNX Runtime the convolutions "
     "too, and looks for the range of each one's input anew in every call",
@@ -133,7 +133,7 @@ def _line(recipe: str, results: Results, dense: Subject, form: dict) -> list[str
     cells = [_time(mine.get(backend), before.get(backend)) for backend in BACKENDS]
     best = min(mine.values(), key=_ms)
     decided = ratio(best.rounds, min(before.values(), key=_ms).rounds, DECISION) if recipe else None
-    words = {1: "no, slower", 0: "no difference", -1: f"yes, {1 / decided.value:.2f}×" if decided else ""}
+    words = {1: "no, slower", 0: "no difference shown", -1: f"yes, {1 / decided.value:.2f}×" if decided else ""}
     return [
         recipe or "dense FP32",
         units.percent(form["top1"], 2),
