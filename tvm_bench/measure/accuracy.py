@@ -89,15 +89,22 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
 def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     """Of the images' distances to `reference`, each relative to its length there: the median and the largest.
 
-    Scores near zero count as a hundredth of the usual length, or as one step of the reference in each class: those of a
-    quantized model are multiples of a step, and where that is coarse, a rounding may be all that an image has.
+    Scores near zero, a hundredth of the usual length or less, count as that long. A quantized reference's scores are
+    multiples of a step: where that is coarse, a rounding may be all that an image has, so one step counts as none.
     """
     lengths = np.linalg.norm(reference, axis=1)
-    steps = np.diff(np.unique(reference))
-    step = steps.min() if len(steps) else 0.0
-    floor = max(np.median(lengths) / 100, step * np.sqrt(reference.shape[1]), np.finfo(np.float32).tiny)
-    relative = np.linalg.norm(logits - reference, axis=1) / np.maximum(lengths, floor)
+    floor = max(np.median(lengths) / 100, np.finfo(np.float32).tiny)
+    beyond = np.maximum(np.abs(logits - reference) - _step(reference), 0)
+    relative = np.linalg.norm(beyond, axis=1) / np.maximum(lengths, floor)
     return {"images": len(logits), "median": float(np.median(relative)), "worst": float(relative.max())}
+
+
+def _step(scores: np.ndarray) -> float:
+    """What all `scores` are multiples of; 0 for those that are not quantized."""
+    gaps = np.diff(np.unique(scores))
+    step = gaps.min() if len(gaps) else 0.0
+    multiples = scores / step if step else np.full_like(scores, np.nan)
+    return float(step) if np.allclose(multiples, np.round(multiples), rtol=0, atol=1e-2) else 0.0
 
 
 def agreement(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
