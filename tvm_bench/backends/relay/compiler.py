@@ -169,7 +169,7 @@ def _kernels(factory: Any, plan: Schedules, found: dict[str, dict[str, Any]]) ->
             kernel["operations"] = convolution.operations
             if key in plan.choices:
                 kernel |= {"kind": KEPT if used == candidates[0] else TUNED, "record": f"templates: {used}"}
-        if (record := found.get(name)) and not (record["kind"] != TUNED and kernel["kind"] == TUNED):
+        if (record := found.get(name)) and (record["kind"] == TUNED or kernel["kind"] == DEFAULT):
             kernel |= record
             if record["kind"] == TUNED:
                 kernel["schedule"] = plan.name
