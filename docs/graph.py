@@ -8,6 +8,7 @@ It needs the libraries and sources that `make bench` leaves, and a quiet machine
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -52,6 +53,7 @@ PASSES = {
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
 @click.option("--threads", type=int, default=2, show_default=True)
 def main(artifacts: Path, threads: int) -> None:
+    os.environ |= {"TVM_NUM_THREADS": str(threads), "TOPHUB_LOCATION": "NONE"}  # TVM reads them when it begins
     folder = artifacts / "resnet18"
     accounts = [_account(folder / form) for form in FORMS]
     gains = [_gain(name, *what[:2], folder / "sources" / what[2], threads) for name, what in PASSES.items()]

@@ -1,5 +1,6 @@
 """Both tuners on the tiny network: records are made, used, and survive a cut line, a kill and a dying compiler."""
 
+import itertools
 import json
 import math
 import os
@@ -186,6 +187,10 @@ def test_auto_tries_templates_then_searches_and_int8_answers_to_the_bit(tuned_in
     folder = root / "artifacts" / "tiny-cnn"
     found = json.loads((folder / "int8-relay-tuned" / "manifest.json").read_text())["tuning"]
     assert set(found["candidates_ms"]) == {"default", "templates", "metaschedule"}
+    searched = {f"metaschedule: {task['key']}" for task in ledgers["metaschedule"]["tasks"] if task["best_ms"]}
+    assert found["in_place_ms"] and found["in_place_ms"].keys() <= searched, "by the records of this search"
+    for milliseconds in itertools.chain(*found["in_place_ms"].values()):
+        assert f"{milliseconds:.3f}" in done.stdout
     assert sum(found["coverage"].values()) == pytest.approx(1)
     plain, library = (tvm_bench.load(folder / form) for form in ("int8-relay", "int8-relay-tuned"))
     for seed in range(5):

@@ -70,6 +70,11 @@ class Recipe:
     steps: tuple[str, ...]
     quantization: Quantize | None
 
+    @property
+    def techniques(self) -> tuple[Technique, ...]:
+        """Those of the steps, then the quantization."""
+        return (*map(technique, self.steps), *([self.quantization] if self.quantization else []))
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -46,7 +46,7 @@ class Tuned:
     ledgers: dict[str, dict[str, Any]]  # by tuner
     spent: int  # trials of this run
     ends: dict[str, str]  # why each tuner ended, in words
-    measured: dict[str, Any]  # of the built model: `candidates_ms`, `chosen`, `coverage`
+    measured: dict[str, Any]  # of the built model: see `compiler.best`
 
     @property
     def seconds(self) -> float:

@@ -61,8 +61,8 @@ class Workbench:
         """
         folders = {tuner: self.records(variant, tuner) for tuner in TUNERS}
         found = {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
-        steps = map(recipes.technique, self.recipe.steps)
-        removed = any(isinstance(step, recipes.Prune) and step.pattern == "structured" for step in steps)
+        prunes = (each for each in self.recipe.techniques if isinstance(each, recipes.Prune))
+        removed = any(each.pattern == "structured" for each in prunes)
         if found or removed or not self.subject.recipe:
             return found
         return with_recipe(self, "").tuned_by(variant)
@@ -210,7 +210,7 @@ def _check_recipe(bench: Workbench) -> None:
     asked, settings = bench.recipe, bench.order.settings
     trained = asked.quantization and asked.quantization.aware
     if settings:
-        settings.check([*map(recipes.technique, asked.steps), *([asked.quantization] if asked.quantization else [])])
+        settings.check(asked.techniques)
     if bench.subject.is_onnx and (asked.steps or trained):
         raise UserError(
             f"'{bench.subject.model}' is an ONNX file: recipe '{bench.subject.recipe}' changes weights, which needs "

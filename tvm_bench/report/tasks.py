@@ -18,22 +18,24 @@ def show(tuned: Tuned, console: Console) -> None:
     """Print each tuner's tasks, the heaviest first; then what was gained, what is covered, and when it has paid."""
     from rich.text import Text
 
-    for tuner, ledger in tuned.ledgers.items():
-        console.print(_table(f"{tuned.precision}, {tuner}", ledger))
+    for tuner in tuned.ledgers:
+        console.print(_table(tuned, tuner))
     for line in summary(tuned):
         console.print(Text(line))
 
 
-def _table(title: str, ledger: dict[str, Any]) -> Table:
+def _table(tuned: Tuned, tuner: str) -> Table:
+    """Times are those in the built model where it was measured with the record, else those of the search."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("task", box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    in_place = tuned.measured["in_place_ms"]
+    table = Table("task", box=box.SIMPLE_HEAD, title=f"{tuned.precision}, {tuner}", title_justify="left")
     for name in ("weight", "MFLOP", "trials", "failed", "default ms", "best ms", "GFLOP/s"):
         table.add_column(name, justify="right")
-    for task in sorted(ledger["tasks"], key=lambda task: -task["weight"] * task["flops"]):
-        best, default = task["best_ms"], task.get("default_ms")
+    for task in sorted(tuned.ledgers[tuner]["tasks"], key=lambda task: -task["weight"] * task["flops"]):
+        default, best = in_place.get(f"{tuner}: {task['key']}", (task.get("default_ms"), task["best_ms"]))
         table.add_row(
             Text(task["name"].removeprefix("vm_mod_")[:60]),
             str(task["weight"]),

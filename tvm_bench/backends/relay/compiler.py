@@ -70,10 +70,12 @@ def best(
 
     They are measured as a whole. A kernel of MetaSchedule keeps its default schedule where that is faster in its place
     in the model, with its neighbours' data in the caches. Returns the build, and what was measured: milliseconds of
-    each candidate, which one was chosen, and the share of the model's time by what its kernels came from.
+    each candidate, and in their place of kernels by MetaSchedule's record (without it, with it); which candidate was
+    chosen, and the share of the model's time by what its kernels came from.
     """
     candidates: dict[str, Compiled] = {}
     found: dict[str, str] = {}
+    in_place: dict[str, list[float]] = {}
     if folder := records.get("templates"):
         found = choices.best(folder)
         candidates["templates"] = compiled(module, chosen, Schedules("templates", found))
@@ -81,7 +83,10 @@ def best(
         every = compiled(module, chosen, Schedules("metaschedule", found, folder))
         before = candidates["templates"].factory.module if "templates" in candidates else default
         theirs, ours = profile.kernels(every.factory.module, before)
-        kept = {n for n, kernel in every.kernels.items() if kernel["kind"] == TUNED and ours[n] < theirs[n]}
+        tried = {n: kernel for n, kernel in every.kernels.items() if kernel.get("schedule") == "metaschedule"}
+        for n, kernel in tried.items():
+            in_place[kernel["record"]] = [times[n] / kernel["calls"] for times in (ours, theirs)]
+        kept = {n for n in tried if ours[n] < theirs[n]}
         candidates["metaschedule"] = compiled(module, chosen, Schedules("metaschedule", found, folder, frozenset(kept)))
     if folder := records.get("autoscheduler"):
         candidates["autoscheduler"] = compiled(module, chosen, Schedules("autoscheduler", records=folder))
@@ -93,7 +98,8 @@ def best(
     for item in candidates[name].kernels.items():
         if item[1]["kind"] == DEFAULT and _subject(*item) in tuned:
             item[1]["kind"] = KEPT
-    return candidates[name], {"candidates_ms": measured, "chosen": name, "coverage": coverage(candidates[name])}
+    measurements = {"candidates_ms": measured, "in_place_ms": in_place, "chosen": name}
+    return candidates[name], {**measurements, "coverage": coverage(candidates[name])}
 
 
 def _subject(name: str, kernel: dict[str, Any]) -> str:
