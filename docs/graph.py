@@ -22,6 +22,7 @@ import tvm
 from tvm import relay, te
 from tvm.relay.op.strategy import x86
 
+from tvm_bench import launch
 from tvm_bench.backends.relay import blocking, compiler, frontend, passes, profile, target
 from tvm_bench.backends.relay.artifact import open_verified
 from tvm_bench.report import table, units
@@ -53,7 +54,7 @@ PASSES = {
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
 @click.option("--threads", type=int, default=2, show_default=True)
 def main(artifacts: Path, threads: int) -> None:
-    os.environ |= {"TVM_NUM_THREADS": str(threads), "TOPHUB_LOCATION": "NONE"}  # TVM reads them when it begins
+    os.environ |= launch.child_environment(threads)  # TVM reads it when it first computes
     folder = artifacts / "resnet18"
     accounts = [_account(folder / form) for form in FORMS]
     gains = [_gain(name, *what[:2], folder / "sources" / what[2], threads) for name, what in PASSES.items()]

@@ -65,7 +65,7 @@ def run(bench, variant, images):
     asked, answered = (bench.folder / f"{variant.form}-{name}.json" for name in ("asked", "answered"))
     asked.write_text(json.dumps(request))
     command = [sys.executable, "-m", "tests.probe", asked, answered]
-    subprocess.run(command, cwd=ROOT, env=launch._environment(THREADS), check=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, env=launch.child_environment(THREADS), check=True, timeout=300)
     return json.loads(answered.read_text())
 
 
@@ -158,7 +158,7 @@ def test_inductor_without_a_compiler(bench, tmp_path):
         "try: backends.load('inductor', pathlib.Path(sys.argv[1]), threads=1)\n"
         "except errors.UserError as error: print(error)"
     )
-    environment = {**launch._environment(1), "PATH": str(tmp_path)}
+    environment = {**launch.child_environment(1), "PATH": str(tmp_path)}
     environment.pop("CXX", None)
     command = [sys.executable, "-c", code, str(artifact)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

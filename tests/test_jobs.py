@@ -76,7 +76,7 @@ def test_two_runs_at_once_leave_whole_files(tmp_path, cli):
 def test_the_environment_is_built_not_inherited(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("TVM_BIND_THREADS", "strange")
-    environment = launch._environment(2)
+    environment = launch.child_environment(2)
     assert environment["OMP_NUM_THREADS"] == environment["TVM_NUM_THREADS"] == "2"
     assert environment.get("TVM_BIND_THREADS", "0") == "0"
 

@@ -67,7 +67,7 @@ def job(
         cpus = cpu.mask(threads) if masked else None
         write_json(request_path, {"verb": verb, "key": key, "cpus": cpus, "request": request})
         command = [toolchains.interpreter(toolchain), "-m", "tvm_bench.job", str(request_path), str(receipt_path)]
-        _run(command, folder / f"{label}.log", _environment(threads, cpus) | (environment or {}), timeout, show)
+        _run(command, folder / f"{label}.log", child_environment(threads, cpus) | (environment or {}), timeout, show)
         if not receipt_path.exists():
             raise JobError(f"ended before its work was done, with exit code 0 (what it printed: {folder / label}.log)")
         return json.loads(receipt_path.read_text())
@@ -134,7 +134,8 @@ def _valid(path: Path, key: str) -> dict | None:
     return receipt if receipt["key"] == key and whole else None
 
 
-def _environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
+def child_environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
+    """What a process that measures gets: the budget of every library, and nothing inherited that could change it."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
     # TVM would otherwise look for schedules on the network, and pin its threads outside the mask.
