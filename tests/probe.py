@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tvm_bench import backends
-from tvm_bench.errors import UserError
+from tvm_bench.spec.errors import UserError
 
 CALLS = 300
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tvm_bench.results import Results, Row
+from tvm_bench.analysis.results import Results, Row
 
 # name: median ms, kernels ms, load ms, first call ms, peak MB, after imports MB, size MB, top-1, agreement
 REALISTIC = {

@@ -1,33 +1,60 @@
-"""The direction of imports: cli -> workbench -> launch, the process boundary, job -> everything heavy."""
+"""The house and its rules: which room may import which, and what runs in the parent and what in a worker."""
 
 import ast
+import importlib
 import subprocess
 import sys
 
 import pytest
 
 from tests.conftest import ROOT
-from tvm_bench.backends import BACKENDS
+from tvm_bench.jobs import receipts
 
 PACKAGE = ROOT / "tvm_bench"
-HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "openvino", "nncf", "safetensors"}
-FOLDERS = ("cli", "report", "inspect")
+HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "openvino", "nncf", "safetensors", "sklearn"}
+# Which rooms each room may import. The first two rows serve both sides of the process boundary; then the steps of a
+# model, each of which knows only what comes before it; then the parent's side.
+RULES = {
+    "spec": (),
+    "host": ("spec",),
+    "data": ("spec", "host"),
+    "models": ("spec", "host", "data"),
+    "measure": ("spec", "host"),
+    "training": ("spec", "host", "data", "models", "measure"),
+    "compress": ("spec", "host", "data", "models", "measure", "training"),
+    "export": ("spec", "host", "data", "models", "compress"),
+    "backends": ("spec", "host", "data", "export"),
+    "jobs/worker.py": ("spec", "host", "jobs/verbs"),
+    "jobs/verbs": ("spec", "host", "data", "models", "measure", "training", "compress", "export", "backends"),
+    "jobs/receipts.py": ("spec", "host"),
+    "jobs/launcher.py": ("spec", "host", "jobs/receipts.py"),
+    "analysis": ("spec", "host"),
+    "report": ("spec", "host", "analysis"),
+    "relay_view": ("spec", "host"),
+    "pipeline": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view"),
+    "cli": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view", "pipeline"),
+}
+# Relay's own rooms: a build applies records, a tuner makes them and builds to measure.
+RELAY_RULES = {
+    "backends/relay/schedules": (),
+    "backends/relay/records": ("backends/relay/schedules",),
+    "backends/relay": ("backends/relay/schedules", "backends/relay/records"),
+    "backends/relay/tuners": ("backends/relay", "backends/relay/schedules", "backends/relay/records"),
+}
 # Read by the parent, which must answer --help at once and whose memory must not be its children's.
-PARENT = [
-    *(path.name for path in PACKAGE.glob("*.py") if path.name != "job.py"),
-    "backends/__init__.py",
-    *(
-        str(path.relative_to(PACKAGE))
-        for folder in ("cli", "report", "inspect")
-        for path in (PACKAGE / folder).glob("*.py")
-    ),
-]
-# An eager model is Python, not a file of a runtime: its backend needs what rebuilds it.
-ALLOWED = {(f"backends/{name}.py", "export") for name in ("eager", "eager_cuda", "inductor")}
+PARENT = ("spec", "host", "jobs/receipts.py", "jobs/launcher.py", "analysis", "report", "relay_view", "pipeline", "cli")
+ENTRY = ("__init__.py", "__main__.py")
+FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if str(path.relative_to(PACKAGE)) not in ENTRY]
+
+
+def room_of(name, rules=RULES):
+    """The room of a file or module, by its path below the package; None for the package's own root."""
+    inside = [room for room in rules if f"{name}/".startswith(f"{room.removesuffix('.py')}/") or name == room]
+    return max(inside, key=len, default=None)
 
 
 def imports(path):
-    """Modules that a file imports, as absolute dotted names; those only for type checkers left out."""
+    """The modules that a file imports, as dotted names; those only for type checkers are left out."""
     package = ["tvm_bench", *path.relative_to(PACKAGE).parent.parts]
     tree = ast.parse(path.read_text())
     typing_only = {
@@ -47,30 +74,68 @@ def imports(path):
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("name", PARENT)
-def test_the_parent_imports_nothing_heavy(name):
-    lazy = {"tvm_bench.backends.relay.library"} if name == "__init__.py" else set()
-    found = [module for module in imports(PACKAGE / name) if module not in lazy]
-    assert not [module for module in found if module.split(".")[0] in HEAVY]
-    runtimes = {f"backends.{backend.module.split('.')[0]}" for backend in BACKENDS.values()}
-    steps = ("models", "export", "compress", "training", *runtimes)
-    assert not [module for module in found for step in steps if f"{module}.".startswith(f"tvm_bench.{step}.")]
+def rooms_imported(path, rules):
+    """The rooms of the package that a file imports from, with the modules."""
+    for module in imports(path):
+        name, _, rest = module.partition(".")
+        if name == "tvm_bench" and (room := room_of(rest.replace(".", "/"), rules)):
+            yield room, module
 
 
-def test_backends_know_neither_each_other_nor_the_steps_before():
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_room_imports_only_the_rooms_before_it(path):
+    name = str(path.relative_to(PACKAGE).with_suffix(""))
+    for rules in (RULES, RELAY_RULES):
+        room = room_of(name, rules)
+        if room is None:
+            assert rules is RELAY_RULES or name in ("jobs/__init__",), f"{name} is in no room"
+            continue
+        for other, module in rooms_imported(path, rules):
+            assert other == room or other in rules[room], f"{room} must not import {module}"
+
+
+def test_the_rules_have_no_cycle():
+    for rules in (RULES, RELAY_RULES):
+        for room, allowed in rules.items():
+            assert not [other for other in allowed if room in rules[other]], f"{room} and another know each other"
+
+
+def test_the_root_has_folders_only():
+    assert sorted(path.name for path in PACKAGE.glob("*.py")) == sorted(ENTRY)
+    folders = [path for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"]
+    assert len(folders) <= 16
+
+
+@pytest.mark.parametrize("room", PARENT)
+def test_the_parent_imports_nothing_heavy(room):
+    place = PACKAGE / room
+    for path in [place] if place.is_file() else place.rglob("*.py"):
+        assert not {module.split(".")[0] for module in imports(path)} & HEAVY, path
+
+
+def test_backends_do_not_know_each_other():
+    runtimes = {path.stem for path in (PACKAGE / "backends").iterdir() if not path.name.startswith("_")}
     for path in (PACKAGE / "backends").rglob("*.py"):
-        name = str(path.relative_to(PACKAGE))
+        own = path.relative_to(PACKAGE / "backends").parts[0].removesuffix(".py")
         for module in imports(path):
-            for step in ("models", "compress", "export", "training"):
-                if module.startswith(f"tvm_bench.{step}"):
-                    assert (name, step) in ALLOWED, f"{name} imports {module}"
-            for other in ("eager", "torchscript", "inductor", "onnxruntime", "openvino", "null", "relay"):
-                if module.startswith(f"tvm_bench.backends.{other}"):
-                    assert other in name, f"{name} imports {module}"
+            other = module.removeprefix("tvm_bench.backends.").split(".")[0]
+            if module.startswith("tvm_bench.backends.") and other in runtimes:
+                assert own.startswith(other), f"{own} imports {module}"
+
+
+def test_the_code_of_a_worker_is_all_but_the_parents():
+    """A receipt holds as long as the code that made it: everything that a verb can reach must count."""
+    counted = {str(path.relative_to(PACKAGE)) for path in receipts.child_files()}
+    rooms = {room_of(name.removesuffix(".py")) for name in counted} - {None}
+    reachable, new = set(), {"jobs/worker.py"}
+    while new:
+        reachable |= new
+        new = {other for room in new for other in RULES[room]} - reachable
+    assert rooms == reachable
 
 
 def test_help_answers_at_once():
-    """Under half a second with nothing heavy loaded; the bound here is for a machine that does other work too."""
+    """Nothing heavy is loaded."""
     code = (
         "import sys, tvm_bench.cli; print(sorted(set(sys.modules) & {'torch', 'tvm', 'numpy', 'matplotlib', 'rich'}))"
     )
@@ -78,11 +143,6 @@ def test_help_answers_at_once():
     assert done.stdout.strip() == "[]"
 
 
-def test_every_job_verb_exists():
-    from importlib import import_module
-
-    from tvm_bench.job import VERBS
-
-    for target in VERBS.values():
-        module, _, function = target.partition(":")
-        assert callable(getattr(import_module(module), function))
+@pytest.mark.parametrize("path", sorted((PACKAGE / "jobs" / "verbs").glob("[a-z]*.py")), ids=lambda path: path.stem)
+def test_every_verb_can_be_run(path):
+    assert callable(importlib.import_module(f"tvm_bench.jobs.verbs.{path.stem}").run)

@@ -11,9 +11,14 @@ import numpy as np
 import pytest
 
 from tests.conftest import ROOT, TINY
-from tvm_bench import backends, cpu, data, forms, launch, race, toolchains, workbench
-from tvm_bench.errors import Unavailable, UserError
-from tvm_bench.variant import PRECISIONS, Order, Subject, Variant
+from tvm_bench import backends as runtimes
+from tvm_bench import data
+from tvm_bench.host import cpu, packages
+from tvm_bench.jobs import launcher
+from tvm_bench.pipeline import race, steps
+from tvm_bench.spec import backends, formats
+from tvm_bench.spec.errors import Unavailable, UserError
+from tvm_bench.spec.variant import PRECISIONS, ModelSpec, RunSpec, Variant
 
 THREADS = 1  # of two cores or more: a backend that takes what it finds is seen
 BATCHES = (1, 3)
@@ -29,10 +34,10 @@ CLOSE |= {"int8": (0.25, 0.9), "int8-dynamic": (0.05, 0.97)}
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     terms = {"frontends": (), "target": None, "batches": (1,), "threads": (THREADS,)}
-    order = Order(
-        Subject(TINY, data="fashion-mnist"), PRECISIONS, root=tmp_path_factory.mktemp("artifacts").absolute(), **terms
+    run_spec = RunSpec(
+        ModelSpec(TINY, data="fashion-mnist"), PRECISIONS, root=tmp_path_factory.mktemp("artifacts").absolute(), **terms
     )
-    return workbench.open_workbench(order, calibrate=True)
+    return steps.open_workbench(run_spec, calibrate=True)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def images(bench, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def expected(bench, images):
-    variant = Variant(bench.subject, "fp32", "eager", threads=THREADS)
+    variant = Variant(bench.model_spec, "fp32", "eager", threads=THREADS)
     logits = run(bench, variant, images)["logits"]["1"]
     assert len(set(np.argmax(logits, axis=1))) > 1, "a network that knows one class only would pass anything"
     return np.array(logits)
@@ -54,7 +59,7 @@ def expected(bench, images):
 
 def run(bench, variant, images):
     """What tests/probe.py finds out of a variant, built for each of the batch sizes, in a job's environment."""
-    artifacts = {size: workbench.build(bench, replace(variant, batch=size)) for size in BATCHES}
+    artifacts = {size: steps.build(bench, replace(variant, batch=size)) for size in BATCHES}
     request = {
         "backend": variant.backend,
         "artifacts": {size: str(path) for size, path in artifacts.items()},
@@ -65,7 +70,7 @@ def run(bench, variant, images):
     asked, answered = (bench.folder / f"{variant.form}-{name}.json" for name in ("asked", "answered"))
     asked.write_text(json.dumps(request))
     command = [sys.executable, "-m", "tests.probe", asked, answered]
-    subprocess.run(command, cwd=ROOT, env=launch.child_environment(THREADS), check=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, env=launcher.child_environment(THREADS), check=True, timeout=300)
     return json.loads(answered.read_text())
 
 
@@ -76,7 +81,7 @@ def cut_short(artifact, folder):
         copy = shutil.copytree(artifact, folder / artifact.name)
         files = [copy / "lib.so"]
     else:
-        files = [Path(shutil.copy(file, folder)) for file in forms.files(artifact)]
+        files = [Path(shutil.copy(file, folder)) for file in formats.files(artifact)]
         copy = files[0]
     largest = max(files, key=lambda file: file.stat().st_size)
     largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
@@ -85,14 +90,14 @@ def cut_short(artifact, folder):
 
 @pytest.mark.parametrize(("precision", "backend"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
 def test_contract(bench, images, expected, precision, backend):
-    variant = Variant(bench.subject, precision, backend, threads=THREADS)
+    variant = Variant(bench.model_spec, precision, backend, threads=THREADS)
     if precision == "bf16" and not cpu.has_bf16():
         with pytest.raises(UserError, match="avx512_bf16"):
-            workbench.build(bench, variant)
+            steps.build(bench, variant)
         return
     needed = backends.named(backend)
     try:
-        toolchains.need(needed.packages, gpu=needed.gpu)
+        packages.need(needed.packages, gpu=needed.gpu)
     except Unavailable as error:
         assert "GPU" in str(error) or "not installed. To have it: " in str(error)
         (row,) = race.race([race.entrant(bench, variant)], race.Rules(rounds=1, samples=2, images=10), {}).variants
@@ -119,25 +124,25 @@ def test_every_backend_says_what_it_takes_and_has():
         kinds = set(backends.FRONTENDS.values()) if backend.builds else {backend.source}
         for precision in backend.precisions:
             assert precision in PRECISIONS
-            assert all((kind, precision) in forms.FORMS for kind in kinds), f"{name} has no source in {precision}"
+            assert all((kind, precision) in formats.FORMATS for kind in kinds), f"{name} has no source in {precision}"
     assert set(backends.BACKENDS) - set(backends.COMPETING) == {"relay-stock", "null"}
 
 
 def test_forms_come_from_the_model():
-    for (kind, precision), form in forms.FORMS.items():
+    for (kind, precision), form in formats.FORMATS.items():
         seen = {(kind, precision)}
         while form.parent:
             assert form.parent not in seen
             seen.add(form.parent)
-            form = forms.FORMS[form.parent]
-        assert ("module", "fp32") in seen and kind in forms.SUFFIXES
+            form = formats.FORMATS[form.parent]
+        assert ("module", "fp32") in seen and kind in formats.SUFFIXES
 
 
 def test_a_package_that_is_not_installed_is_told_with_its_cure(monkeypatch):
     lacking = replace(backends.BACKENDS["openvino"], packages=("no-such-package",))
     monkeypatch.setitem(backends.BACKENDS, "openvino", lacking)
     with pytest.raises(UserError, match="no-such-package: not installed. To have it: make peers"):
-        backends.load("openvino", Path("model.xml"), threads=1)
+        runtimes.load("openvino", Path("model.xml"), threads=1)
 
 
 def test_pairs_that_do_not_exist_are_left_out_and_none_is_an_error(cli, tmp_path):
@@ -152,13 +157,13 @@ def test_pairs_that_do_not_exist_are_left_out_and_none_is_an_error(cli, tmp_path
 
 def test_inductor_without_a_compiler(bench, tmp_path):
     """A PATH without one, in a process of its own: what torch finds once, it remembers."""
-    artifact = workbench.build(bench, Variant(bench.subject, "fp32", "eager"))
+    artifact = steps.build(bench, Variant(bench.model_spec, "fp32", "eager"))
     code = (
         "import sys, pathlib; from tvm_bench import backends, errors\n"
         "try: backends.load('inductor', pathlib.Path(sys.argv[1]), threads=1)\n"
         "except errors.UserError as error: print(error)"
     )
-    environment = {**launch.child_environment(1), "PATH": str(tmp_path)}
+    environment = {**launcher.child_environment(1), "PATH": str(tmp_path)}
     environment.pop("CXX", None)
     command = [sys.executable, "-c", code, str(artifact)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)

@@ -6,10 +6,10 @@ import os
 import pytest
 
 from tests.conftest import ROOT, TINY
-from tvm_bench import race
-from tvm_bench.limits import Limits
-from tvm_bench.terms import Terms
-from tvm_bench.variant import Order, Subject
+from tvm_bench.analysis.validity import ValidityLimits
+from tvm_bench.pipeline import race
+from tvm_bench.spec.constraints import Constraints
+from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 RULES = race.Rules(rounds=2, samples=240, warmup=4, images=200)
 CHEATS = {
@@ -23,9 +23,9 @@ CHEATS = {
 
 
 def raced(root, backends, rules=RULES, precisions=("fp32",), threads=(1,), batches=(8,)):
-    order = Order(Subject(TINY, data="fashion-mnist"), precisions, (), None, batches, threads, root)
+    run_spec = RunSpec(ModelSpec(TINY, data="fashion-mnist"), precisions, (), None, batches, threads, root)
     with contextlib.chdir(ROOT):
-        results, _ = race.run(order, backends, rules, "test", Limits())
+        results, _ = race.run(run_spec, backends, rules, "test", Constraints())
     return {
         row.name.rpartition("/")[2].removeprefix("fp32-").replace("tests.cheats.", ""): row for row in results.variants
     }
@@ -83,7 +83,7 @@ def test_one_wrong_in_a_hundred_is_seen_in_int8_too(tmp_path):
 
 
 def test_a_disturbed_round_is_repeated_up_to_a_limit(tmp_path):
-    always = Terms(others_share=-1, unseen_seconds=0, repeats=2, repeated_share=0.75)
+    always = ValidityLimits(others_share=-1, unseen_seconds=0, repeats=2, repeated_share=0.75)
     rows = raced(tmp_path, ("onnxruntime",), race.Rules(rounds=4, samples=3, images=8, terms=always), batches=(1,))
     row = rows["onnxruntime"]
     assert row.disturbed == 3, "two of the first round, one of the second, and then no more in this race"

@@ -6,10 +6,10 @@ import pytest
 from click.testing import CliRunner
 
 from tests.runs import a_row, a_run, times
-from tvm_bench import results
+from tvm_bench.analysis import results
+from tvm_bench.analysis.compare import compare
 from tvm_bench.cli import main
-from tvm_bench.errors import UserError
-from tvm_bench.report.compare import compare
+from tvm_bench.spec.errors import UserError
 
 
 def run(level=10.0, seed=5, **machine):

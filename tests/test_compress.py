@@ -8,16 +8,16 @@ import torch
 from torch import nn
 
 from tests.tiny import Tiny
-from tvm_bench.compress import ptq, qat, stored
+from tvm_bench.compress import codebook_file, ptq, qat
 from tvm_bench.compress.distillation import distillation_loss
 from tvm_bench.compress.layers import weighted
 from tvm_bench.compress.structured import prune_structured
 from tvm_bench.compress.unstructured import prune_two_of_four, prune_unstructured, zeros_kept
 from tvm_bench.compress.weight_sharing import share_weights
-from tvm_bench.errors import UserError
 from tvm_bench.export import onnx_file, qdq
-from tvm_bench.measure import layers
+from tvm_bench.jobs.verbs import layers
 from tvm_bench.models.shapes import reshape, shapes_of
+from tvm_bench.spec.errors import UserError
 
 SHAPE = (3, 32, 32)
 
@@ -136,10 +136,10 @@ def test_weights_are_shared_and_the_file_is_smaller(module, unchanged, pictures,
         assert layer.weight.unique().numel() <= clusters
         assert (layer.weight == 0).float().mean() == pytest.approx(0.5, abs=0.01), name
     path, dense = tmp_path / "weights.safetensors", tmp_path / "dense.safetensors"
-    stored.save(shared, path, recipe="kmeans")
-    stored.save(module, dense, recipe="")
+    codebook_file.save(shared, path, recipe="kmeans")
+    codebook_file.save(module, dense, recipe="")
     assert path.stat().st_size < (0.6 if clusters == 256 else 0.45) * dense.stat().st_size
-    again = stored.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
+    again = codebook_file.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
     assert torch.equal(again(pictures), shared(pictures))
 
 
@@ -153,10 +153,10 @@ def test_clusters_are_better_than_equal_steps(module):
 
 def test_damaged_weights_are_an_error(module, tmp_path):
     path = tmp_path / "weights.safetensors"
-    stored.save(module, path, recipe="")
+    codebook_file.save(module, path, recipe="")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(UserError, match="no whole file"):
-        stored.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
+        codebook_file.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
 
 
 def test_a_pruned_network_is_built_again_from_its_shapes(module, pictures):

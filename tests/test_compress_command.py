@@ -9,8 +9,8 @@ from matplotlib.image import imread
 from safetensors import safe_open
 
 from tests.conftest import TINY
-from tvm_bench import manifest
-from tvm_bench.report import gallery
+from tvm_bench.host import manifest
+from tvm_bench.report.plots import gallery
 
 RECIPE = "distill+prune-structured50-iterative2+qat"
 SLUG = f"tiny-cnn+{RECIPE}"
@@ -82,8 +82,8 @@ def test_the_compressed_model_races_like_any_other(compressed, cli, pictures):
 
 def test_figures_show_what_changed(cli, compressed, pictures):
     root, _ = compressed
-    subject = ("--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", RECIPE)
-    done = cli("figures", *subject, "--artifacts", root, "--threads", "1")
+    model_spec = ("--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", RECIPE)
+    done = cli("figures", *model_spec, "--artifacts", root, "--threads", "1")
     assert done.returncode == 0, done.stderr
     drawn = [Path(line) for line in done.stdout.splitlines()]
     assert [path.name for path in drawn] == ["confusion.png", "changed.png", "misclassified.png", "features.png"]
@@ -96,7 +96,7 @@ def test_figures_show_what_changed(cli, compressed, pictures):
     assert len(found["before_0"]) == 8 and found["before_0"].shape[1:] == found["after_0"].shape[1:]
     counts = gallery.confusion(found["labels"], first, 10)
     assert counts.sum() == 30 and counts.trace() == (first == found["labels"]).sum()
-    wrong = cli("figures", *subject, "--artifacts", root, "--threads", "1", "--picture", "30")
+    wrong = cli("figures", *model_spec, "--artifacts", root, "--threads", "1", "--picture", "30")
     assert wrong.returncode == 2 and "0 to 29" in wrong.stderr
 
 

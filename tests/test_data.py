@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from tvm_bench import data
-from tvm_bench.data import fashion_mnist
 from tvm_bench.data.preprocess import InputSpec, network_input
-from tvm_bench.errors import UserError
+from tvm_bench.host import dataset_folders
+from tvm_bench.spec.errors import UserError
 
 
 def write_idx(path, values):
@@ -28,14 +28,14 @@ def test_idx_files_are_read_and_damage_is_told(tmp_path, monkeypatch):
     for split in ("train", "t10k"):
         write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", images)
         write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", labels)
-    monkeypatch.setattr(fashion_mnist, "FOLDERS", (tmp_path,))
+    monkeypatch.setattr(dataset_folders, "FASHION_MNIST", (tmp_path,))
     found = data.load("fashion-mnist:full", "test")
     assert len(found) == 7 and (np.asarray(found.image(3)) == images[3]).all() and (found.labels == labels).all()
     path = tmp_path / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="Get the data set again"):
         data.load("fashion-mnist:full", "test")
-    monkeypatch.setattr(fashion_mnist, "FOLDERS", (tmp_path / "none",))
+    monkeypatch.setattr(dataset_folders, "FASHION_MNIST", (tmp_path / "none",))
     with pytest.raises(UserError, match="dataset-fashion-mnist"):
         data.load("fashion-mnist", "train")
 

@@ -9,9 +9,8 @@ import sys
 import pytest
 from rich.console import Console
 
-from tvm_bench import cpu, doctor, toolchains
-from tvm_bench.errors import UserError
-from tvm_bench.measure import machine
+from tvm_bench.host import cpu, machine, packages
+from tvm_bench.pipeline import doctor
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def test_llvm_and_the_cpu_are_asked_of_tvm(found):
 
 
 def test_all_that_is_not_well_has_a_cure(found):
-    assert {"torch", "xtc-tvm-python-bindings", "embedded pictures", "free disk", "VNNI"} <= found.keys()
+    assert {"torch", "xtc-tvm-python-bindings", "embedded images", "free disk", "VNNI"} <= found.keys()
     assert [check.name for check in found.values() if check.state != "ok" and not check.cure] == []
     assert [check.name for check in found.values() if not check.found] == []
 
@@ -68,23 +67,14 @@ def test_a_broken_import_is_reported_with_its_reason():
 
 
 def test_the_doctor_imports_neither_torch_nor_tvm():
-    code = "import sys; from tvm_bench import doctor as t; [*t.packages(), *t.data(), *t.resources()]"
+    code = "import sys; from tvm_bench.pipeline import doctor as t; [*t.packages(), *t.data(), *t.resources()]"
     subprocess.run([sys.executable, "-c", f"{code}; assert not {{'torch', 'tvm'}} & sys.modules.keys()"], check=True)
-
-
-def test_interpreters(monkeypatch, tmp_path):
-    assert toolchains.interpreter("main") == sys.executable
-    monkeypatch.setattr(toolchains, "RELAX", tmp_path)
-    with pytest.raises(UserError, match="main job does not need it"):
-        toolchains.interpreter("relax")
-    with pytest.raises(UserError, match="Did you mean relax"):
-        toolchains.interpreter("relaxx")
 
 
 def test_versions_are_those_installed():
     import numpy
 
-    assert toolchains.versions()["numpy"] == numpy.__version__
+    assert packages.versions()["numpy"] == numpy.__version__
 
 
 def test_cpu_features():
@@ -100,7 +90,7 @@ def test_cpu_features():
 def test_peak_memory_is_of_this_process_alone():
     ballast = b"x" * 200_000_000  # a child's ru_maxrss would start at this
     code = (
-        "from tvm_bench.measure.machine import peak_rss_mb, rss_mb; before = peak_rss_mb()\n"
+        "from tvm_bench.host.machine import peak_rss_mb, rss_mb; before = peak_rss_mb()\n"
         "held = b'x' * 50_000_000; during = rss_mb(); del held; print(before, during, peak_rss_mb(), rss_mb())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,7 +14,7 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    from docs.efficientnet_lite import photographs
+    from examples.efficientnet_lite import photographs
 
     folder = tmp_path_factory.mktemp("photographs")
     photographs(folder)
@@ -29,7 +29,7 @@ def test_photographs_are_an_imagefolder(pictures):
 
 
 def test_compiled_library_knows_the_cat_the_coffee_and_the_rocket(cli, pictures, tmp_path):
-    done = cli("build", "--model", "docs.efficientnet_lite:model", "--precision", "fp32", "--artifacts", tmp_path)
+    done = cli("build", "--model", "examples.efficientnet_lite:model", "--precision", "fp32", "--artifacts", tmp_path)
     assert done.returncode == 0, done.stderr
     images = [pictures / "test" / f"{name}.png" for name in ANSWERS]
     done = cli("run", tmp_path / "efficientnet_lite-model" / "fp32-relay", *images, "--top", "1")

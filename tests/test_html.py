@@ -11,8 +11,8 @@ import pytest
 
 from tests.runs import FAILED, a_row, constant, realistic, scored
 from tests.test_report import batches
-from tvm_bench import results
-from tvm_bench.report.html import html
+from tvm_bench.analysis import results
+from tvm_bench.report.html_page import html
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
 

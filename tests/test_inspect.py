@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tvm_bench.errors import UserError
-from tvm_bench.inspect import relay_dumps
+from tvm_bench.relay_view import dumps
+from tvm_bench.spec.errors import UserError
 
 SIZE, CHANNELS = 16, 8
 CONV_FLOPS = 2 * CHANNELS * SIZE * SIZE * CHANNELS * 3 * 3
@@ -40,27 +40,27 @@ def artifact(tmp_path_factory):
         import tvm
         from tvm import relay
 
-        from tvm_bench.backends.relay import stages
+        from tvm_bench.backends.relay import ir_dump
 
         folder = tmp_path_factory.mktemp("artifact")
         module = tiny_module()
-        stages.write_stage(folder / "relay", 1, "imported", module)
-        stages.write_stage(folder / "relay", 2, "an-earlier-build", module)
+        ir_dump.write_stage(folder / "relay", 1, "imported", module)
+        ir_dump.write_stage(folder / "relay", 2, "an-earlier-build", module)
         target = tvm.target.Target(f"llvm -mcpu={tvm.target.codegen.llvm_get_system_cpu()} -num-cores=2")
         with tvm.transform.PassContext(opt_level=3):
             module, _ = relay.optimize(module, target)
-        stages.write_stage(folder / "relay", 2, "optimized-and-fused", module)
+        ir_dump.write_stage(folder / "relay", 2, "optimized-and-fused", module)
     return folder
 
 
 def shown(artifact, **asked):
     console = Console(file=io.StringIO(), width=200)
-    relay_dumps.show(artifact, **{"groups": False, "diff": None, "stage": None, **asked}, console=console)
+    dumps.show(artifact, **{"groups": False, "diff": None, "stage": None, **asked}, console=console)
     return console.file.getvalue()
 
 
 def test_calls_are_counted_and_types_kept(artifact):
-    imported, fused = relay_dumps.stages(artifact)
+    imported, fused = dumps.stages(artifact)
     names = ("nn.conv2d", "nn.bias_add", "nn.relu", "nn.global_avg_pool2d", "nn.batch_flatten", "nn.dense")
     assert imported.calls == dict.fromkeys(names, 1)
     assert imported.dtypes == fused.dtypes == {"float32 x float32": 2}
@@ -71,7 +71,7 @@ def test_calls_are_counted_and_types_kept(artifact):
 
 
 def test_convolution_bias_and_relu_are_one_group(artifact):
-    groups = relay_dumps.stages(artifact)[-1].groups
+    groups = dumps.stages(artifact)[-1].groups
     assert [group["index"] for group in groups] == list(range(1, len(groups) + 1))
     (conv,) = [group for group in groups if "conv2d" in group["anchor"]]
     assert conv["operators"] == ["contrib_conv2d_NCHWc", "add", "relu"]
@@ -96,14 +96,14 @@ def test_texts_are_free_of_noise(artifact):
 def test_integer_types_and_grouped_convolutions(tmp_path):
     from tvm import IRModule, relay
 
-    from tvm_bench.backends.relay import stages
+    from tvm_bench.backends.relay import ir_dump
 
     x = relay.var("input", shape=(1, CHANNELS, SIZE, SIZE), dtype="uint8")
     w = relay.var("w", shape=(CHANNELS, 1, 3, 3), dtype="int8")
     depthwise = relay.nn.conv2d(x, w, padding=(1, 1), groups=CHANNELS, kernel_size=(3, 3), out_dtype="int32")
     module = IRModule.from_expr(relay.Function([x, w], relay.cast(depthwise, "float32")))
     module = relay.transform.FuseOps(4)(relay.transform.InferType()(module))
-    entry = json.loads(stages.write_stage(tmp_path, 1, "fused", module).with_suffix(".json").read_text())
+    entry = json.loads(ir_dump.write_stage(tmp_path, 1, "fused", module).with_suffix(".json").read_text())
     assert entry["dtypes"] == {"uint8 x int8": 1}
     assert entry["casts"] == 1
     assert [group["flops"] for group in entry["groups"]] == [2 * CHANNELS * SIZE * SIZE * 3 * 3]
@@ -112,19 +112,19 @@ def test_integer_types_and_grouped_convolutions(tmp_path):
 def test_winograd_counts_as_the_convolution_it_stands_for(tmp_path):
     from tvm import IRModule, relay
 
-    from tvm_bench.backends.relay import stages
+    from tvm_bench.backends.relay import ir_dump
 
     x = relay.var("input", shape=(1, CHANNELS, SIZE, SIZE))
     w = relay.var("w", shape=(6, 6, CHANNELS, CHANNELS))
     conv = {"tile_size": 4, "padding": (1, 1), "channels": CHANNELS, "kernel_size": (3, 3)}
     winograd = relay.nn.contrib_conv2d_winograd_without_weight_transform(x, w, **conv)
     module = relay.transform.InferType()(IRModule.from_expr(relay.Function([x, w], winograd)))
-    stages.write_stage(tmp_path / "relay", 1, "fused", relay.transform.FuseOps(4)(module))
-    assert [group["flops"] for group in relay_dumps.stages(tmp_path)[0].groups] == [CONV_FLOPS]
+    ir_dump.write_stage(tmp_path / "relay", 1, "fused", relay.transform.FuseOps(4)(module))
+    assert [group["flops"] for group in dumps.stages(tmp_path)[0].groups] == [CONV_FLOPS]
 
 
 def test_an_earlier_build_leaves_no_stage(artifact):
-    assert [stage.label for stage in relay_dumps.stages(artifact)] == ["1-imported", "2-optimized-and-fused"]
+    assert [stage.label for stage in dumps.stages(artifact)] == ["1-imported", "2-optimized-and-fused"]
     assert len(list((artifact / "relay").iterdir())) == 4
 
 
@@ -174,5 +174,5 @@ def test_no_dumps(tmp_path):
 
 
 def test_the_parent_side_stays_light():
-    code = "import sys, tvm_bench.inspect.relay_dumps; sys.exit(bool({'tvm', 'torch', 'numpy'} & set(sys.modules)))"
+    code = "import sys, tvm_bench.relay_view.dumps; sys.exit(bool({'tvm', 'torch', 'numpy'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,7 +1,6 @@
 """The process boundary: nothing is done twice, nothing stale is served, nothing half-written looks whole."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,9 +9,10 @@ import time
 import pytest
 
 from tests.conftest import ROOT, TINY
-from tvm_bench import launch
-from tvm_bench.errors import UserError
-from tvm_bench.files import replace_with
+from tvm_bench.host.files import replace_with
+from tvm_bench.jobs import launcher, receipts
+from tvm_bench.jobs.launcher import Job
+from tvm_bench.spec.errors import UserError
 
 
 def prepare(cli, root, *more):
@@ -43,7 +43,7 @@ def test_a_finished_step_is_not_repeated_and_a_changed_file_is(cli, tmp_path):
 def test_a_step_is_repeated_when_what_it_depends_on_changes(tmp_path):
     made = []
     for version in ("one", "one", "two"):
-        launch.job("models", {}, tmp_path, label="models", depends=version)
+        launcher.run(Job("models", {}, tmp_path, "models", depends=version))
         made.append((tmp_path / "models.receipt.json").stat().st_mtime_ns)
     assert made[0] == made[1] < made[2]
 
@@ -59,7 +59,7 @@ def test_a_killed_build_is_taken_up_again(cli, tmp_path):
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in listed, "a job outlived its parent"
     assert prepare(cli, tmp_path).returncode == 0
-    assert not list((tmp_path / "tiny-cnn" / "sources").glob(".*")) or times(tmp_path)
+    assert times(tmp_path).keys() == {"fp32-onnx.onnx", "lib.so"}
 
 
 def test_two_runs_at_once_leave_whole_files(tmp_path, cli):
@@ -76,16 +76,16 @@ def test_two_runs_at_once_leave_whole_files(tmp_path, cli):
 def test_the_environment_is_built_not_inherited(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     monkeypatch.setenv("TVM_BIND_THREADS", "strange")
-    environment = launch.child_environment(2)
+    environment = launcher.child_environment(2)
     assert environment["OMP_NUM_THREADS"] == environment["TVM_NUM_THREADS"] == "2"
     assert environment.get("TVM_BIND_THREADS", "0") == "0"
 
 
 def test_errors_of_a_job_reach_the_parent(tmp_path):
-    with pytest.raises(launch.JobError, match="KeyError"):
-        launch.job("no such verb", {}, tmp_path, label="unknown")
-    with pytest.raises(launch.JobError, match=r"exit code 1: .*TypeError"):
-        launch.job("describe", {"wrong": 1}, tmp_path, label="arguments")
+    with pytest.raises(launcher.JobError, match="ModuleNotFoundError"):
+        launcher.run(Job("no such verb", {}, tmp_path, "unknown"))
+    with pytest.raises(launcher.JobError, match="failed with TypeError"):
+        launcher.run(Job("describe", {"wrong": 1}, tmp_path, "arguments"))
     request = {
         "model": "resnet19",
         "weights": "random",
@@ -97,21 +97,51 @@ def test_errors_of_a_job_reach_the_parent(tmp_path):
         "threads": 1,
     }
     with pytest.raises(UserError, match="Did you mean resnet"):
-        launch.job("describe", request, tmp_path, label="name")
+        launcher.run(Job("describe", request, tmp_path, "name"))
     assert not list(tmp_path.glob("*.receipt.json"))
 
 
-def test_a_job_that_hangs_or_dies_is_told(tmp_path):
-    with pytest.raises(launch.JobError, match="longer than 0 s"):
-        launch.job("models", {}, tmp_path, label="hangs", timeout=0.2)
-    with pytest.raises(launch.JobError, match="SIGKILL"):
-        launch._run(
-            [sys.executable, "-c", f"import os; os.kill(os.getpid(), {signal.SIGKILL.value})"],
-            tmp_path / "log",
-            dict(os.environ),
-            60,
-            False,
-        )
+def described(folder, model):
+    """What `describe` says of a model of tests/misbehaving.py."""
+    request = {"model": f"tests.misbehaving:{model}", "weights": "random", "input_shape": None, "data": None}
+    request |= {"batch": 1, "calibrate": False, "target": None, "threads": 1}
+    return Job("describe", request, folder, model, show=True)
+
+
+def test_a_job_that_is_killed_is_told(tmp_path):
+    with pytest.raises(launcher.JobError, match="killed by SIGKILL"):
+        launcher.run(described(tmp_path, "killed"))
+
+
+def test_output_that_is_not_utf8_harms_nothing(tmp_path):
+    with pytest.raises(launcher.JobError, match="exit code 3 and no receipt: caf"):
+        launcher.run(described(tmp_path, "not_utf8"))
+
+
+def test_a_crash_of_a_shown_job_is_in_its_log(tmp_path):
+    with pytest.raises(launcher.JobError, match="AttributeError"):
+        launcher.run(Job("describe", {**described(tmp_path, "x").request, "model": None}, tmp_path, "none", show=True))
+    assert "Traceback" in (tmp_path / "none.log").read_text()
+
+
+def test_a_file_of_the_current_folder_does_not_stand_in_for_a_package(tmp_path, monkeypatch):
+    (tmp_path / "onnx.py").write_text("raise SystemExit('the wrong onnx')")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    assert launcher.run(Job("models", {}, tmp_path, "models"))["result"]["names"]
+    request = described(tmp_path, "").request | {"model": "squeezenet1_1", "input_shape": [3, 32, 32]}
+    assert launcher.run(Job("describe", request, tmp_path, "describe"))["result"]["outputs_count"] == 1000
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"key": 1, "outputs": null}', '{"key": "k"}', "cut sho"])
+def test_a_receipt_that_is_none_is_not_valid(tmp_path, text):
+    (tmp_path / "receipt.json").write_text(text)
+    assert receipts.valid(tmp_path / "receipt.json", "k") is None
+
+
+def test_a_job_that_hangs_is_told(tmp_path):
+    with pytest.raises(launcher.JobError, match="longer than 0 s"):
+        launcher.run(Job("models", {}, tmp_path, "hangs", timeout=0.2))
 
 
 def test_a_receipt_says_what_was_asked_and_made(cli, tmp_path):

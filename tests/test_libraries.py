@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import tvm_bench
-from tvm_bench import data, manifest
+from tvm_bench import data
 from tvm_bench.backends import eager, onnxruntime
 from tvm_bench.data.preprocess import InputSpec
-from tvm_bench.errors import UserError
+from tvm_bench.host import manifest
+from tvm_bench.spec.errors import UserError
 
 IMAGES = 100
 

@@ -7,7 +7,9 @@ from tvm import meta_schedule as ms
 from tvm import relay
 
 from tests import test_schedules
-from tvm_bench.backends.relay import dot, metaschedule, schedules, target
+from tvm_bench.backends.relay import schedules, target
+from tvm_bench.backends.relay.schedules import int8_dot
+from tvm_bench.backends.relay.tuners import metaschedule
 
 
 @pytest.mark.skipif(not test_schedules.RUNS, reason="this CPU has no INT8 dot product")
@@ -23,7 +25,7 @@ def test_metaschedule_is_offered_the_dot_product(monkeypatch):
     convolution = max((task.dispatched[0] for task in tasks), key=tvm.tir.analysis.estimate_tir_flops)
     context = ms.TuneContext(convolution, target=chosen, space_generator=metaschedule.space(chosen))
     with chosen:
-        name = dot.best().name
+        name = int8_dot.best().name
     assert any(name in str(design.trace) for design in context.generate_design_space())
 
 
@@ -31,7 +33,7 @@ def test_every_dot_product_is_exact_in_tir():
     """The intrinsics that MetaSchedule uses, run by themselves against NumPy."""
     random = np.random.default_rng(0)
     for kind in test_schedules.RUNS:
-        implementation = tvm.tir.TensorIntrin.get(dot.register(kind)).impl
+        implementation = tvm.tir.TensorIntrin.get(int8_dot.register(kind)).impl
         compiled = tvm.build(implementation, target=target.resolve(None, 1))
         data = random.integers(0, 256, 4).astype(np.uint8)
         weights = random.integers(-128, 128, (kind.lanes, 4)).astype(np.int8)

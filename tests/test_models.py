@@ -9,10 +9,11 @@ import torch
 from tests.tiny import Tiny
 from tvm_bench import data
 from tvm_bench.compress import ptq
-from tvm_bench.errors import UserError
 from tvm_bench.export import module_file
-from tvm_bench.models import describe, resolve, start, torchvision_models, weights
-from tvm_bench.training import loop
+from tvm_bench.jobs.verbs import models
+from tvm_bench.models import resolve, torchvision_models, weights
+from tvm_bench.spec.errors import UserError
+from tvm_bench.training import initial_model, loop
 from tvm_bench.training.options import Options
 from tvm_bench.training.pictures import split
 
@@ -34,7 +35,7 @@ def test_a_cifar_stem_keeps_the_picture(tmp_path):
 
 
 def test_forms_are_listed_and_told_apart():
-    names = dict(describe.names()["names"])
+    names = dict(models.run()["names"])
     assert "train it" in names["resnet50-cifar"] and "ImageNet" in names["resnet50-quantizable"]
     with pytest.raises(UserError, match="Did you mean resnet18-cifar"):
         torchvision_models.architecture("resnet18-cifer", 10)
@@ -45,7 +46,7 @@ def test_forms_are_listed_and_told_apart():
 
 
 def test_weights_tell_what_they_were_trained_as(tmp_path):
-    model = start.begin("resnet18-cifar", "random", CLASSES, 24, 0)
+    model = initial_model.begin("resnet18-cifar", "random", CLASSES, 24, 0)
     about = {"model": "resnet18-cifar", "spec": asdict(model.spec), "classes": CLASSES}
     path = tmp_path / "w.safetensors"
     weights.save_state_dict(model.module, path, about=about)
@@ -60,23 +61,23 @@ def test_a_last_layer_for_other_classes_begins_anew(tmp_path, capsys):
     path = tmp_path / "w.pt"
     of_ten = torchvision_models.architecture("resnet18", 10, seed=1)
     torch.save(of_ten.state_dict(), path)
-    of_three = start.begin("resnet18", str(path), ("x", "y", "z"), 32, 0)
+    of_three = initial_model.begin("resnet18", str(path), ("x", "y", "z"), 32, 0)
     assert "begins anew, for 3 classes" in capsys.readouterr().err
     assert torch.equal(of_three.module.conv1.weight, of_ten.conv1.weight)
     assert of_three.module.fc.weight.shape == (3, 512)
-    assert torch.equal(start.begin("resnet18", str(path), CLASSES, 32, 0).module.fc.weight, of_ten.fc.weight)
+    assert torch.equal(initial_model.begin("resnet18", str(path), CLASSES, 32, 0).module.fc.weight, of_ten.fc.weight)
     with pytest.raises(UserError, match="do not fit ResNet.*conv1.weight"):
-        start.begin("resnet18-cifar", str(path), CLASSES, 32, 0)
+        initial_model.begin("resnet18-cifar", str(path), CLASSES, 32, 0)
 
 
 def test_class_counts_that_do_not_fit():
     with pytest.raises(UserError, match="has 10 outputs and the data 2 classes"):
-        start.begin("tests.tiny:cnn", "random", ("a", "b"), None, 0)
+        initial_model.begin("tests.tiny:cnn", "random", ("a", "b"), None, 0)
 
 
 def test_resnet50_is_fine_tuned_in_its_quantizable_form_and_quantized():
     """Trained, calibrated and tested on the same scaling, calibrated on training pictures; INT8 agrees with FP32."""
-    model = start.begin("resnet50-quantizable", "random", data.load("fashion-mnist", "test").classes, 32, 0)
+    model = initial_model.begin("resnet50-quantizable", "random", data.load("fashion-mnist", "test").classes, 32, 0)
     training = data.load("fashion-mnist", "calibration")
     options = Options(epochs=0.5, batch_size=32, lr=0.02)
     loop.fit(model.module, *split(training, model.spec), options)

@@ -13,7 +13,7 @@ from tests.tiny import Tiny
 from tvm_bench import data
 from tvm_bench.data import cifar, indoor67, safe_pickle
 from tvm_bench.data.dataset import CALIBRATION
-from tvm_bench.errors import UserError
+from tvm_bench.spec.errors import UserError
 
 
 def python2(value):

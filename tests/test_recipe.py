@@ -2,9 +2,9 @@
 
 import pytest
 
-from tvm_bench import recipe
-from tvm_bench.errors import UserError
-from tvm_bench.recipe import Distill, Prune, Quantize, Settings, ShareWeights
+from tvm_bench.spec import recipe
+from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.recipe import Distill, Prune, Quantize, Settings, ShareWeights
 
 
 @pytest.mark.parametrize(

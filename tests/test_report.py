@@ -13,14 +13,15 @@ from rich.console import Console
 
 from tests.runs import FAILED, a_row, a_run, constant, realistic, scored, times
 from tvm_bench import report
-from tvm_bench.report import numbers, statistics, table, units, words
-from tvm_bench.report.markdown import markdown
-from tvm_bench.results import Results, Row
+from tvm_bench.analysis import statistics
+from tvm_bench.analysis.results import Results, Row
+from tvm_bench.report import formatting, summary_text, table, tables
+from tvm_bench.report.markdown_page import markdown
 
 
 def shown(run: Results, width: int = 120) -> str:
     text = io.StringIO()
-    numbers.show(run, Console(file=text, width=width))
+    tables.show(run, Console(file=text, width=width))
     return text.getvalue()
 
 
@@ -32,31 +33,31 @@ def test_the_tables_hold_the_numbers_at_120_columns():
     )
     text = shown(run)
     for cell in ("20.00 [20.00, 20.00]", "2.50× [2.50, 2.50]", "7.500", "150", "301 (236)", "69.8 % [66.9, 72.6]"):
-        assert cell in text and cell in table.markdown(numbers.every(run))
+        assert cell in text and cell in table.markdown(tables.every(run))
     assert max(map(len, text.splitlines())) <= 120
     assert "Traceback" not in text
-    assert words.sections(run)[-1][1] == ["resnet18/fp32-relax failed: no LLVM | target [bold]"]
-    assert "| fp32-relax | failed: no LLVM \\| target [bold] |" in table.markdown(numbers.every(run))
+    assert summary_text.sections(run)[-1][1] == ["resnet18/fp32-relax failed: no LLVM | target [bold]"]
+    assert "| fp32-relax | failed: no LLVM \\| target [bold] |" in table.markdown(tables.every(run))
 
 
 def test_long_rows_stay_whole_at_120_columns():
     run = realistic()
     long = replace(run.variants[3], name="resnet18/int8-relay-pytorch-tuned", latency_ms={"rounds": times(123.4)})
     text = shown(replace(run, variants=(*run.variants, long)))
-    cells = numbers.speed_cells(long, replace(run, variants=(*run.variants, long)))
+    cells = tables.speed_cells(long, replace(run, variants=(*run.variants, long)))
     assert any(all(cell in line for cell in cells) for line in text.splitlines())
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (units.ms(0.01234), "0.0123"),
-        (units.ms(1234.5), "1234"),
-        (units.percent(0.99998), "99.9 %"),
-        (units.points(-0.00424), "−0.42"),
-        (units.points(-0.0), "+0.00"),
-        (units.times(statistics.Estimate(2.0, float("nan"), float("nan"))), "2.00× [–]"),
-        (units.times(statistics.Estimate(1.004, 1.001, 1.0062)), "1.004× [1.001, 1.006]"),
+        (formatting.ms(0.01234), "0.0123"),
+        (formatting.ms(1234.5), "1234"),
+        (formatting.percent(0.99998), "99.9 %"),
+        (formatting.points(-0.00424), "−0.42"),
+        (formatting.points(-0.0), "+0.00"),
+        (formatting.times(statistics.Estimate(2.0, float("nan"), float("nan"))), "2.00× [–]"),
+        (formatting.times(statistics.Estimate(1.004, 1.001, 1.0062)), "1.004× [1.001, 1.006]"),
     ],
 )
 def test_numbers_as_text(text, expected):
@@ -108,7 +109,7 @@ def test_pictures_without_data_are_left_out(tmp_path):
 
 
 def test_reporting_needs_neither_torch_nor_tvm():
-    code = "import sys, tvm_bench.report.html, tvm_bench.report.compare; print({'torch', 'tvm'} & set(sys.modules))"
+    code = "import sys, tvm_bench.report.html_page, tvm_bench.report.comparison; print({'torch', 'tvm'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
     code = "import sys, tvm_bench.report, tvm_bench.results; print({'numpy', 'matplotlib'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
@@ -117,5 +118,5 @@ def test_reporting_needs_neither_torch_nor_tvm():
 def test_pairs_on_the_same_images_are_a_table():
     eager, other = a_row("fp32-eager", constant(20.0)), a_row("int8-relay", constant(8.0))
     run = a_run(scored(eager, range(700)), scored(other, range(4, 700)))
-    assert "| int8-relay | 0.40 [−0.08, 0.88] | 4 | 0 | 1,000 | 0.062 |" in table.markdown(numbers.every(run))
+    assert "| int8-relay | 0.40 [−0.08, 0.88] | 4 | 0 | 1,000 | 0.062 |" in table.markdown(tables.every(run))
     assert "accuracy on the same images" in shown(run)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from tests.runs import FAILED, a_row, a_run, constant, realistic
-from tvm_bench import results
-from tvm_bench.errors import UserError
+from tvm_bench.analysis import results
+from tvm_bench.spec.errors import UserError
 
 
 def test_results_survive_the_disk(tmp_path):

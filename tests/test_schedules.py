@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import direct, dot, schedules, target, winograd, workload
-from tvm_bench.cpu import host_features
+from tvm_bench.backends.relay import schedules, target
+from tvm_bench.backends.relay.schedules import conv_workload, direct_conv, int8_dot, winograd
+from tvm_bench.host.cpu import host_features
 
 
 @pytest.fixture(autouse=True)
@@ -95,13 +96,13 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_pictures, inputs,
 
 @pytest.mark.parametrize(("size", "pays"), [(7, False), (14, True)])
 def test_winograd_pays_unless_the_output_is_small(size, pays):
-    found = workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    found = conv_workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
     with target.resolve(None, 2):
         assert winograd.pays(found) == pays
 
 
 # AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
-RUNS = [k for k in dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx512vnni") in host_features()]
+RUNS = [k for k in int8_dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx512vnni") in host_features()]
 
 
 @pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)
@@ -116,7 +117,7 @@ RUNS = [k for k in dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx51
     ],
 )
 def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, kernel, stride, monkeypatch):
-    monkeypatch.setattr(dot, "best", lambda channels=16: replace(kind, lanes=min(kind.lanes, channels)))
+    monkeypatch.setattr(int8_dot, "best", lambda channels=16: replace(kind, lanes=min(kind.lanes, channels)))
     random = np.random.default_rng(0)
     data = random.integers(0, 256, shape).astype(np.uint8)
     weight = random.integers(-128, 128, (outputs, shape[1], kernel, kernel)).astype(np.int8)
@@ -136,7 +137,7 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
 def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
     for blocks in (1, 2, 3, 4, 6, 16, 32):
         for height, width in ((56, 56), (28, 28), (7, 7), (1, 1), (13, 13), (17, 31), (112, 112)):
-            tile = direct.register_tile(blocks, height, width, registers)
+            tile = direct_conv.register_tile(blocks, height, width, registers)
             assert all(size % part == 0 for size, part in zip((blocks, height, width), tile, strict=True))
             assert np.prod(tile) + tile[0] + 1 <= registers
 
@@ -179,7 +180,7 @@ def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, chann
     module = tvm.IRModule.from_expr(output)
     with schedules.using(), tvm.transform.PassContext(3):
         library = relay.build(module, target=target.resolve(None, 2))
-    (found,) = set(workload.in_kernels(library).values())
+    (found,) = set(conv_workload.in_kernels(library).values())
     with target.resolve(None, 2):
         names = schedules.candidates(found)
     stride = attributes.get("strides", 1)

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from tests.runs import a_row, a_run, constant, scored
-from tvm_bench.report import accuracy, statistics, verdict
+from tvm_bench.analysis import accuracy, statistics, verdict
 
 
 def logarithms(values):

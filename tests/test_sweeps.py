@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import TINY
 from tests.runs import a_run, constant
-from tvm_bench.report import sweeps, table
-from tvm_bench.results import Row
-from tvm_bench.variant import Order, Subject
+from tvm_bench.analysis.results import Row
+from tvm_bench.report import sweep_tables, table
+from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 
 def a_row(name, ms, **more):
@@ -16,13 +16,13 @@ def a_row(name, ms, **more):
 
 
 def test_names_say_what_is_swept(tmp_path):
-    order = Order(Subject("m"), ("fp32",), ("onnx", "pytorch"), None, (1, 4), (1, 2), tmp_path)
-    assert [each.form for each in order.variants("fp32", "eager")] == [
+    run_spec = RunSpec(ModelSpec("m"), ("fp32",), ("onnx", "pytorch"), None, (1, 4), (1, 2), tmp_path)
+    assert [each.form for each in run_spec.variants("fp32", "eager")] == [
         "fp32-eager-t1", "fp32-eager-b4-t1", "fp32-eager-t2", "fp32-eager-b4-t2",
     ]  # fmt: skip
-    assert len(order.variants("fp32", "relay")) == 8
-    assert order.variants("fp32", "relay", tuned=True)[0].form == "fp32-relay-onnx-tuned-t1"
-    one = Order(Subject("m"), ("fp32",), (), None, (4,), (2,), tmp_path)
+    assert len(run_spec.variants("fp32", "relay")) == 8
+    assert run_spec.variants("fp32", "relay", tuned=True)[0].form == "fp32-relay-onnx-tuned-t1"
+    one = RunSpec(ModelSpec("m"), ("fp32",), (), None, (4,), (2,), tmp_path)
     assert [each.form for each in one.variants("fp32", "eager")] == ["fp32-eager-b4"]
 
 
@@ -31,12 +31,12 @@ def test_a_table_of_latency_and_one_of_throughput():
         a_row("fp32-eager", 10.0), a_row("fp32-eager-b4", 20.0, batch=4), a_row("fp32-relay", 8.0),
         a_row("fp32-null", 0.001),
     )  # fmt: skip
-    (found,) = sweeps.sweeps(run)
+    (found,) = sweep_tables.sweeps(run)
     assert found.values == (1, 4) and set(found.rows) == {"fp32-eager", "fp32-relay"}
-    text = table.markdown(sweeps.tables(run))
+    text = table.markdown(sweep_tables.tables(run))
     assert "| fp32-eager | 10.00 | 5.000 |" in text and "| fp32-eager | 100 | 200 |" in text
     assert "| fp32-relay | 8.000 | – |" in text and "by threads" not in text
-    assert sweeps.tables(a_run(a_row("fp32-eager", 10.0))) == []
+    assert sweep_tables.tables(a_run(a_row("fp32-eager", 10.0))) == []
 
 
 def test_threads_and_batches_are_told_apart():
@@ -44,7 +44,7 @@ def test_threads_and_batches_are_told_apart():
         a_row(f"fp32-eager{'-b2' * (batch == 2)}-t{threads}", 12.0 / threads, batch=batch, threads=threads)
         for batch in (1, 2) for threads in (1, 2)
     ))  # fmt: skip
-    by_batch, by_threads = sweeps.sweeps(run)
+    by_batch, by_threads = sweep_tables.sweeps(run)
     assert set(by_batch.rows) == {"fp32-eager-t1", "fp32-eager-t2"} and by_batch.values == (1, 2)
     assert set(by_threads.rows) == {"fp32-eager", "fp32-eager-b2"} and by_threads.values == (1, 2)
 

@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from tvm_bench import cpu
-from tvm_bench.measure import accuracy, checks, shipped, watch
-from tvm_bench.results import Row
-from tvm_bench.terms import Terms, disturbance, greed, most_repeats, wrongness
+from tvm_bench.analysis.results import Row
+from tvm_bench.analysis.validity import ValidityLimits, disturbance, greed, most_repeats, wrongness
+from tvm_bench.host import cpu, deployment_size, interference
+from tvm_bench.measure import metrics, timed_inputs
 
-TERMS = Terms()
+TERMS = ValidityLimits()
 
 
 def work(seconds):
@@ -47,26 +47,26 @@ def test_who_takes_more_than_its_share():
 def test_threads_that_work_are_counted_and_those_that_sleep_are_not():
     stop = threading.Event()
     threads = [threading.Thread(target=stop.wait), threading.Thread(target=lambda: work(0.2))]
-    before = watch.read()
+    before = interference.read()
     for thread in threads:
         thread.start()
     work(0.2)
-    alive = watch.read()
+    alive = interference.read()
     threads[1].join()
-    ended = watch.read()
+    ended = interference.read()
     stop.set()
-    assert watch.working_threads(before, alive) == watch.working_threads(before, ended) == 2
+    assert interference.working_threads(before, alive) == interference.working_threads(before, ended) == 2
     work(0.05)
-    assert watch.working_threads(ended, watch.read()) == 1
+    assert interference.working_threads(ended, interference.read()) == 1
 
 
 def test_other_programs_are_seen():
     hog = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
         time.sleep(0.2)
-        before = watch.read()
+        before = interference.read()
         work(0.3)
-        found = watch.between(before, watch.read(), threads=1)
+        found = interference.between(before, interference.read(), threads=1)
     finally:
         hog.kill()
     assert found["others_share"] > 0.2 and disturbance(found, 1, TERMS)
@@ -81,22 +81,22 @@ def test_the_mask_holds_as_many_cpus_as_threads():
 
 
 def test_inputs_of_the_timed_calls_are_unlike():
-    inputs = checks.inputs((3, 8, 8), batch=2)
-    assert len(inputs) == checks.INPUTS and all(
+    inputs = timed_inputs.inputs((3, 8, 8), batch=2)
+    assert len(inputs) == timed_inputs.INPUTS and all(
         each.shape == (2, 3, 8, 8) and each.flags.c_contiguous for each in inputs
     )
     assert not any(np.array_equal(inputs[0], other) for other in inputs[1:])
 
 
 def test_wrong_calls_are_counted():
-    expected = np.random.default_rng(1).standard_normal((checks.INPUTS, 2, 10)).astype(np.float32)
+    expected = np.random.default_rng(1).standard_normal((timed_inputs.INPUTS, 2, 10)).astype(np.float32)
     answers = np.concatenate([expected, expected]) * 1.0001
-    assert checks.wrong_calls(answers, expected) == 0
+    assert timed_inputs.wrong_calls(answers, expected) == 0
     stale = answers.copy()
     stale[4:] = stale[3]
-    assert checks.wrong_calls(stale, expected) == 3, "call 7 has the input of call 3 again"
+    assert timed_inputs.wrong_calls(stale, expected) == 3, "call 7 has the input of call 3 again"
     answers[5, 0, 0] = np.nan
-    assert checks.wrong_calls(answers, expected) == 1
+    assert timed_inputs.wrong_calls(answers, expected) == 1
 
 
 def row(precision, **more):
@@ -111,10 +111,10 @@ def test_honest_differences_pass_and_one_image_of_another_does_not(precision, er
     random = np.random.default_rng(0)
     reference = random.standard_normal((200, 10)).astype(np.float32)
     logits = reference * (1 + error * random.standard_normal((200, 10)).astype(np.float32))
-    found = accuracy.distances(logits, reference)
+    found = metrics.distances(logits, reference)
     assert bool(wrongness(row(precision, distances={"reference": found}), TERMS)) == flagged
     logits[[57, 157]] = reference[[58, 158]]
-    assert (found := accuracy.distances(logits, reference))["worst"] > 0.5
+    assert (found := metrics.distances(logits, reference))["worst"] > 0.5
     swapped = wrongness(row(precision, distances={"reference": found}), TERMS)
     assert bool(swapped) == (error < 0.3), "where all images lie far off, one cannot be told from the others"
 
@@ -131,7 +131,7 @@ def test_a_library_that_disagrees_with_its_source_is_flagged():
 def test_a_picture_without_scores_is_not_infinitely_far():
     reference = np.random.default_rng(0).choice([-1, 1], (9, 10)) + np.linspace(0, 1e-4, 90).reshape(9, 10)
     reference[4] *= 1e-6
-    found = accuracy.distances(reference + 1e-3, reference)
+    found = metrics.distances(reference + 1e-3, reference)
     assert found["median"] == pytest.approx(1e-3, rel=0.01) and found["worst"] == pytest.approx(0.1, rel=0.01)
 
 
@@ -140,10 +140,10 @@ def test_one_step_of_a_quantized_picture_is_a_rounding_and_another_picture_is_no
     source[7] = 5.0 * np.eye(10)[3]
     answers = source.copy()
     answers[7] = 0
-    found = accuracy.distances(answers, source)
+    found = metrics.distances(answers, source)
     assert wrongness(row("int8", distances={"source": found}, source_argmax_agreement=1.0), TERMS) is None
     answers[7] = source[8]
-    found = accuracy.distances(answers, source)
+    found = metrics.distances(answers, source)
     assert wrongness(row("int8", distances={"source": found}, source_argmax_agreement=1.0), TERMS)
 
 
@@ -155,11 +155,11 @@ def test_nan_is_wrong():
 
 def test_hits_name_the_images():
     logits = np.eye(10, dtype=np.float32)[[0, 1, 2, 3, 4, 5, 6, 7, 8, 0]]
-    hits = accuracy.scores(logits, np.arange(10))["hits"]
+    hits = metrics.scores(logits, np.arange(10))["hits"]
     assert np.unpackbits(np.frombuffer(bytes.fromhex(hits), np.uint8), count=10).tolist() == [1] * 9 + [0]
 
 
 def test_what_must_be_shipped():
-    assert shipped.runtime_mb("eager-channels-last") == shipped.runtime_mb("eager") > 100
-    assert 1 < shipped.runtime_mb("relay-stock") < 50 < shipped.runtime_mb("eager")
-    assert shipped.runtime_mb("null") is None
+    assert deployment_size.runtime_mb("eager-channels-last") == deployment_size.runtime_mb("eager") > 100
+    assert 1 < deployment_size.runtime_mb("relay-stock") < 50 < deployment_size.runtime_mb("eager")
+    assert deployment_size.runtime_mb("null") is None

@@ -19,8 +19,7 @@ from tests.test_published_data import cifar10, packed
 from tvm_bench import data as datasets
 from tvm_bench.data.preprocess import InputSpec
 from tvm_bench.export import module_file
-from tvm_bench.export.prepare import prepare
-from tvm_bench.models.describe import describe
+from tvm_bench.jobs.verbs import describe, prepare
 from tvm_bench.models.weights import trained_as
 
 NET = "tests.tiny:grouped"
@@ -116,14 +115,14 @@ def test_cifar_gets_its_stem_and_keeps_it(cli, tmp_path):
     assert done.returncode == 0, done.stderr
     weights = str(tmp_path / "resnet18-cifar/training/cifar10/cifar10.safetensors")
     assert f"--model resnet18-cifar --weights {weights} --data {data}" in done.stdout
-    about = describe("resnet18-cifar", weights, None, data, 1, True, None, 1)
+    about = describe.run("resnet18-cifar", weights, None, data, 1, True, None, 1)
     assert tuple(about["spec"]["shape"]) == (3, 32, 32)
     assert about["classes"][3] == "cat" and about["labelled"]
     assert about["calibration"] == {"data": "cifar10 (calibration)", "images": 120}
-    subject = {"model": "resnet18-cifar", "weights": weights, "input_shape": None, "data": data}
+    model_spec = {"model": "resnet18-cifar", "weights": weights, "input_shape": None, "data": data}
     files = [str(tmp_path / name) for name in ("fp32.pt", "int8.pt")]
     for precision, parent, out in (("fp32", None, files[0]), ("int8", *files)):
-        prepare("module", precision, parent, out, subject, about, 1)
+        prepare.run("module", precision, parent, out, model_spec, about, 1)
     images = torch.from_numpy(next(datasets.load(data, "test").batches(InputSpec.from_dict(about["spec"]), 3)))
     fp32, int8 = (module_file.load(Path(file))(images) for file in files)
     assert (int8 - fp32).norm() / fp32.norm() < 0.2

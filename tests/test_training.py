@@ -10,8 +10,8 @@ from torch import nn
 
 from tests import tiny
 from tvm_bench import data
-from tvm_bench.errors import UserError
 from tvm_bench.models.weights import load_state_dict, save_state_dict
+from tvm_bench.spec.errors import UserError
 from tvm_bench.training import loop
 from tvm_bench.training.evaluation import accuracy, evaluate
 from tvm_bench.training.options import Options, parse_stages

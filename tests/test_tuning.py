@@ -16,10 +16,11 @@ import pytest
 
 import tvm_bench
 from tests.conftest import ROOT, TINY
-from tvm_bench import origin, race, tuning
-from tvm_bench.backends.relay import choices
-from tvm_bench.variant import Order, Subject
-from tvm_bench.workbench import LEDGER, Workbench, with_recipe
+from tvm_bench.backends.relay.records import templates
+from tvm_bench.pipeline import race, tuning
+from tvm_bench.pipeline.steps import LEDGER, Workbench, with_recipe
+from tvm_bench.spec import schedule_source
+from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 TRIALS = 4
 
@@ -161,7 +162,7 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
     assert set(found["tuning"]["candidates_ms"]) == {"default", "autoscheduler"}
     assert found["tuning"]["chosen"] == min(found["tuning"]["candidates_ms"], key=found["tuning"]["candidates_ms"].get)
     kinds = {kernel["kind"] for kernel in found["kernels"].values()}
-    assert (origin.TUNED in kinds) == (found["tuning"]["chosen"] == "autoscheduler")
+    assert (schedule_source.TUNED in kinds) == (found["tuning"]["chosen"] == "autoscheduler")
     plain, library = (tvm_bench.load(folder / form) for form in ("fp32-relay", "fp32-relay-tuned"))
     images = np.random.default_rng(1).standard_normal(plain.shape).astype(np.float32)
     assert np.abs(plain(images) - library(images)).max() < 1e-4
@@ -201,14 +202,14 @@ def test_auto_tries_templates_then_searches_and_int8_answers_to_the_bit(tuned_in
 def test_every_kernel_names_what_it_came_from(tuned_int8):
     root, *_ = tuned_int8
     found = json.loads((root / "artifacts" / "tiny-cnn" / "int8-relay-tuned" / "manifest.json").read_text())
-    (folder,) = (path.parent for path in (root / "logs").rglob(choices.NAME))
-    best = choices.best(folder)
+    (folder,) = (path.parent for path in (root / "logs").rglob(templates.NAME))
+    best = templates.best(folder)
     for kernel in found["kernels"].values():
-        assert kernel["record"] or kernel["kind"] != origin.TUNED
+        assert kernel["record"] or kernel["kind"] != schedule_source.TUNED
         if (kernel["record"] or "").startswith("templates"):
             assert kernel["schedule"] == best[kernel["convolution"]]
-            assert (kernel["kind"] == origin.TUNED) == (kernel["schedule"] != kernel["candidates"][0])
-        elif kernel["kind"] == origin.TUNED:
+            assert (kernel["kind"] == schedule_source.TUNED) == (kernel["schedule"] != kernel["candidates"][0])
+        elif kernel["kind"] == schedule_source.TUNED:
             assert kernel["schedule"] == "metaschedule"
 
 
@@ -216,8 +217,8 @@ def test_the_faster_schedule_is_chosen_and_the_default_stays_otherwise(tmp_path)
     lines = [("a", "2x1x14", 3.0, 4.0), ("a", "1x1x14", 3.5, 4.0), ("b", "2x1x14", 5.0, 4.0)]
     keys = ("convolution", "schedule", "ms", "default_ms")
     text = "".join(json.dumps({**dict(zip(keys, line, strict=True)), "default": "tvm"}) + "\n" for line in lines)
-    (tmp_path / choices.NAME).write_text(text)
-    assert choices.best(tmp_path) == {"a": "2x1x14", "b": "tvm"}
+    (tmp_path / templates.NAME).write_text(text)
+    assert templates.best(tmp_path) == {"a": "2x1x14", "b": "tvm"}
 
 
 def test_what_one_convolution_has_left_is_measured_whatever_others_have():
@@ -234,9 +235,9 @@ def test_a_task_that_has_nothing_new_is_left(tmp_path):
 
 
 def test_a_compressed_model_of_the_same_sizes_has_the_records_of_the_one_before(tmp_path):
-    order = Order(Subject("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
-    bench = Workbench(order, {"mcpu": "znver4"})
-    (variant,) = order.variants("fp32", "relay", tuned=True)
+    run_spec = RunSpec(ModelSpec("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
+    bench = Workbench(run_spec, {"mcpu": "znver4"})
+    (variant,) = run_spec.variants("fp32", "relay", tuned=True)
     folder = bench.records(variant, "templates")
     folder.mkdir(parents=True)
     (folder / LEDGER).write_text("{}")
@@ -246,13 +247,13 @@ def test_a_compressed_model_of_the_same_sizes_has_the_records_of_the_one_before(
 
 
 def test_records_of_another_cpu_are_named_and_not_used(tmp_path):
-    order = Order(Subject("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
-    (variant,) = order.variants("fp32", "relay", tuned=True)
-    folder = Workbench(order, {"mcpu": "znver4"}).records(variant, "templates")
+    run_spec = RunSpec(ModelSpec("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
+    (variant,) = run_spec.variants("fp32", "relay", tuned=True)
+    folder = Workbench(run_spec, {"mcpu": "znver4"}).records(variant, "templates")
     folder.mkdir(parents=True)
     (folder / LEDGER).write_text("{}")
-    assert race._tuned_elsewhere(Workbench(order, {"mcpu": "znver4"}), [("fp32", "relay")]) == []
-    (found,) = race._tuned_elsewhere(Workbench(order, {"mcpu": "skylake"}), [("fp32", "relay")])
+    assert race._tuned_elsewhere(Workbench(run_spec, {"mcpu": "znver4"}), [("fp32", "relay")]) == []
+    (found,) = race._tuned_elsewhere(Workbench(run_spec, {"mcpu": "skylake"}), [("fp32", "relay")])
     assert found.row.status == "skipped" and found.row.tuned
     assert all(word in found.row.error for word in ("znver4-1t-b1", "skylake-1t-b1", "tvm-bench tune"))
 

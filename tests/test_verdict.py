@@ -5,16 +5,17 @@ from dataclasses import replace
 import pytest
 
 from tests.runs import FAILED, a_row, a_run, constant, realistic, scored, times
-from tvm_bench.limits import Limits
-from tvm_bench.report import pareto, words
-from tvm_bench.report.doubts import doubts
-from tvm_bench.report.markdown import markdown
-from tvm_bench.report.verdict import judge
-from tvm_bench.results import Row
+from tvm_bench.analysis import pareto
+from tvm_bench.analysis.quality_warnings import doubts
+from tvm_bench.analysis.results import Row
+from tvm_bench.analysis.verdict import judge
+from tvm_bench.report import summary_text
+from tvm_bench.report.markdown_page import markdown
+from tvm_bench.spec.constraints import Constraints
 
 
 def under(run, **limits):
-    return replace(run, settings={**run.settings, "limits": Limits(**limits).given()})
+    return replace(run, settings={**run.settings, "limits": Constraints(**limits).given()})
 
 
 def deployable():
@@ -37,10 +38,10 @@ def test_a_clear_winner_is_named():
 def test_a_tie_is_called_a_tie_and_says_how_many_rounds_would_end_it():
     run = a_run(*[a_row(form, times(10, seed=seed)) for seed, form in enumerate(("int8-relay", "int8-onnxruntime"))])
     assert judge(run).winner is None and len(judge(run).level) == 1
-    assert words.headline(run) == "Tie for the fastest: resnet18/int8-relay and resnet18/int8-onnxruntime"
-    assert "which no number of rounds makes a win" in words.notes(run)[0]
+    assert summary_text.headline(run) == "Tie for the fastest: resnet18/int8-relay and resnet18/int8-onnxruntime"
+    assert "which no number of rounds makes a win" in summary_text.notes(run)[0]
     apart = a_run(a_row("int8-relay", [[10.0], [10.4], [9.8]]), a_row("int8-eager", [[10.6], [10.5], [10.4]]))
-    assert "rounds would tell them apart" in " ".join(words.notes(apart))
+    assert "rounds would tell them apart" in " ".join(summary_text.notes(apart))
 
 
 def test_a_difference_that_nobody_deploys_for_is_a_tie():
@@ -54,15 +55,15 @@ def test_null_failed_flagged_and_untimed_variants_do_not_compete():
     cheat = a_row("int8-onnxruntime", constant(1.0), flagged="took 1.9 of 1 threads")
     run = a_run(a_row("fp32-null", constant(0.01)), FAILED, untimed, cheat, a_row("fp32-relay", constant(9.0)))
     assert judge(run).winner.name == "resnet18/fp32-relay"
-    assert "resnet18/int8-onnxruntime cannot win: took 1.9 of 1 threads." in words.flagged(run)
+    assert "resnet18/int8-onnxruntime cannot win: took 1.9 of 1 threads." in summary_text.flagged(run)
     assert pareto.front(run) == [run.variants[-1]]
     assert judge(a_run(FAILED, untimed, cheat)).first is None
-    assert words.headline(a_run(FAILED, cheat)) == "Nothing was timed that may win"
+    assert summary_text.headline(a_run(FAILED, cheat)) == "Nothing was timed that may win"
 
 
 def test_one_round_names_neither_a_winner_nor_a_tie():
     run = a_run(a_row("fp32-eager", constant(260.0, 1)), a_row("fp32-relay", constant(1.0, 1)))
-    assert "nobody is named" in words.headline(run)
+    assert "nobody is named" in summary_text.headline(run)
 
 
 @pytest.mark.parametrize(
@@ -80,19 +81,22 @@ def test_one_round_names_neither_a_winner_nor_a_tie():
 def test_the_fastest_that_keeps_to_the_limits_wins(limits, winner):
     run = under(deployable(), **limits)
     assert judge(run).winner.name == f"resnet18/{winner}"
-    assert words.headline(run).startswith(
+    assert summary_text.headline(run).startswith(
         f"Deploy resnet18/{winner}" if limits else f"resnet18/{winner} is the fastest"
     )
 
 
 def test_the_verdict_says_what_would_change_it():
     run = under(deployable(), max_drop=0.5, max_rss=200)
-    assert words.headline(run) == "Deploy resnet18/int8-onnxruntime: nothing else keeps to --max-drop 0.5 --max-rss 200"
-    text = "\n".join(words.notes(run))
+    assert (
+        summary_text.headline(run)
+        == "Deploy resnet18/int8-onnxruntime: nothing else keeps to --max-drop 0.5 --max-rss 200"
+    )
+    text = "\n".join(summary_text.notes(run))
     assert "keeps to limits as tight as --max-drop 0.5 --max-rss 120." in text
     assert "With 1.50 points of drop more (--max-drop 2) and 41 MB more (--max-rss 241): resnet18/int8-relay, " in text
     assert "fp32-relay" not in text, "it is slower: no limit that it breaks matters"
-    loose = "\n".join(words.notes(under(deployable(), max_drop=5)))
+    loose = "\n".join(summary_text.notes(under(deployable(), max_drop=5)))
     assert "Looser limits change nothing" in loose
     # What is raised as the note says is the answer then.
     assert judge(under(deployable(), max_drop=2, max_rss=241)).winner.name == "resnet18/int8-relay"
@@ -100,8 +104,8 @@ def test_the_verdict_says_what_would_change_it():
 
 def test_limits_that_nothing_keeps_to_name_the_nearest():
     run = under(deployable(), max_rss=100)
-    assert words.headline(run) == "No variant keeps to --max-rss 100"
-    assert [line.split(":")[0] for line in words.notes(run)] == [
+    assert summary_text.headline(run) == "No variant keeps to --max-rss 100"
+    assert [line.split(":")[0] for line in summary_text.notes(run)] == [
         "With 141 MB more (--max-rss 241)",
         "With 20 MB more (--max-rss 120)",
     ]
@@ -111,14 +115,14 @@ def test_a_limit_within_an_interval_leaves_the_race_open():
     p95 = 8.25  # between the tails of the rounds of int8-relay
     run = under(deployable(), p95=p95)
     assert judge(run).winner is None and [row.backend for row in judge(run).unclear] == ["relay"]
-    assert words.headline(run).startswith("Open")
-    assert "may or may not keep to the limits: p95 8." in " ".join(words.notes(run))
+    assert summary_text.headline(run).startswith("Open")
+    assert "may or may not keep to the limits: p95 8." in " ".join(summary_text.notes(run))
 
 
 def test_accuracy_that_was_not_scored_keeps_to_no_limit():
     run = under(a_run(a_row("fp32-eager", constant(9.0)), a_row("fp32-relay", constant(5.0))), max_drop=1)
-    assert words.headline(run) == "No variant keeps to --max-drop 1"
-    assert "resnet18/fp32-relay is out: Top-1 drop is unknown (--max-drop 1)." in words.notes(run)
+    assert summary_text.headline(run) == "No variant keeps to --max-drop 1"
+    assert "resnet18/fp32-relay is out: Top-1 drop is unknown (--max-drop 1)." in summary_text.notes(run)
 
 
 def test_the_pareto_front_keeps_what_nothing_dominates():
@@ -130,8 +134,11 @@ def test_the_pareto_front_keeps_what_nothing_dominates():
     ]  # fmt: skip
     waste = scored(a_row("fp32-onnxruntime", times(16), peak_rss_mb=[350.0], size_mb=80.0), range(690))
     assert waste not in pareto.front(a_run(*run.variants, waste))
-    assert words.front(run)[0].startswith("resnet18/int8-relay: 8.0") and "(best in latency)" in words.front(run)[0]
-    assert "(best in memory and size)" in words.front(run)[1]
+    assert (
+        summary_text.front(run)[0].startswith("resnet18/int8-relay: 8.0")
+        and "(best in latency)" in summary_text.front(run)[0]
+    )
+    assert "(best in memory and size)" in summary_text.front(run)[1]
 
 
 def test_no_variant_falls_from_the_front_to_one_that_falls_itself():
@@ -149,8 +156,8 @@ def test_only_rows_on_the_same_terms_compete():
         replace(row, name=f"{row.name}-b4", batch=4, latency_ms={"rounds": times(2, seed=9)}) for row in one.variants
     ]
     both = a_run(*four, *one.variants)
-    assert words.headline(words.races(both)[0]) == words.headline(one)
-    (line,) = words.sweeps(both)
+    assert summary_text.headline(summary_text.races(both)[0]) == summary_text.headline(one)
+    (line,) = summary_text.sweeps(both)
     assert line.startswith("Batch 4, 4 threads: Tie for the fastest: resnet18/")
 
 

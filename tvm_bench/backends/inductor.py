@@ -15,8 +15,8 @@ import torch
 import torch._inductor.compile_fx  # otherwise its imports would count as loading
 from torch._inductor import config
 
-from .. import toolchains
 from ..export import module_file
+from ..host import packages
 
 
 def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np.ndarray], np.ndarray]:
@@ -25,7 +25,7 @@ def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np
     Raises `UserError` without a C++ compiler.
     """
     torch.set_num_threads(threads)
-    config.cpp.cxx = (toolchains.need_compiler("torch.compile"),)
+    config.cpp.cxx = (packages.need_compiler("torch.compile"),)
     config.freezing = True
     config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(artifact.with_suffix(".inductor").absolute())

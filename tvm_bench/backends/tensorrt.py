@@ -10,8 +10,8 @@ import onnx
 import tensorrt
 import torch
 
-from ..errors import UserError
-from ..files import replace_with
+from ..host.files import replace_with
+from ..spec.errors import UserError
 
 LOG = tensorrt.Logger(tensorrt.Logger.ERROR)
 

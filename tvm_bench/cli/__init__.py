@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import UserError
-from ..launch import JobError
-from . import compiling, networks, racing
+from ..jobs.launcher import JobError
+from ..spec.errors import UserError
+from . import compilation, compression, racing, training
 
 WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
 
@@ -54,8 +54,15 @@ def main() -> None:
 
 
 for command in (
-    *(compiling.doctor, compiling.models, compiling.build, compiling.tune, compiling.inspect, compiling.run),
+    *(
+        compilation.doctor,
+        compilation.models,
+        compilation.build,
+        compilation.tune,
+        compilation.inspect,
+        compilation.run,
+    ),
     *(racing.bench, racing.report, racing.compare),
-    *(networks.train, networks.compress, networks.figures, networks.operators),
+    *(training.train, compression.compress, compression.figures, compression.operators),
 ):
     main.add_command(command)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from .. import backends
-from ..variant import PRECISIONS
+from ..spec import backends
+from ..spec.variant import PRECISIONS
 from .parsing import listed, numbers, recipe, shape, thread_counts, threads
 
 BACKEND_NAMES = tuple(backends.BACKENDS)

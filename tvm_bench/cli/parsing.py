@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import click
 
-from .. import cpu
-from ..errors import unknown
-from ..recipe import parse
+from ..host import cpu
+from ..spec.errors import unknown
+from ..spec.recipe import parse
 
 
 def shape(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from ..backends import COMPETING
+from ..spec.backends import COMPETING
 from .console import console
 from .options import ARTIFACTS, BACKEND_NAMES, FORMS, IMAGES, LIMITS, LOGS, SUBJECT, SWEPT_THREADS, with_options
-from .orders import limits, order
 from .parsing import listed
+from .run_spec import limits, run_spec
 
 
 @click.command()
@@ -44,10 +44,10 @@ def bench(**given: Any) -> None:
     Pareto front. Finished steps are not repeated; latencies are always measured anew. Exits with 1 when a variant
     failed.
     """
-    from .. import race
+    from ..pipeline import race
 
-    asked, allowed, backends = order(given), limits(given), given.pop("backends")
-    backends = backends or (() if asked.subject.is_onnx else ("eager",)) + ("relay", "onnxruntime")
+    asked, allowed, backends = run_spec(given), limits(given), given.pop("backends")
+    backends = backends or (() if asked.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
     results, files = race.run(asked, backends, race.Rules(**given), command, allowed)
     _print_report(results, files)
@@ -60,10 +60,10 @@ def bench(**given: Any) -> None:
 def report(results: Path, **given: Any) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
 
-    Limits stand in for those of the race.
+    Constraints stand in for those of the race.
     """
     from .. import report as reports
-    from .. import results as stored
+    from ..analysis import results as stored
 
     path = _results_file(results)
     loaded = stored.load(path)
@@ -88,11 +88,12 @@ def compare(old: Path, new: Path, tolerance: float) -> None:
     Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that fails now.
     Results of unlike machines, threads or versions are refused.
     """
-    from .. import results as stored
-    from ..report import compare as comparison
+    from ..analysis import compare as comparing
+    from ..analysis import results as stored
+    from ..report import comparison
 
     files = _results_file(old), _results_file(new)
-    changes = comparison.compare(*map(stored.load, files), tolerance)
+    changes = comparing.compare(*map(stored.load, files), tolerance)
     comparison.show(changes, *files, console())
     sys.exit(1 if any(change.regressed for change in changes) else 0)
 
@@ -102,10 +103,10 @@ def _results_file(given: Path) -> Path:
 
 
 def _print_report(results: Any, files: list[Path]) -> None:
-    from ..report import numbers, words
+    from ..report import summary_text, tables
 
     terminal = console()
-    numbers.show(results, terminal)
-    words.show(results, terminal)
+    tables.show(results, terminal)
+    summary_text.show(results, terminal)
     for file in files:
         click.echo(str(file))

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.ao import quantization as ao
 
-from .. import cpu
-from ..errors import UserError
+from ..host import cpu
+from ..spec.errors import UserError
 from .calibration import checked
 
 ENGINE = "x86"

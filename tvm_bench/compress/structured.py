@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from ..errors import UserError
+from ..spec.errors import UserError
 from .layers import chosen, weighted
 
 # Filters of wide networks are left in multiples of a SIMD register's floats: other counts waste lanes in every kernel.

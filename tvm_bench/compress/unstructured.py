@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from ..errors import UserError
+from ..spec.errors import UserError
 from .layers import chosen, weighted
 
 GROUP, GONE = 4, 2

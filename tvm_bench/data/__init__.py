@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ..errors import unknown
+from ..spec import embedded
+from ..spec.errors import unknown
 from . import cifar, fashion_mnist, imagefolder, indoor67
 from .dataset import Dataset
 from .preprocess import InputSpec
@@ -39,7 +40,7 @@ def version(name: str) -> str:
     """Another one when a file of the set was added, taken away or written: of a set that `load` can open."""
     kind, _, argument = name.partition(":")
     if kind == "fashion-mnist":
-        roots = [fashion_mnist.EMBEDDED, *([fashion_mnist.find()] if argument else [])]
+        roots = [embedded.IMAGES, *([fashion_mnist.find()] if argument else [])]
     elif kind in cifar.PUBLISHED:
         roots = [cifar.find(kind, argument)]
     else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..spec.errors import UserError
 from . import safe_pickle
 from .dataset import CALIBRATION, Dataset, drawn
 

@@ -8,22 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..host import dataset_folders
+from ..spec import embedded
+from ..spec.errors import UserError
 from .dataset import Dataset
 
 CLASSES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-EMBEDDED = Path(__file__).parent / "embedded" / "fashion-mnist.npz"
-FOLDERS = (
-    Path("/usr/share/datasets/fashion-mnist"),  # Debian's package dataset-fashion-mnist
-    Path("data/FashionMNIST/raw"),  # where torchvision.datasets.FashionMNIST("data", download=True) puts it
-)
 PREFIX = {"train": "train", "test": "t10k"}
 
 
 def load(split: str, *, full: bool) -> Dataset:
     """`test` is the embedded 2,000 pictures, or all 10,000 with `full`; `train` is always the full 60,000."""
     if split == "calibration" or (split == "test" and not full):
-        with np.load(EMBEDDED) as arrays:
+        with np.load(embedded.IMAGES) as arrays:
             return _dataset(split, arrays[f"{split}_images"], arrays[f"{split}_labels"])
     folder = find()
     return _dataset(
@@ -35,11 +32,10 @@ def load(split: str, *, full: bool) -> Dataset:
 
 def find() -> Path:
     """The folder that holds the full set. Raises `UserError` where there is none."""
-    for folder in FOLDERS:
-        if (folder / "train-images-idx3-ubyte.gz").exists():
-            return folder
+    if folder := dataset_folders.fashion_mnist():
+        return folder
     raise UserError(
-        f"the full Fashion-MNIST set was not found in {' or '.join(map(str, FOLDERS))}. "
+        f"the full Fashion-MNIST set was not found in {' or '.join(map(str, dataset_folders.FASHION_MNIST))}. "
         "Install it with `apt-get install dataset-fashion-mnist`, or let torchvision download it: "
         "python -c 'import torchvision; torchvision.datasets.FashionMNIST(\"data\", download=True)'"
     )
@@ -59,7 +55,7 @@ def read_idx(path: Path) -> np.ndarray:
     return values.reshape(shape)
 
 
-def embed(path: Path = EMBEDDED, *, per_class: int = 200, calibration: int = 512) -> None:
+def embed(path: Path = embedded.IMAGES, *, per_class: int = 200, calibration: int = 512) -> None:
     """Write the embedded subset: the first `per_class` test pictures of each class, and seeded training pictures."""
     train, test = load("train", full=True), load("test", full=True)
     assert train.labels is not None and test.labels is not None

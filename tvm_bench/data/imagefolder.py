@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import UserError
+from ..spec.errors import UserError
 from .dataset import CALIBRATION, Dataset, drawn
 
 if TYPE_CHECKING:

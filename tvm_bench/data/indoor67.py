@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import UserError
+from ..spec.errors import UserError
 from .dataset import CALIBRATION, Dataset, drawn
 from .imagefolder import read_picture
 

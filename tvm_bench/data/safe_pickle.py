@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..spec.errors import UserError
 
 
 def loads(data: bytes, where: str) -> Any:  # whatever plain value the file holds

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from ..compress import bfloat16, dynamic, ptq
-from ..files import replace_with
+from ..host.files import replace_with
 from ..models import resolve
 from ..models.shapes import reshape, shapes_of
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import warnings
 from pathlib import Path
 
 import onnx
 import torch
 from google.protobuf.message import DecodeError
+from onnx import external_data_helper
 from torch import nn
 
 from ..data.preprocess import InputSpec
-from ..errors import UserError
-from ..files import replace_with
+from ..host.files import replace_with, sha256
+from ..spec.errors import UserError
 
 OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
 
@@ -62,6 +64,15 @@ def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.
     _fix_shape(_inputs(model)[0], path, shape, batch)
     del model.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(model)
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256, in hexadecimal, of the file and of every file of external weights that it names."""
+    tensors = external_data_helper._get_all_tensors(onnx.load(path, load_external_data=False))
+    external = [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]
+    names = {external_data_helper.ExternalDataInfo(tensor).location for tensor in external}
+    digests = [sha256(file) for file in (path, *(path.parent / name for name in sorted(names)))]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def input_spec(model: onnx.ModelProto) -> InputSpec:

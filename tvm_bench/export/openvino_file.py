@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from ..files import replace_with
+from ..host.files import replace_with
 
 METHOD = {
     "method": "static post-training quantization, NNCF, preset 'performance', fast bias correction",

@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from ..files import replace_with
+from ..host.files import replace_with
 
 RANGES = {  # of activations: ONNX Runtime's method, and its options
     "minmax": (CalibrationMethod.MinMax, {}),

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from ..files import replace_with
+from ..host.files import replace_with
 
 
 def save_traced(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:

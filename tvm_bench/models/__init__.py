@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,12 @@ from torch import nn
 
 from ..data import fashion_mnist
 from ..data.preprocess import InputSpec
-from ..errors import UserError
+from ..host import user_code
+from ..spec.embedded import weights as embedded_weights
+from ..spec.errors import UserError
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
 from .weights import check_finite, fill, load_state_dict, trained_as
 
-EMBEDDED = Path(__file__).parent / "embedded"
-EMBEDDED_SUFFIX = "-fashion-mnist.safetensors"
 FASHION_SPEC = InputSpec(shape=(3, 224, 224), resize=224, mean=(0.286,) * 3, std=(0.353,) * 3, grey=True)
 
 
@@ -45,7 +44,7 @@ def resolve(
     """
     known = trained_as(Path(weights))
     classes = tuple(known.get("classes", classes))
-    embedded = EMBEDDED / f"{name}{EMBEDDED_SUFFIX}"
+    embedded = embedded_weights(name)
     fits = input_shape in (None, FASHION_SPEC.shape)
     if weights == "default" and embedded.exists() and fits:
         module = architecture(name, len(fashion_mnist.CLASSES))
@@ -86,7 +85,7 @@ def _from_callable(
 ) -> Model:
     path, _, attribute = name.partition(":")
     try:
-        build = getattr(importlib.import_module(path), attribute)
+        build = getattr(user_code.import_module(path), attribute)
     except (ImportError, AttributeError) as error:
         raise UserError(
             f"model '{name}': {error}. Give package.module:callable, importable from the folder you run in."

@@ -12,7 +12,7 @@ from types import ModuleType
 import torch
 from torch import nn
 
-from ..errors import UserError, unknown
+from ..spec.errors import UserError, unknown
 
 CIFAR, QUANTIZABLE = "-cifar", "-quantizable"
 SEED = 0

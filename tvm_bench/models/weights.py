@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from ..errors import UserError
-from ..files import replace_with
+from ..host.files import replace_with
+from ..spec.errors import UserError
 
 # What readers of tensors end with when a file is damaged, or holds more than tensors.
 DAMAGED = (

@@ -6,16 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..results import Results
+    from ..analysis.results import Results
 
 
 def write(results: Results, folder: Path) -> list[Path]:
     """Write `report.md`, the pictures that it shows, and `report.html` into `folder`; the two reports come first."""
-    from ..files import replace_with
-    from . import html, markdown, pictures
+    from ..host.files import replace_with
+    from . import html_page, markdown_page
+    from .plots import all_plots
 
-    drawn = pictures.draw_all(results, folder / "plots")
-    reports = {"report.md": markdown.markdown(results, drawn, folder), "report.html": html.html(results)}
+    drawn = all_plots.draw_all(results, folder / "plots")
+    reports = {"report.md": markdown_page.markdown(results, drawn, folder), "report.html": html_page.html(results)}
     for name, text in reports.items():
         with replace_with(folder / name) as beside:
             beside.write_text(text)

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import replace_with, write_json
-from . import units
-from .accuracy import wilson
+from ..analysis.accuracy import wilson
+from ..host.files import replace_with, write_json
+from . import formatting
 from .table import Table, rich_table
 
 if TYPE_CHECKING:
@@ -51,10 +51,16 @@ def show_operators(name: str, found: dict[str, list[dict[str, Any]]], top: int, 
     for form, rows in found.items():
         total = sum(row["ms"] for row in rows)
         cells = [
-            [row["name"], f"{row['calls']:g}", units.ms(row["ms"]), units.percent(row["share"]), f"{row['mb']:.2f}"]
+            [
+                row["name"],
+                f"{row['calls']:g}",
+                formatting.ms(row["ms"]),
+                formatting.percent(row["share"]),
+                f"{row['mb']:.2f}",
+            ]
             for row in rows[:top]
         ]
-        title = f"{units.ms(total)} ms in operators, under the profiler"
+        title = f"{formatting.ms(total)} ms in operators, under the profiler"
         console.print(rich_table(f"{name}/{form}", Table(title, OPERATORS, cells)))
 
 
@@ -68,8 +74,8 @@ def _form(form: dict[str, Any], found: dict[str, Any]) -> list[str]:
         f"{form['parameters']:,}",
         f"{form['nonzero']:,}",
         f"{form['flops'] / 1e9:.3g}",
-        units.NONE if top1 is None else units.percent_interval(wilson(top1, form["images"])),
-        units.percent(form.get("top5")),
+        formatting.NONE if top1 is None else formatting.percent_interval(wilson(top1, form["images"])),
+        formatting.percent(form.get("top5")),
     ]
 
 
@@ -80,7 +86,7 @@ def _layer(layer: dict[str, Any]) -> list[str]:
         f"{before['bytes'] / 1e3:.1f}",
         f"{after['bytes'] / 1e3:.1f}",
         f"{before['bytes'] / after['bytes']:.2f}",
-        units.percent(after["sparsity"]),
+        formatting.percent(after["sparsity"]),
         f"{after['nonzero']:,}",
         f"{before['flops'] / 1e6:.1f}",
         f"{after['flops'] / 1e6:.1f}",
@@ -91,7 +97,7 @@ def _layer(layer: dict[str, Any]) -> list[str]:
 
 def _decibels(noise: float | None) -> str:
     """Signal to noise in dB: `–` where it is not defined, `∞` where there is no noise."""
-    return units.NONE if noise is None else f"{-10 * math.log10(noise):.1f}" if noise else "∞"
+    return formatting.NONE if noise is None else f"{-10 * math.log10(noise):.1f}" if noise else "∞"
 
 
 def _draw(found: dict[str, Any]) -> Figure:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..results import Results, Row
-from . import units
+from ..analysis.names import short_names
+from ..analysis.results import Results, Row
+from . import formatting
 from .table import Table
 
 HEADER = (
@@ -23,7 +24,7 @@ HEADER = (
 
 def tables(results: Results) -> list[Table]:
     """One row a variant that was timed; medians over the rounds, of threads and CPU seconds the most."""
-    names = units.short_names(row.name for row in results.variants)
+    names = short_names(row.name for row in results.variants)
     lines = [[names[row.name], *_cells(row)] for row in results.variants if row.rounds]
     return [Table("Memory, size and terms", HEADER, lines)] if lines else []
 
@@ -32,11 +33,11 @@ def _cells(row: Row) -> tuple[str, ...]:
     memory = (row.rss_after_import_mb, row.rss_after_load_mb, row.peak_rss_mb, row.pss_peak_mb)
     plan, size, runtime = row.plan_mb, row.size_mb, row.runtime_mb
     return (
-        *(units.mb(float(np.median(values)) if values else None) for values in memory),
-        f"{units.mb(plan['weights'])} + {units.mb(plan['workspace'])}" if plan else units.NONE,
-        units.mb(size),
-        units.mb(size + runtime if size is not None and runtime is not None else None),
-        str(max(row.working_threads)) if row.working_threads else units.NONE,
-        f"{max(row.cpu_per_wall):.2f}" if row.cpu_per_wall else units.NONE,
+        *(formatting.mb(float(np.median(values)) if values else None) for values in memory),
+        f"{formatting.mb(plan['weights'])} + {formatting.mb(plan['workspace'])}" if plan else formatting.NONE,
+        formatting.mb(size),
+        formatting.mb(size + runtime if size is not None and runtime is not None else None),
+        str(max(row.working_threads)) if row.working_threads else formatting.NONE,
+        f"{max(row.cpu_per_wall):.2f}" if row.cpu_per_wall else formatting.NONE,
         str(row.disturbed),
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 from torch import distributed, nn
 
-from ..errors import UserError
-from ..files import replace_with
+from ..host.files import replace_with
 from ..models.weights import DAMAGED
+from ..spec.errors import UserError
 from .device import Device
 
 

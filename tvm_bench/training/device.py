@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from .. import cpu
-from ..errors import UserError, unknown
+from ..host import cpu
+from ..spec.errors import UserError, unknown
 
 DEVICES = ("auto", "cpu", "cuda")
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from ..data.dataset import Dataset
 from ..data.preprocess import InputSpec
-from ..measure.accuracy import scores
+from ..measure.metrics import scores
 from .device import Device, mean_over_processes
 from .pictures import Pictures
 

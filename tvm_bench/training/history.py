@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ..files import replace_with, write_json
+from ..host.files import replace_with, write_json
 
 BLUE, ORANGE, SOFT, GRID = "#2b6cb0", "#d2691e", "#767676", "#e3e3e3"
 

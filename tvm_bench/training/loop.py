@@ -23,9 +23,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..errors import UserError
+from ..host.progress import Progress
 from ..models.weights import state_hash
-from ..progress import Progress
+from ..spec.errors import UserError
 from . import history
 from .checkpoint import Checkpoint, State
 from .device import Device, choose, mean_over_processes, share_buffers

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import UserError
+from ..spec.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from ..data.dataset import Dataset
 from ..data.preprocess import InputSpec, colour, network_input, normalize
-from ..errors import UserError
 from ..models.torchvision_models import import_torchvision
+from ..spec.errors import UserError
 
 VALIDATION_SHARE = 12  # one training picture in so many is held out
 

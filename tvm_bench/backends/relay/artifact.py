@@ -7,7 +7,7 @@ from typing import Any
 
 import tvm
 
-from ... import manifest
+from ...host import manifest
 
 
 def open_verified(artifact: Path) -> tuple[dict[str, Any], tvm.runtime.Module]:

@@ -15,8 +15,11 @@ import tvm
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from ...origin import DEFAULT, FAILED, KEPT, TUNED
-from . import autoscheduler, choices, metaschedule, passes, profile, schedules, workload
+from ...spec.schedule_source import DEFAULT, FAILED, KEPT, TUNED
+from . import passes, profile, schedules
+from .records import autoscheduler, metaschedule
+from .records import templates as template_records
+from .schedules import conv_workload
 
 ROUNDS, RUNS = 10, 10
 
@@ -77,7 +80,7 @@ def best(
     found: dict[str, str] = {}
     in_place: dict[str, list[float]] = {}
     if folder := records.get("templates"):
-        found = choices.best(folder)
+        found = template_records.best(folder)
         candidates["templates"] = compiled(module, chosen, Schedules("templates", found))
     if folder := records.get("metaschedule"):
         every = compiled(module, chosen, Schedules("metaschedule", found, folder))
@@ -163,7 +166,7 @@ def _schedules(plan: Schedules, chosen: tvm.target.Target) -> Iterator[tuple[dic
 def _kernels(factory: Any, plan: Schedules, found: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     nodes = json.loads(factory.get_graph_json())["nodes"]
     calls = Counter(node["attrs"]["func_name"] for node in nodes if node["op"] == "tvm_op")
-    convolutions = workload.in_kernels(factory)
+    convolutions = conv_workload.in_kernels(factory)
     kernels = {}
     for name in (str(name) for name in factory.function_metadata if "fused" in str(name)):
         kernel: dict[str, Any] = {"kind": DEFAULT, "record": None, "calls": calls[name]}

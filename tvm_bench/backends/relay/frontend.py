@@ -9,7 +9,7 @@ from pathlib import Path
 import tvm
 from tvm import relay
 
-from ...errors import UserError
+from ...spec.errors import UserError
 
 INPUT = "input"
 

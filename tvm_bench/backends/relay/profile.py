@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tvm
 from tvm.contrib.debugger.debug_executor import GraphModuleDebug
-
-from .artifact import open_verified
 
 RUNS = 15
 
@@ -33,10 +29,3 @@ def kernels(*libraries: tvm.runtime.Module) -> list[dict[str, float]]:
             for name, milliseconds in total.items():
                 times[name].append(milliseconds)
     return [{name: float(np.median(values)) for name, values in times.items()} for times in found]
-
-
-def profile(artifact: str) -> dict[str, Any]:
-    """The job of `inspect --profile`: the kernels of a library in the order in which they run."""
-    _, library = open_verified(Path(artifact))
-    (times,) = kernels(library)
-    return {"kernels": times}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import tvm
 
-from ...cpu import FEATURES
-from ...errors import UserError
+from ...host.cpu import FEATURES
+from ...spec.errors import UserError
 
 
 def resolve(text: str | None, threads: int) -> tvm.target.Target:

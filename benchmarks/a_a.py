@@ -1,0 +1,46 @@
+"""How often is a backend faster than itself? Races ONNX Runtime against itself under a second name.
+
+python benchmarks/a_a.py [--races 20] [--precision int8]
+
+Run it from the repository's root, on a quiet machine. Exits with 1 where fewer than 19 races of 20 end in a tie.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from tvm_bench.analysis.statistics import DECISION, ratio
+from tvm_bench.analysis.verdict import competitors, judge
+from tvm_bench.host import cpu
+from tvm_bench.pipeline import race
+from tvm_bench.spec.constraints import Constraints
+from tvm_bench.spec.variant import ModelSpec, RunSpec
+
+TWICE = ("onnxruntime", "tests.cheats.honest")
+
+
+@click.command(help=__doc__)
+@click.option("--races", type=int, default=20, show_default=True)
+@click.option("--precision", default="int8", show_default=True)
+@click.option("--threads", type=int, default=cpu.cores(), show_default=True)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+def main(races: int, precision: str, threads: int, artifacts: Path) -> None:
+    model_spec = ModelSpec("resnet18", data="fashion-mnist")
+    run_spec = RunSpec(model_spec, (precision,), (), None, (1,), (threads,), artifacts)
+    ties = 0
+    for number in range(1, races + 1):
+        results, _ = race.run(run_spec, TWICE, race.Rules(images=100), " ".join(sys.argv), Constraints())
+        one, other = competitors(results)
+        found, tie = ratio(one.rounds, other.rounds, DECISION), judge(results).winner is None
+        ties += tie
+        click.echo(f"{number}: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] {'tie' if tie else 'no tie'}")
+    click.echo(f"{ties} ties in {races} races")
+    sys.exit(ties < 0.95 * races)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path.cwd()))  # for the second name
+    main()

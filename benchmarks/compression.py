@@ -1,0 +1,172 @@
+"""Compress ResNet-18 by each technique, race all of them in one race, and write docs/compression.md.
+
+python benchmarks/compression.py [--epochs 0.3] [--threads 2]
+
+Hours on two cores, most of them training; stop it whenever, the same command goes on. It needs all of Fashion-MNIST.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from tvm_bench import backends
+from tvm_bench.analysis.results import Results, Row, load, save
+from tvm_bench.analysis.statistics import DECISION, median, ratio
+from tvm_bench.host import cpu
+from tvm_bench.pipeline import compression, race, steps
+from tvm_bench.report import formatting, table
+from tvm_bench.spec.constraints import Constraints
+from tvm_bench.spec.recipe import Settings, parse
+from tvm_bench.spec.variant import ModelSpec, RunSpec
+
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results" / "resnet18-compression.json"
+PAGE = DOCS / "compression.md"
+BACKENDS = ("eager", "onnxruntime", "relay")
+# What the technique changes that a CPU could notice: the reason beside the figures.
+WHY = {
+    "": "the model as it is",
+    "int8": "four times as many multiplications in an instruction, a quarter of the bytes",
+    "int8-per-tensor": "as INT8, with one scale for all filters of a layer, which saves no time",
+    "qat": "computes as INT8 does: training changes the answers, not the arithmetic",
+    "int8-dynamic": "PyTorch quantizes the one linear layer, a thousandth of the work; ONNX Runtime the convolutions "
+    "too, and looks for the range of each one's input anew in every call",
+    "fp16-dynamic": "only the one linear layer is computed in half, a thousandth of the work, and only PyTorch runs it",
+    "prune-structured50": "filters are gone, and with them three quarters of the multiplications",
+    "prune-structured50+int8": "fewer multiplications, each of them cheaper",
+    "prune-unstructured90": "dense kernels multiply by the zeros too; only a zipped file notices them",
+    "prune-2:4": "CPUs have no instruction for the pattern; only a zipped file notices the zeros",
+    "kmeans256": "weights are unpacked to FP32 when they are loaded: the file is small, the arithmetic the same",
+}
+# Times --epochs. Without half of its filters, a network has more to learn again, at a quarter of the work; and QAT came
+# nearer to static INT8 in twice the time, at three times its usual rate.
+LONGER = {"qat": 2} | {recipe: 3 for recipe in WHY if recipe.startswith("prune-structured")}
+RATE = {"qat": 0.003}
+SCORES = ("top1", "top5", "images", "mb", "zipped_mb", "parameters", "nonzero", "flops")  # as `compress` has them
+HEADER = (
+    *("technique", "Top-1", "Top-5", "file MB", "zipped MB", "parameters", "non-zero", "GFLOPs"),
+    *(f"{backend}: ms (× dense)" for backend in BACKENDS),
+    *("pictures a second, best", "faster here?"),
+)
+
+
+@click.command(help=__doc__)
+@click.option(
+    "--epochs",
+    type=float,
+    default=0.3,
+    show_default=True,
+    help="Of each step that trains; QAT has twice that, removed filters three times.",
+)
+@click.option("--images", type=int, default=2000, show_default=True, help="Test pictures of the race's check.")
+@click.option("--rounds", type=int, default=5, show_default=True)
+@click.option("--threads", type=int, default=cpu.cores(), show_default=True)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path) -> None:
+    run_spec = RunSpec(
+        ModelSpec("resnet18", data="fashion-mnist:full"),
+        ("fp32",),
+        frontends=(),
+        target=None,
+        batches=(1,),
+        threads=(threads,),
+        root=artifacts,
+    )
+    forms, entrants = {}, []
+    for recipe in WHY:
+        last = parse(recipe).quantization
+        precision = last.precision if last else "fp32"
+        settings = Settings(epochs=epochs * LONGER.get(recipe, 1), lr=RATE.get(recipe))
+        model_spec = replace(run_spec.model_spec, recipe=recipe)
+        asked = replace(run_spec, model_spec=model_spec, precisions=(precision,), settings=settings)
+        if recipe:
+            made = compression.compress(asked, None)[0]["forms"]
+            forms |= {"": made[0], recipe: made[-1]}
+        bench = steps.open_workbench(asked, calibrate=precision == "int8")
+        able = tuple(name for name in BACKENDS if precision in backends.named(name).precisions)
+        found = [each for each in race.entrants(bench, able) if each.timed and each.variant.precision == precision]
+        entrants += [each for each in found if each.bench is bench]
+        if not recipe:
+            plain = bench
+    rules = race.Rules(rounds=rounds, images=images)
+    settings = race.settings(plain, rules, " ".join(["benchmarks/compression.py", *sys.argv[1:]]), Constraints())
+    scores = {recipe: {name: form.get(name) for name in SCORES} for recipe, form in forms.items()}
+    save(race.race(entrants, rules, settings | {"forms": scores}), RESULTS)
+    PAGE.write_text(page(load(RESULTS)))
+    click.echo(str(PAGE))
+
+
+def page(results: Results) -> str:
+    """The board: one line a technique."""
+    dense, forms = ModelSpec(**results.settings["model"]), results.settings["forms"]
+    lines = [_line(recipe, results, dense, form) for recipe, form in forms.items()]
+    reasons = [f"- **{recipe or 'dense FP32'}**: {why}." for recipe, why in WHY.items()]
+    distilled = (DOCS / "distillation.md").read_text().rstrip().rpartition("\n\n")[2].replace("\n", " ")
+    return "\n".join(
+        [
+            f"# Which technique helps here: {dense.model}",
+            "",
+            f"One interleaved race on {results.machine['cpu']}, {results.settings['threads']} threads, batch 1, by",
+            f"`python {results.settings['command']}`. In brackets: the time as a multiple of the dense",
+            "FP32 model's **on the same backend**, paired by round. *Faster* and *slower* by a",
+            f"{DECISION:.0%} interval, on the backend where the technique is fastest, against the fastest dense FP32.",
+            "Relay is the faster of untuned and tuned: what keeps the sizes of its layers has the tuning records of",
+            "the dense model, and a model without half of its filters has none.",
+            f"Top-1 and Top-5 on {forms['']['images']:,} test pictures by PyTorch. What trains did so for --epochs,",
+            f"QAT for twice that at a learning rate of {RATE['qat']:g}, removed filters for three times that.",
+            "",
+            table.markdown([table.Table("All techniques", HEADER, lines)]),
+            "",
+            "Why:",
+            "",
+            *reasons,
+            "",
+            f"Distillation changes only the weights, and has [a page of its own](distillation.md). {distilled}",
+            "",
+        ]
+    )
+
+
+def _line(recipe: str, results: Results, dense: ModelSpec, form: dict) -> list[str]:
+    mine, before = _fastest(results, replace(dense, recipe=recipe)), _fastest(results, dense)
+    cells = [_time(mine.get(backend), before.get(backend)) for backend in BACKENDS]
+    best = min(mine.values(), key=_ms)
+    decided = ratio(best.rounds, min(before.values(), key=_ms).rounds, DECISION) if recipe else None
+    words = {1: "no, slower", 0: "no difference shown", -1: f"yes, {1 / decided.value:.2f}×" if decided else ""}
+    return [
+        recipe or "dense FP32",
+        formatting.percent(form["top1"], 2),
+        formatting.percent(form.get("top5")),
+        f"{form['mb']:.3g}",
+        f"{form['zipped_mb']:.3g}",
+        f"{form['parameters']:,}",
+        f"{form['nonzero']:,}",
+        f"{form['flops'] / 1e9:.3g}",
+        *cells,
+        f"{1e3 / _ms(best):.0f}",
+        words[decided.direction] if decided else "–",
+    ]
+
+
+def _fastest(results: Results, model_spec: ModelSpec) -> dict[str, Row]:
+    """The faster of tuned and untuned, for each backend that ran it."""
+    rows = [row for row in results.variants if row.rounds and row.name.startswith(f"{model_spec.slug}/")]
+    return {row.backend: row for row in sorted(rows, key=_ms, reverse=True)}
+
+
+def _time(row: Row | None, dense: Row | None) -> str:
+    if row is None or dense is None:
+        return formatting.NONE
+    return f"{formatting.ms(_ms(row))} ({ratio(row.rounds, dense.rounds).value:.2f})"
+
+
+def _ms(row: Row) -> float:
+    return median(row.rounds).value
+
+
+if __name__ == "__main__":
+    main()

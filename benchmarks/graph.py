@@ -1,0 +1,173 @@
+"""Where the time of the compiled ResNet-18 goes, and what each pass over its graph is worth: writes docs/graph.md.
+
+python benchmarks/graph.py [--artifacts artifacts]
+
+It needs the libraries and sources that `make bench` leaves, and a quiet machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from unittest import mock
+
+import click
+import numpy as np
+import tvm
+from tvm import relay, te
+from tvm.relay.op.strategy import x86
+
+from tvm_bench.backends.relay import compiler, frontend, passes, profile, target
+from tvm_bench.backends.relay.artifact import open_verified
+from tvm_bench.backends.relay.schedules import input_layout
+from tvm_bench.jobs import launcher
+from tvm_bench.report import formatting, table
+
+OUT = Path(__file__).parents[1] / "docs" / "graph.md"
+FORMS = ("fp32-relay-tuned", "int8-relay-tuned")
+SHAPE = (1, 3, 224, 224)
+LANES = 16  # float32 of a register
+COLUMNS = ("kernels", "ms", "share", "GOP/s of the direct convolution", "weights, MB", "read at GB/s")
+NOTHING = tvm.transform.Sequential([])
+# What is left out, by what it is called, and the sources on which that is tried.
+PASSES = {
+    "`_ScalarZeroPoints`: zero points of weights become one zero": (passes, "_ScalarZeroPoints", "int8-onnx.onnx"),
+    "`_RoundedOnce`: sums and averages are rounded once, in float": (passes, "_RoundedOnce", "int8-onnx.onnx"),
+    "`FoldExplicitPadding`: pads go into the convolutions": (
+        relay.transform,
+        "FoldExplicitPadding",
+        "int8-torchscript.pt",
+    ),
+    "`blocking.schedule`: quantize, pad and lay out the input by vectors": (
+        input_layout,
+        "schedule",
+        "int8-torchscript.pt",
+    ),
+}
+
+
+@click.command(help=__doc__)
+@click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
+@click.option("--threads", type=int, default=2, show_default=True)
+def main(artifacts: Path, threads: int) -> None:
+    os.environ |= launcher.child_environment(threads)  # TVM reads it when it first computes
+    folder = artifacts / "resnet18"
+    accounts = [_account(folder / form) for form in FORMS]
+    gains = [_gain(name, *what[:2], folder / "sources" / what[2], threads) for name, what in PASSES.items()]
+    nothing, memory = _read_ms(threads, 1), 256e6 / _read_ms(threads, int(256e6 / 4 / LANES / threads)) / 1e6
+    header = ("without", "kernels", "ms", "kernels with it", "ms with it", "worth, ms")
+    text = [
+        "# Where the time of the compiled ResNet-18 goes",
+        "",
+        f"Batch 1, {threads} threads, {json.loads((folder / 'results.json').read_text())['machine']['cpu']}, by",
+        "`python benchmarks/graph.py`. Each kernel was timed in its place in the model; the model as a whole was timed",
+        "after them.",
+        "",
+        table.markdown(accounts),
+        "",
+        f"Reading 256 MB of memory with {threads} threads goes at {memory:.0f} GB/s. A parallel kernel without work",
+        f"takes {nothing * 1e3:.1f} µs, the waking of the other threads and the clock included.",
+        "",
+        "# What each pass is worth",
+        "",
+        "The whole INT8 model with default schedules, built with and without, measured in turns.",
+        "",
+        table.markdown([table.Table("Passes", header, gains)]),
+        "",
+    ]
+    OUT.write_text("\n".join(text))
+    click.echo(str(OUT))
+
+
+def _account(folder: Path) -> table.Table:
+    """Milliseconds, share and GOP/s by kind of kernel."""
+    found, library = open_verified(folder)
+    (times,) = profile.kernels(library)
+    whole = compiler.latencies({"model": library})["model"]
+    spent: dict[str, float] = defaultdict(float)
+    work: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
+    for name, milliseconds in times.items():
+        kernel = found["kernels"].get(name, {})
+        kind = _kind(name, kernel)
+        spent[kind] += milliseconds
+        if "convolution" in kernel:
+            work[kind] += kernel["operations"] * kernel["calls"]
+            weights[kind] += _weights(kernel) * kernel["calls"]
+    total = sum(spent.values())
+    lines = [_line(kind, ms, ms / total, work[kind], weights[kind]) for kind, ms in spent.items()]
+    lines.sort(key=lambda line: -float(line[1]))
+    every = sum(work.values()), sum(weights.values())
+    lines.append(_line("all kernels, one by one", total, 1.0, *every))
+    lines.append(_line("the model as a whole", whole, whole / total, *every))
+    return table.Table(folder.name, COLUMNS, lines)
+
+
+def _line(kind: str, ms: float, share: float, work: float, weights: float) -> list[str]:
+    cells = [f"{work / ms / 1e6:.0f}", f"{weights:.1f}", f"{weights / ms:.1f}"] if work else [formatting.NONE] * 3
+    return [kind, formatting.ms(ms), f"{share:.1%}", *cells]
+
+
+def _weights(kernel: dict) -> float:
+    """MB of weights that one call reads: Winograd's are transformed when the model is built."""
+    found = re.match(r"(\w+) (\d+)->(\d+) (\d+)x(\d+)", kernel["convolution"])
+    assert found, kernel["convolution"]
+    values = np.prod([int(size) for size in found.groups()[1:]])
+    if tile := re.fullmatch(r"winograd(\d)", kernel["schedule"]):
+        values *= (int(tile[1]) + 2) ** 2 / 9
+    return float(values) * (1 if found[1] == "int8" else 4) / 1e6
+
+
+def _read_ms(threads: int, rows: int) -> float:
+    """Milliseconds of a kernel that reads `rows` of 64 bytes by each thread."""
+    data = te.placeholder((threads, rows, LANES))
+    row = te.reduce_axis((0, rows))
+    total = te.compute((threads, LANES), lambda thread, lane: te.sum(data[thread, row, lane], row))
+    schedule = te.create_schedule(total.op)
+    thread, lane = total.op.axis
+    schedule[total].reorder(thread, row, lane)
+    schedule[total].parallel(thread)
+    schedule[total].vectorize(lane)
+    kernel = tvm.build(schedule, [data, total], target.resolve(None, threads))
+    arrays = [tvm.nd.array(np.ones([int(size) for size in each.shape], np.float32)) for each in (data, total)]
+    clock = kernel.time_evaluator(kernel.entry_name, tvm.cpu(), number=1 if rows > 1 else 100, repeat=50)
+    return float(np.median(clock(*arrays).results)) * 1e3
+
+
+def _kind(name: str, kernel: dict) -> str:
+    if convolution := kernel.get("convolution"):
+        size = re.search(r"\d+x\d+/\d+ \d+", convolution)
+        how = "Winograd" if kernel["schedule"].startswith("winograd") else "direct"
+        return f"{how}, {size.group() if size else convolution} pixels"
+    return re.sub(r"_\d+$", "", name.removeprefix("tvmgen_default_fused_"))[:48]
+
+
+def _gain(name: str, place: object, attribute: str, source: Path, threads: int) -> list[str]:
+    """What the model takes without a pass and with it."""
+    chosen = target.resolve(None, threads)
+    builds = {}
+    for which in ("without", "with"):
+        with _left_out(place, attribute) if which == "without" else nullcontext():
+            module = passes.lower_quantization(frontend.relay_from_file(source, SHAPE), chosen)
+            builds[which] = compiler.compiled(module, chosen, compiler.Schedules())
+    took = compiler.latencies({which: build.factory.module for which, build in builds.items()})
+    counts = {which: str(len(build.kernels)) for which, build in builds.items()}
+    cells = [cell for which in ("without", "with") for cell in (counts[which], formatting.ms(took[which]))]
+    return [f"{name} ({source.stem})", *cells, f"{took['without'] - took['with']:+.3f}"]
+
+
+@contextmanager
+def _left_out(place: object, attribute: str) -> Iterator[None]:
+    """The schedule becomes TVM's, a pass one that does nothing."""
+    instead = x86.schedule_injective_cpu if attribute == "schedule" else lambda: NOTHING
+    with mock.patch.object(place, attribute, instead):
+        yield
+
+
+if __name__ == "__main__":
+    main()

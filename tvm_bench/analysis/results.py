@@ -1,0 +1,161 @@
+"""What was measured: every sample of every variant. Statistics are derived when a report is read, never stored."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from ..host.files import write_json
+from ..spec.errors import UserError
+
+SCHEMA = 1
+STATUSES = ("ok", "failed", "skipped")  # skipped: needs what this machine does not have
+CURE = "Run `tvm-bench bench` to write a new one."
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant. Times in milliseconds, memory in MB (lists: one value a round), accuracies as shares from 0 to 1.
+
+    `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
+    `argmax_agreement` are against the FP32 reference; those with `source_` against the model that a library was built
+    from, run by its own runtime, as are those in `distances`: of each image's scores, relative to their length,
+    `{"reference" | "source": {"images", "median", "worst"}}`.
+    """
+
+    name: str
+    precision: str
+    backend: str
+    frontend: str | None = None
+    tuned: bool = False
+    batch: int = 1
+    threads: int = 0  # the budget; 0 where it is not known
+    status: str = "ok"
+    error: str | None = None
+    latency_ms: dict[str, list[list[float]]] | None = None
+    time_evaluator_ms: list[list[float]] | None = None
+    load_ms: list[float] = field(default_factory=list)
+    first_call_ms: list[float] = field(default_factory=list)
+    peak_rss_mb: list[float] = field(default_factory=list)
+    rss_after_import_mb: list[float] = field(default_factory=list)
+    rss_after_load_mb: list[float] = field(default_factory=list)
+    pss_peak_mb: list[float] = field(default_factory=list)  # at the end of the samples; shared pages by their share
+    live_threads: list[int] = field(default_factory=list)
+    working_threads: list[int] = field(default_factory=list)
+    cpu_per_wall: list[float] = field(default_factory=list)
+    watch: list[dict[str, Any]] = field(default_factory=list)  # what else the machine did, see measure/watch.py
+    disturbed: int = 0  # rounds that were thrown away and repeated
+    flagged: str | None = None  # why this row cannot win
+    size_mb: float | None = None
+    runtime_mb: float | None = None  # what must be shipped beside the artifact
+    plan_mb: dict[str, float] | None = None  # TVM's static memory plan: "weights", "workspace"
+    images: int | None = None
+    top1: float | None = None
+    top5: float | None = None
+    max_abs_error: float | None = None
+    cosine: float | None = None
+    argmax_agreement: float | None = None
+    hits: str | None = None  # a bit an image, in order: classified as labelled; hexadecimal of np.packbits
+    distances: dict[str, dict[str, float]] | None = None
+    source_max_abs_error: float | None = None
+    source_argmax_agreement: float | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the variant ran to its end."""
+        return self.status == "ok"
+
+    @property
+    def rounds(self) -> list[list[float]]:
+        """Wall-clock samples in milliseconds, one list a round; empty where nothing was timed or the variant failed."""
+        return self.latency_ms["rounds"] if self.ok and self.latency_ms else []
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run of the bench. The report reads `machine`: `busy_share` (of the CPU, by others, before the first round),
+    and `settings`: `threads`, `command`, `limits` and `reference`; whatever else they hold is printed as it is."""
+
+    machine: dict[str, Any]
+    settings: dict[str, Any]
+    variants: tuple[Row, ...]
+
+    @property
+    def reference_form(self) -> str:
+        """What the others are compared with: `fp32-eager`, or `fp32-onnxruntime` for an ONNX file."""
+        return self.settings.get("reference") or "fp32-eager"
+
+    @property
+    def reference(self) -> Row | None:
+        """The row of `reference_form`; None where it is missing or failed."""
+        form = self.reference_form
+        return next((row for row in self.variants if row.ok and f"{row.precision}-{row.backend}" == form), None)
+
+
+def save(results: Results, path: Path) -> None:
+    """Write `results` as JSON, whole or not at all."""
+    write_json(path, {"schema": SCHEMA, **asdict(results)})
+
+
+def load(path: Path) -> Results:
+    """Read what `save` wrote. Raises `UserError` for a file that is missing, damaged or of another schema."""
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"there are no results at {path}. {CURE}") from None
+    except OSError as error:
+        raise UserError(f"cannot read the results at {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"the results at {path} are damaged: not JSON ({error}). {CURE}") from error
+    schema = value.get("schema") if isinstance(value, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"the results at {path} have schema {schema!r}; this version reads schema {SCHEMA}. {CURE}")
+    try:
+        return _results(value)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"the results at {path} are damaged: {what}. {CURE}") from error
+
+
+def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested objects as one: `{"mhz": {"now": 2600}}` -> `{"mhz.now": "2600"}`. What is null is left out."""
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            found[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return found
+
+
+def _results(value: dict[str, Any]) -> Results:
+    for key, kind in (("machine", dict), ("settings", dict), ("variants", list)):
+        if not isinstance(value[key], kind):
+            raise ValueError(f"'{key}' is no {'object' if kind is dict else 'list'}")
+    rows = tuple(_row(item) for item in value["variants"])
+    # Rounds are paired by their index: a variant with fewer would be compared with rounds that it did not share.
+    if len(counts := {len(row.rounds) for row in rows if row.rounds}) > 1:
+        raise ValueError(f"the variants have unlike numbers of rounds ({', '.join(map(str, sorted(counts)))})")
+    return Results(value["machine"], value["settings"], rows)
+
+
+def _row(value: dict[str, Any]) -> Row:
+    name = value["name"]
+    if extra := sorted(set(value) - {known.name for known in fields(Row)}):
+        raise ValueError(f"variant {name} has the unknown field '{extra[0]}'")
+    row = Row(**value)
+    if row.status not in STATUSES:
+        raise ValueError(f"variant {name} has the status {row.status!r}; allowed: {', '.join(STATUSES)}")
+    for where, rounds in (("latency_ms", row.rounds), ("time_evaluator_ms", row.time_evaluator_ms or [])):
+        if not all(times and all(_is_time(time) for time in times) for times in rounds):
+            raise ValueError(f"variant {name} has a round in {where} that is empty or holds no positive number")
+    if row.hits is not None and len(bytes.fromhex(row.hits)) != math.ceil((row.images or 0) / 8):
+        raise ValueError(f"variant {name} has hits that do not fit its {row.images} images")
+    return row
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf

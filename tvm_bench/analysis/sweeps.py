@@ -1,0 +1,42 @@
+"""Sweeps over batch sizes or thread counts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from .names import short_names
+from .results import Results, Row
+from .statistics import median
+
+MARKS = {"batch": "b", "threads": "t"}  # of the variants' names: fp32-eager-b4-t2
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """`over` batch or threads; `rows` has, for each variant (without its mark) and value, the row."""
+
+    over: str
+    values: tuple[int, ...]
+    rows: dict[str, dict[int, Row]]
+
+
+def sweeps(results: Results) -> list[Sweep]:
+    """The sweeps of a run: none, one or two."""
+    return [found for over in MARKS if len((found := _sweep(results, over)).values) > 1]
+
+
+def per_picture_ms(row: Row) -> float:
+    """Median latency of a call by the pictures in it."""
+    return median(row.rounds).value / row.batch
+
+
+def _sweep(results: Results, over: str) -> Sweep:
+    short = short_names(row.name for row in results.variants)
+    rows: dict[str, dict[int, Row]] = defaultdict(dict)
+    for row in results.variants:
+        if row.rounds and row.backend != "null":
+            value = getattr(row, over)
+            mark = f"{MARKS[over]}{value}"
+            rows["-".join(part for part in short[row.name].split("-") if part != mark)][value] = row
+    return Sweep(over, tuple(sorted({value for found in rows.values() for value in found})), dict(rows))

@@ -1,0 +1,166 @@
+"""What the Relay IR looks like after each stage of a build: a text to read, and beside it JSON to count and compare."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tvm import IRModule, ir, relay
+
+from ...host.files import replace_with, write_json
+
+# A group's anchor is its first operator of the highest rank. Operators not named here rank by TVM's own pattern kind.
+RANKS = {"conv": 30, "dense": 20, "matmul": 20, "pool": 10}
+# Regular expressions are for the text only. What they take out hides the code; the types of the values stay.
+NOISE = (
+    (r" ?\{virtual_device=_\}|(, )?virtual_device=_", ""),
+    (r" span=.*?(?= \*/)", ""),
+    (r" /\* span=.*? \*/", ""),
+    (r', hash="[^"]*"', ""),
+    (r"(Tensor\[\([^]]*\), \w+\]) /\* ty=\1 \*/", r"\1"),  # a parameter says its type twice
+    (r"\} /\* ty=fn .* \*/(;?)$", r"}\1"),  # and so does a function, at its end
+    (r"\n*/\* For debugging purposes the metadata(?s:.*)", ""),
+    (r'^#\[version = "[^"]*"\]\n', ""),
+)
+DEVICE = "virtual_device=VirtualDevice("
+
+
+def write_stage(folder: Path, number: int, name: str, mod: IRModule) -> Path:
+    """Write `folder/<number>-<name>.txt` (Relay text of `main`) and `.json` (what is in it); return the text's path.
+
+    What an earlier build left under the same number is removed.
+    """
+    main = relay.transform.InferType()(mod)["main"]
+    path = folder / f"{number}-{name}.txt"
+    with replace_with(path) as beside:
+        beside.write_text(text_of(main))
+    write_json(path.with_suffix(".json"), {"stage": name, **summary_of(main)})
+    for old in folder.glob(f"{number}-*"):
+        if old.stem != path.stem:
+            old.unlink()
+    return path
+
+
+def text_of(main: relay.Function) -> str:
+    """The Relay text of one function, without devices, spans, hashes and constants."""
+    text = _without_devices(main.astext(show_meta_data=False))
+    for pattern, replacement in NOISE:
+        text = re.sub(pattern, replacement, text, flags=re.MULTILINE)
+    return re.sub(r"^fn \(", "def @main(", text).strip() + "\n"
+
+
+def summary_of(main: relay.Function) -> dict[str, Any]:
+    """Count calls, casts, layout transforms and operand types of convolutions and dense layers; list the fused groups.
+
+    Calls inside fused functions are counted too. `main` needs its types: run `InferType` before.
+    """
+    calls = [call for call in _calls(main) if isinstance(call.op, ir.Op)]
+    counts = Counter(call.op.name for call in calls)
+    dtypes = Counter(" x ".join(_dtype(argument) for argument in call.args[:2]) for call in calls if _multiplies(call))
+    fused = [call for call in _calls(main) if _is_primitive(call.op)]
+    return {
+        "calls": dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        "casts": counts["cast"],
+        "layout_transforms": counts["layout_transform"],
+        "dtypes": dict(dtypes.most_common()),
+        "groups": [_group(index, call) for index, call in enumerate(fused, 1)],
+    }
+
+
+def _group(index: int, call: relay.Call) -> dict[str, Any]:
+    inner = list(_calls(call.op.body))
+    anchor = max(inner, key=_rank, default=None)
+    return {
+        "index": index,
+        "anchor": _short(anchor) if anchor else "",
+        "operators": [_short(part) for part in inner],
+        "inputs": [_type(argument.checked_type) for argument in call.args],
+        "output": _type(call.checked_type),
+        "flops": sum(2 * _multiply_adds(part) for part in inner if _multiplies(part)),
+    }
+
+
+def _calls(expression: relay.Expr) -> Iterator[relay.Call]:
+    """Every call in or below `expression`, arguments before what uses them: the order of execution."""
+    found: list[relay.Expr] = []
+    relay.analysis.post_order_visit(expression, found.append)
+    return (node for node in found if isinstance(node, relay.Call))
+
+
+def _is_primitive(operator: Any) -> bool:
+    return isinstance(operator, relay.Function) and bool(operator.attrs) and bool(operator.attrs.get("Primitive"))
+
+
+def _short(call: relay.Call) -> str:
+    return getattr(call.op, "name", type(call.op).__name__).rpartition(".")[2]
+
+
+def _rank(call: relay.Call) -> int:
+    name = _short(call)
+    known = next((rank for part, rank in RANKS.items() if part in name), None)
+    prepares_weights = name.endswith("weight_transform") and "without" not in name
+    if known and not prepares_weights:
+        return known
+    return int(call.op.get_attr("TOpPattern") or 0) if isinstance(call.op, ir.Op) else 0
+
+
+def _multiplies(call: relay.Call) -> bool:
+    return _rank(call) >= RANKS["dense"]
+
+
+def _multiply_adds(call: relay.Call) -> int:
+    """Of a direct convolution or a matrix product, on the shapes that it runs on (channels padded for VNNI count).
+
+    A Winograd convolution counts as the direct one it stands for, so that speeds compare.
+    """
+    data, weight, output = (_shape(part.checked_type) for part in (*call.args[:2], call))
+    if "conv" not in _short(call):
+        return math.prod(output) * data[-1]
+    if "transpose" in _short(call):
+        return math.prod(data) * math.prod(weight) // weight[0]
+    kernel = math.prod(int(size) for size in call.attrs.kernel_size or ())
+    per_output = math.prod(weight) // _output_channels(call, weight)
+    if "winograd" in _short(call):
+        size = int(call.attrs.tile_size) + int(call.attrs.kernel_size[0]) - 1
+        per_output = per_output * kernel // (size * size)
+    return math.prod(output) * per_output
+
+
+def _output_channels(call: relay.Call, weight: list[int]) -> int:
+    if call.attrs.channels is not None:
+        return int(call.attrs.channels)
+    letters = re.findall("[A-Za-z]", str(call.attrs.kernel_layout))  # OIHW16i16o: an axis a letter
+    return math.prod(size for letter, size in zip(letters, weight, strict=True) if letter in "Oo")
+
+
+def _shape(kind: relay.TensorType) -> list[int]:
+    # A dimension that is known only at run time counts as 1.
+    return [int(size) if hasattr(size, "value") else 1 for size in kind.shape]
+
+
+def _dtype(expression: relay.Expr) -> str:
+    return str(getattr(expression.checked_type, "dtype", "tuple"))
+
+
+def _type(kind: ir.Type) -> str:
+    if isinstance(kind, ir.TupleType):
+        return f"({', '.join(map(_type, kind.fields))})"
+    if not isinstance(kind, ir.TensorType):
+        return str(kind)
+    sizes = ", ".join(str(size) if hasattr(size, "value") else "?" for size in kind.shape)
+    return f"{kind.dtype}({sizes})"
+
+
+def _without_devices(text: str) -> str:
+    """Shorten `virtual_device=VirtualDevice(…)`, whose brackets nest, to `virtual_device=_`."""
+    while (start := text.find(DEVICE)) >= 0:
+        end, depth = start + len(DEVICE), 1
+        while depth:
+            depth += {"(": 1, ")": -1}.get(text[end], 0)
+            end += 1
+        text = f"{text[:start]}virtual_device=_{text[end:]}"
+    return text

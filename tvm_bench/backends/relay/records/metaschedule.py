@@ -1,0 +1,70 @@
+"""Records of MetaSchedule, applied to a build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import meta_schedule as ms
+from tvm.meta_schedule.utils import derived_object
+
+from ....spec.schedule_source import FAILED, KEPT, TUNED
+from ..schedules import int8_dot
+
+# Eliminating common subexpressions binds vectors with `let`, which LLVM 21 refuses.
+LOWERING = {"tir.disable_cse_tir": True}
+CONFIG = {"relay.backend.use_meta_schedule": True, "relay.backend.tir_converter": "default", **LOWERING}
+WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
+KERNEL = "tvmgen_default_"  # begins the name of every kernel in a library
+
+for _kind in int8_dot.KINDS:
+    int8_dot.register(_kind)  # schedules name them, those that are read from records too
+
+
+def database(folder: Path) -> ms.database.JSONDatabase:
+    return ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
+
+
+def task_key(module: tvm.IRModule) -> str:
+    return f"{tvm.ir.structural_hash(module) & (2**64 - 1):016x}"
+
+
+@derived_object
+class Records(ms.database.PyDatabase):
+    """The best records by task, and what each kernel of a build found: TVM falls back in silence.
+
+    `kept` names kernels that keep the default schedule although there is a record.
+    """
+
+    def __init__(self, folder: Path, kept: frozenset[str] = frozenset()):
+        super().__init__()
+        self.stored = database(folder)
+        self.kept = kept
+        self.kernels: dict[str, dict[str, Any]] = {}
+
+    def query_tuning_record(
+        self, mod: tvm.IRModule, target: tvm.target.Target, workload_name: str | None = None
+    ) -> ms.database.TuningRecord | None:
+        record = self.stored.query_tuning_record(mod, target, workload_name)
+        # TVM lowers a model twice, and folds constants between: only the last time do kernels have their own names.
+        name = str(workload_name)
+        if name.startswith(KERNEL) and self.stored.has_workload(mod):
+            kind = FAILED if record is None else KEPT if name in self.kept else TUNED
+            self.kernels[name] = {"kind": kind, "record": f"metaschedule: {task_key(mod)}"}
+        return None if name in self.kept else record
+
+    def has_workload(self, mod: tvm.IRModule) -> bool:
+        return self.stored.has_workload(mod)
+
+    def commit_workload(self, mod: tvm.IRModule) -> ms.database.Workload:
+        return self.stored.commit_workload(mod)
+
+    def get_top_k(self, workload: ms.database.Workload, top_k: int) -> list[ms.database.TuningRecord]:
+        return self.stored.get_top_k(workload, top_k)
+
+    def get_all_tuning_records(self) -> list[ms.database.TuningRecord]:
+        return self.stored.get_all_tuning_records()
+
+    def __len__(self) -> int:
+        return len(self.stored)

@@ -1,0 +1,203 @@
+"""Schedules for direct convolutions of blocked channels (NCHW16c): a tile of outputs stays in vector registers while
+input channels and the kernel's places go by. FP32, INT8 (u8 x s8 -> s32 by `vpdpbusd` and its like), and depthwise.
+
+TVM 0.19's own INT8 one computes the convolution inside the innermost loop of whatever is fused behind it
+(`schedule_conv_NCHWc_cpu_common_int8`, `inline_fused=True`), so that one accumulator waits for itself four cycles at a
+time; its depthwise one writes what it has summed to memory before the operators behind it read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import product
+from math import prod
+from typing import Any
+
+import tvm
+from tvm import relay, te, topi
+from tvm.autotvm.task.space import SplitEntity
+from tvm.relay.op.strategy import wrap_compute_conv2d, wrap_topi_schedule, x86
+from tvm.target.x86 import get_simd_32bit_lanes
+from tvm.topi.generic.conv2d import conv2d_alter_int8_common
+from tvm.topi.utils import get_const_tuple, traverse_inline
+from tvm.topi.x86 import conv2d, conv2d_alter_op
+
+from . import conv_workload, int8_dot
+
+LEAST_BLOCK = 8  # half a vector of AVX-512: Zen 4 computes as much with twice as many of them
+INT8_BLOCKS = (16, LEAST_BLOCK)  # channels, whatever a vector holds; TVM's own schedules take the first only
+TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
+OTHERS = 4  # tiles that compete with the one which arithmetic prefers
+Tile = tuple[int, int, int]  # blocks of channels, rows and columns of the output that are summed together
+
+
+def strategy(
+    attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target, *, chosen: Callable
+) -> relay.op.OpStrategy:
+    """TVM's strategy for blocked convolutions on x86, with this schedule where `chosen(convolution)` is a tile."""
+    convolution = conv_workload.of(attrs, *inputs)
+    tile = parsed(chosen(convolution))
+    if not tile:
+        theirs = (x86.conv2d_NCHWc_strategy_cpu, x86.depthwise_conv2d_NCHWc_strategy_cpu)[convolution.depthwise]
+        return theirs(attrs, inputs, out_type, target)
+    if convolution.depthwise:
+        compute = topi.x86.depthwise_conv2d_NCHWc
+    else:
+        # That of topi.x86 for INT8 configures TVM's schedule too, which refuses blocks of 8.
+        compute = topi.nn.conv2d_NCHWc_int8 if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
+    found = relay.op.OpStrategy()
+    wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
+    found.add_implementation(wrapped, wrap_topi_schedule(partial(_schedule, tile=tile)), name="direct.x86")
+    return found
+
+
+def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> None:
+    """TVM's default configuration, in blocks of whole vectors: 24 channels are three of 8, not two of 12."""
+    conv2d._get_default_config(config, data, kernel, *others)
+    for name, channels in (("tile_oc", int(kernel.shape[0])), ("tile_ic", int(data.shape[1]))):
+        if size := _block(channels, (get_simd_32bit_lanes(), LEAST_BLOCK)):
+            config[name] = SplitEntity([channels // size, size])
+
+
+def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> relay.Expr | None:
+    """An INT8 convolution in blocks of 16 or 8 channels, where TVM knows those of 16 only; None for any other."""
+    convolution = conv_workload.of(attrs, *types)
+    if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
+        return None
+    out, into = _block(convolution.kernel[0], INT8_BLOCKS), _block(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
+    changed = {
+        "data_layout": f"NCHW{into}c",
+        "kernel_layout": f"OIHW{into // int8_dot.BYTES}i{out}o{int8_dot.BYTES}i",
+        "out_layout": f"NCHW{out}c",
+        "channels": convolution.kernel[0],
+    }
+    return relay.nn.contrib_conv2d_nchwc(*inputs, **{**attrs, **changed})
+
+
+def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]) -> relay.Expr | None:
+    """TVM's legalization for x86, which pads INT8 channels to what the instructions take: 24 stay 24, and not 32."""
+    data, kernel, out = types
+    channels = conv_workload.of(attrs, data, kernel).kernel[0]
+    if not int8_dot.best() or _block(channels, INT8_BLOCKS) != LEAST_BLOCK or kernel.dtype != "int8":
+        return conv2d_alter_op._conv2d_legalize(attrs, inputs, types)
+    return conv2d_alter_int8_common(
+        inputs[0], data, inputs[1], kernel, out, attrs, "uint8", int8_dot.BYTES, LEAST_BLOCK
+    )
+
+
+def tiles(convolution: conv_workload.Convolution) -> list[str]:
+    """Register tiles as `blocks x rows x columns`, the likeliest first; none where this schedule cannot be used."""
+    dense, vector = convolution.groups == 1, get_simd_32bit_lanes()
+    if not (dense or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
+        return []
+    lanes, dots = vector, dense and convolution.dtype == "int8"
+    size = _block(convolution.kernel[0], INT8_BLOCKS if dots else (vector, LEAST_BLOCK))
+    if not size:
+        return []
+    if dots:
+        kind = int8_dot.best(size)
+        if not kind or convolution.data[1] % int8_dot.BYTES:
+            return []
+        lanes = kind.lanes
+    registers = (32 if vector == 16 else 16) * min(lanes, size) // size
+    blocks = convolution.kernel[0] // size if dense else 1  # depthwise: each block has inputs of its own
+    return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + OTHERS]]
+
+
+def only_ours(convolution: conv_workload.Convolution) -> bool:
+    """Whether TVM's own schedule cannot compute it."""
+    dense = convolution.groups == 1
+    return convolution.dtype == "int8" and dense and _block(convolution.kernel[0], INT8_BLOCKS) == LEAST_BLOCK
+
+
+def register_tile(blocks: int, height: int, width: int, registers: int) -> Tile:
+    """The tile that arithmetic prefers: see `_fitting`."""
+    return _fitting(blocks, height, width, registers)[0]
+
+
+def written(tile: Tile) -> str:
+    """`2x1x14`."""
+    return "x".join(map(str, tile))
+
+
+def parsed(text: str) -> Tile | None:
+    """The way back from `written`; None for the name of another schedule."""
+    parts = text.split("x")
+    return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdigit() for part in parts) else None
+
+
+def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
+    """The first of `sizes` that `channels` are a multiple of."""
+    return next((size for size in sizes if channels % size == 0), None)
+
+
+def _fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
+    """Tiles that divide the output evenly and leave registers for a weight vector of each block and one input.
+
+    The one with the most accumulators first, of `registers` that hold a block of sums each; among equals the fewest
+    loads for a multiplication, then the most rows.
+    """
+    every = product(*(_divisors(number, registers) for number in (blocks, height, width)))
+    fitting = [tile for tile in every if prod(tile) + tile[0] + 1 <= registers]
+    return sorted(fitting, key=lambda tile: (-prod(tile), 1 / tile[0] + tile[0] / prod(tile), -tile[1]))
+
+
+def _divisors(number: int, largest: int) -> list[int]:
+    return [divisor for divisor in range(1, min(number, largest) + 1) if number % divisor == 0]
+
+
+def _schedule(outs: list[te.Tensor], tile: Tile) -> te.Schedule:
+    schedule = te.create_schedule([out.op for out in outs])
+
+    def visit(op: te.Operation) -> None:
+        if op.tag in TAGS:
+            _schedule_convolution(schedule, op, outs[0].op, tile)
+
+    traverse_inline(schedule, outs[0].op, visit)
+    return schedule
+
+
+def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Operation, tile: Tile) -> None:
+    accumulator = s.cache_write(convolution.output(0), "local")
+    if not convolution.same_as(last):
+        s[convolution].compute_inline()
+    per_block, per_row, per_column = tile
+    image, o, h, w, k = s[last].op.axis
+    outer_block, o = s[last].split(o, per_block)
+    row, h = s[last].split(h, per_row)
+    column, w = s[last].split(w, per_column)
+    s[last].reorder(image, outer_block, row, column, h, w, o, k)
+    s[last].vectorize(k)
+    task = s[last].fuse(image, outer_block, row)
+    s[last].parallel(task)
+
+    padded = convolution.input_tensors[0]
+    if isinstance(padded.op, te.ComputeOp):
+        # The rows that a task needs: a copy in L1 costs less than a pass of its own over the image.
+        s[padded].compute_at(s[last], task)
+        s[padded].vectorize(s[padded].op.axis[-1])
+
+    s[accumulator].compute_at(s[last], column)
+    _, o, h, w, k = s[accumulator].op.axis
+    reduced = s[accumulator].op.reduce_axis
+    inner: Iterable = (h, w, o)
+    if convolution.tag == "conv2d_NCHWc_int8":
+        y, x, block, four, element = reduced
+        kind = int8_dot.best(int(k.dom.extent))
+        vector, k = s[accumulator].split(k, kind.lanes)
+        s[accumulator].reorder(block, y, x, four, h, w, o, vector, k, element)
+        inner = (h, w, o, vector)
+        s[accumulator].tensorize(k, int8_dot.te_intrinsic(kind))
+    elif convolution.tag == "conv2d_NCHWc":
+        c, y, x = reduced
+        block, c = s[accumulator].split(c, get_const_tuple(padded.shape)[-1])
+        s[accumulator].reorder(block, y, x, c, h, w, o, k)
+        s[accumulator].vectorize(k)
+    else:
+        y, x = reduced
+        s[accumulator].reorder(y, x, h, w, o, k)
+        s[accumulator].vectorize(k)
+        inner = (y, x, h, w, o)
+    for axis in inner:
+        s[accumulator].unroll(axis)

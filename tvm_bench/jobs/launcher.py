@@ -1,0 +1,148 @@
+"""Start a job in a process of its own, and return its receipt. The parent's side."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..host import cpu
+from ..host.files import write_json
+from ..spec.errors import UserError
+from . import receipts
+
+# The child's environment is built from this list, not inherited: a stray OMP_NUM_THREADS would decide a race.
+INHERITED = (
+    *("PATH", "HOME", "LANG", "LC_ALL", "TERM", "COLUMNS", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "CXX"),
+    *("TORCH_HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+class JobError(Exception):
+    """A job that crashed, hung or was killed. The message is the last line that it printed."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a verb (see `verbs/`).
+
+    `folder/<label>.log` gets what the job prints; with `show`, its progress and warnings go to the terminal instead.
+    With `reuse`, a receipt whose cache key, outputs and sources still match is returned and nothing runs. The key
+    covers the request, the SHA-256 of the `inputs`, `depends` (any text), the package versions, the code and the CPU.
+    `masked` binds the job to as many CPUs as it has `threads`. `timeout` is in seconds.
+    """
+
+    verb: str
+    request: dict[str, Any]
+    folder: Path
+    label: str
+    inputs: tuple[Path, ...] = ()
+    depends: str = ""
+    threads: int = 1
+    masked: bool = False
+    reuse: bool = True
+    timeout: float = HOUR
+    show: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def path(self, kind: str) -> Path:
+        """The job's file of this kind, such as `receipt.json`."""
+        return self.folder / f"{self.label}.{kind}"
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Run the job and return its receipt. Raises `UserError` for errors of the user, `JobError` for all others."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    receipt_path = job.path("receipt.json")
+    with locked(job.path("lock")):
+        key = ""
+        if job.reuse:
+            key = receipts.key(job.verb, job.request, job.inputs, job.depends, job.threads)
+            if receipt := receipts.valid(receipt_path, key):
+                return receipt
+        receipt_path.unlink(missing_ok=True)
+        cpus = cpu.mask(job.threads) if job.masked else None
+        write_json(job.path("request.json"), {"verb": job.verb, "key": key, "cpus": cpus, "request": job.request})
+        exit_code = _wait_for(job, child_environment(job.threads, cpus) | job.environment)
+        return _receipt(job, exit_code)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a file lock, so that two runs take turns. The kernel releases it when the process ends."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"waiting for another run that holds {path}", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def child_environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
+    """The environment of every process that measures: one thread budget for all libraries, nothing else inherited."""
+    environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    environment.update({name: str(threads) for name in THREAD_VARIABLES})
+    # Without these, TVM would look for schedules on the network, and bind its threads outside the mask.
+    environment["TOPHUB_LOCATION"] = "NONE"
+    environment["NNCF_CI"] = "1"  # without it, NNCF reports its use over the network
+    if cpus or cpu.available() < (os.cpu_count() or 1):
+        environment["TVM_BIND_THREADS"] = "0"
+    return environment
+
+
+def _wait_for(job: Job, environment: dict[str, str]) -> int:
+    """Start the worker and wait without polling. Returns its exit code; raises `JobError` after the job's timeout."""
+    # -P: a file of the current folder must not stand in for a package of the same name.
+    command = [sys.executable, "-P", "-m", "tvm_bench.jobs.worker", job.path("request.json"), job.path("receipt.json")]
+    with job.path("log").open("wb") as log:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            env=environment,
+            stdout=log,
+            stderr=None if job.show else log,
+            process_group=0,  # so that what the child started ends with it
+        )
+        try:
+            return process.wait(job.timeout)
+        except subprocess.TimeoutExpired:
+            raise JobError(f"took longer than {job.timeout:.0f} s and was stopped; see {job.path('log')}") from None
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _receipt(job: Job, exit_code: int) -> dict[str, Any]:
+    """The receipt that the worker left, or the error that it stands for."""
+    log, path = job.path("log"), job.path("receipt.json")
+    receipt = json.loads(path.read_text()) if path.exists() else {}
+    if error := receipt.get("error"):
+        path.unlink()  # a failed job is never reused
+        if error["kind"] == "user":
+            raise UserError(error["message"])
+        with log.open("a") as file:
+            file.write(error["traceback"])
+        raise JobError(f"failed with {error['message']}; see {log}")
+    if exit_code or not receipt:
+        last = log.read_text(errors="replace").strip().splitlines()[-1:] or ["it printed nothing"]
+        raise JobError(f"{_ending(exit_code)}: {last[0]}; see {log}")
+    return receipt
+
+
+def _ending(exit_code: int) -> str:
+    if exit_code < 0:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    return f"ended with exit code {exit_code} and no receipt"

@@ -1,0 +1,75 @@
+"""Step 8, the verb `measure`: one round of one variant, in a process that does nothing else."""
+
+from __future__ import annotations
+
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+
+from ... import backends
+from ...data.preprocess import InputSpec
+from ...host import interference
+from ...host.machine import load_average, peak_rss_mb, pss_mb, rss_mb
+from ...measure import timed_inputs
+
+
+def run(
+    backend: str,
+    artifact: str,
+    spec: dict,
+    batch: int,
+    threads: int,
+    warmup: int,
+    samples: int,
+    expected: str | None,
+) -> dict[str, object]:
+    """Load, call once, warm up, then time `samples` calls, NumPy in to NumPy out, in milliseconds.
+
+    Each call gets another input than the one before, and its answer is compared with that in the file `expected`, which
+    `evaluate` wrote. Beside the times: memory in MB after imports, after loading and at its peak, the threads that
+    lived and that worked, CPU seconds per wall second over the timed calls, what else the machine did meanwhile, and,
+    for a TVM library, as many runs of `time_evaluator`. Raises `TypeError` where an answer is no NumPy array.
+    """
+    load_before = load_average()
+    backends.runtime(backend)
+    after_import = rss_mb()
+    inputs = timed_inputs.inputs(InputSpec.from_dict(spec).shape, batch)
+    began = time.perf_counter()
+    run = backends.load(backend, Path(artifact), threads=threads)
+    loaded = time.perf_counter()
+    after_load = rss_mb()
+    first_began = time.perf_counter()
+    answer = run(inputs[0])
+    called = time.perf_counter()
+    for images in islice(cycle(inputs), warmup):
+        run(images)
+    latencies = np.empty(samples)
+    answers = np.empty((samples, *answer.shape), np.float32)
+    before = interference.read()
+    for i, images in zip(range(samples), cycle(inputs), strict=False):
+        start = time.perf_counter_ns()
+        answer = run(images)
+        latencies[i] = time.perf_counter_ns() - start
+        if type(answer) is not np.ndarray:
+            raise TypeError(f"{backend} answered with a {type(answer).__name__}, which may compute when it is read")
+        answers[i] = answer
+    after = interference.read()
+    peak, shared = peak_rss_mb(), pss_mb()
+    evaluator = getattr(run, "time_evaluator", None)
+    return {
+        "latency_ms": (latencies / 1e6).tolist(),
+        "time_evaluator_ms": evaluator(samples) if evaluator else None,
+        "load_ms": (loaded - began) * 1e3,
+        "first_call_ms": (called - first_began) * 1e3,
+        "rss_after_import_mb": after_import,
+        "rss_after_load_mb": after_load,
+        "peak_rss_mb": peak,
+        "pss_peak_mb": shared,
+        "live_threads": len(after.threads),
+        "working_threads": interference.working_threads(before, after),
+        "cpu_per_wall": (after.process - before.process) / (after.wall - before.wall),
+        "watch": {**interference.between(before, after, threads), "load": load_before},
+        "wrong_calls": timed_inputs.wrong_calls(answers, np.load(expected)) if expected else 0,
+    }

@@ -1,0 +1,16 @@
+"""The verb `profile`: the time of each kernel of a built library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...backends.relay import profile
+from ...backends.relay.artifact import open_verified
+
+
+def run(artifact: str) -> dict[str, Any]:
+    """The job of `inspect --profile`: the kernels of a library in the order in which they run."""
+    _, library = open_verified(Path(artifact))
+    (times,) = profile.kernels(library)
+    return {"kernels": times}

@@ -1,0 +1,89 @@
+"""Run one verb: `python -m tvm_bench.jobs.worker request.json receipt.json`. The child's side."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import faulthandler
+import importlib
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from ..host import packages, user_code
+from ..host.files import sha256, write_json
+from ..host.machine import peak_rss_mb
+from ..spec.errors import UserError
+
+PR_SET_PDEATHSIG = 1
+MOST_KILLABLE = "1000"  # the highest value of /proc/self/oom_score_adj
+
+
+def main(request_path: str, receipt_path: str) -> int:
+    """Run the verb and write its receipt: the result, or the error. Returns the exit code."""
+    _die_with_parent()
+    faulthandler.enable()
+    asked = json.loads(Path(request_path).read_text())
+    if asked["cpus"]:
+        # Before anything is imported that starts threads: they keep the mask that they were started with.
+        os.sched_setaffinity(0, asked["cpus"])
+    began = time.time()
+    try:
+        verb = importlib.import_module(f"tvm_bench.jobs.verbs.{asked['verb']}")
+        result = verb.run(**asked["request"])
+        outputs = {str(path): sha256(Path(path)) for path in result.pop("outputs", [])}
+        receipt = {
+            **asked,
+            "result": result,
+            "outputs": outputs,
+            "sources": {str(path): sha256(path) for path in user_code.loaded_sources()},
+            "versions": packages.versions(),
+            "seconds": round(time.time() - began, 3),
+            "peak_rss_mb": peak_rss_mb(),
+        }
+    except Exception as error:
+        write_json(Path(receipt_path), {**asked, "error": _described(error)})
+        return 1
+    write_json(Path(receipt_path), receipt)
+    return 0
+
+
+def _described(error: Exception) -> dict[str, str]:
+    """`kind` (`user` or `crash`), `message`, and for a crash the `traceback`."""
+    if message := _for_the_user(error):
+        return {"kind": "user", "message": message}
+    last = traceback.format_exception_only(error)[-1].strip()
+    return {"kind": "crash", "message": last.splitlines()[0], "traceback": traceback.format_exc()}
+
+
+def _for_the_user(error: Exception) -> str | None:
+    """The text for an error that the user can mend, None for any other."""
+    if isinstance(error, UserError):
+        return str(error)
+    # Compilers and writers wrap ENOSPC in errors of their own: only the words are the same.
+    if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
+        return f"the disk is full ({error}). Free some space, or give another --artifacts folder, and run again."
+    if isinstance(error, PermissionError):
+        return f"no permission: {error}. Check who may read it, or give an --artifacts folder that you may write to."
+    return None
+
+
+def _die_with_parent() -> None:
+    """End when the parent ends, and be the first to be killed when memory runs out (Linux only)."""
+    if sys.platform != "linux":
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended in between
+        sys.exit(1)
+    with suppress(OSError):  # a read-only /proc
+        Path("/proc/self/oom_score_adj").write_text(MOST_KILLABLE)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

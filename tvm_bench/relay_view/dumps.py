@@ -1,0 +1,208 @@
+"""Reads `artifact/relay/`, as `backends/relay/stages.py` wrote it: tables of stages, operators and groups, diffs."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from ..spec.errors import UserError
+
+CONTEXT = 2  # lines around a change
+# Numbers that shift when something comes before them: values (%12), parameters of fused functions (%p021), constants.
+SHIFTING = ((r"%p?\d+\b", "%"), (r"meta\[relay\.Constant\]\[\d+\]", "constant"))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a build: `calls` by operator, `dtypes` of products, `groups` as the JSON has them."""
+
+    number: int
+    name: str
+    calls: dict[str, int]
+    casts: int
+    layout_transforms: int
+    dtypes: dict[str, int]
+    groups: tuple[dict[str, Any], ...]
+    lines: int
+
+    @property
+    def label(self) -> str:
+        """`4-optimized-and-fused`: also the stem of its files."""
+        return f"{self.number}-{self.name}"
+
+
+def show(artifact: Path, *, groups: bool, diff: tuple[str, str] | None, stage: str | None, console: Console) -> None:
+    """Print what was asked of the dumps of `artifact`; the stages and their operators when nothing was."""
+    found = stages(artifact)
+    if stage is not None:
+        _print_text(find(found, stage), artifact, console)
+    if groups:
+        console.print(groups_table(_fused(found)))
+    if diff:
+        console.print(diff_of(find(found, diff[0]), find(found, diff[1]), artifact), soft_wrap=True)
+    if stage is None and not groups and not diff:
+        console.print(stages_table(found))
+        console.print(operators_table(found))
+
+
+def stages(artifact: Path) -> list[Stage]:
+    """The stages of a Relay build, in order. Raises `UserError` where there are none, or one is damaged."""
+    folder = artifact / "relay"
+    files = sorted(folder.glob("[0-9]*-*.json"), key=lambda path: int(path.name.partition("-")[0]))
+    if not files:
+        raise UserError(f"'{artifact}' has no Relay dumps in {folder}. Make them with `tvm-bench build`.")
+    return [_read(path) for path in files]
+
+
+def find(stages: list[Stage], text: str) -> Stage:
+    """The stage with the number `text`, or the only one whose name begins so. Raises `UserError` with the list."""
+    hits = [stage for stage in stages if text in (str(stage.number), stage.name, stage.label)]
+    hits = hits or [stage for stage in stages if text and stage.name.startswith(text.lower())]
+    if len(hits) != 1:
+        problem = "fits several stages" if hits else "is no stage"
+        allowed = ", ".join(f"{stage.number} {stage.name}" for stage in stages)
+        raise UserError(f"'{text}' {problem}. Give a number or the beginning of a name: {allowed}.")
+    return hits[0]
+
+
+def stages_table(stages: list[Stage]) -> Table:
+    """A row a stage: what it contains, in numbers."""
+    numbers = ("calls", "kinds", "casts", "layout\ntrans-\nforms", "fused\ngroups", "lines")
+    table = _table("Relay, stage by stage")
+    table.add_column("stage", no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right")
+    table.add_column("conv and dense")
+    for stage in stages:
+        counts = (sum(stage.calls.values()), len(stage.calls), stage.casts, stage.layout_transforms)
+        dtypes = "\n".join(f"{count} {_operands(dtype)}" for dtype, count in stage.dtypes.items())
+        row = (stage.label, *(str(n) for n in (*counts, len(stage.groups), stage.lines)), dtypes)
+        table.add_row(*map(Text, row))
+    return table
+
+
+def operators_table(stages: list[Stage]) -> Table:
+    """Calls by operator, a column a stage; what is most often called at any stage comes first."""
+    table = _table("Calls by operator")
+    table.add_column("operator", no_wrap=True)
+    for stage in stages:
+        table.add_column(Text(f"{stage.number} {stage.name}".replace("-", "\n")), justify="right")
+    peaks: Counter[str] = Counter()
+    for stage in stages:
+        peaks |= Counter(stage.calls)
+    for operator, _ in sorted(peaks.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(Text(operator), *(str(stage.calls.get(operator, "")) for stage in stages))
+    return table
+
+
+def groups_table(stage: Stage) -> Table:
+    """A row a fused function, in the order of execution: its anchor, what was fused into it, shapes, MFLOP."""
+    table = _table(f"{len(stage.groups)} fused groups of stage {stage.label}")
+    table.add_column("#", justify="right")
+    table.add_column("anchor <- fused into it")
+    table.add_column("first inputs -> output")
+    table.add_column("MFLOP", justify="right", no_wrap=True)
+    for group in stage.groups:
+        shapes = " x ".join(group["inputs"][: 2 if group["flops"] else 1])
+        flops = f"{group['flops'] / 1e6:,.2f}" if group["flops"] else ""
+        table.add_row(str(group["index"]), Text(_fusion(group)), Text(f"{shapes} -> {group['output']}"), flops)
+    total = sum(group["flops"] for group in stage.groups) / 1e6
+    table.caption = f"{total:,.1f} MFLOP in convolutions and dense layers; a multiply-add counts as 2"
+    return table
+
+
+def diff_of(a: Stage, b: Stage, artifact: Path) -> RenderableType:
+    """What changed from `a` to `b`: counts of operators, then the texts, compared without the numbers of values."""
+    summary = [f"calls from {a.label} to {b.label}", *_changed_counts(a.calls, b.calls)]
+    before, after = (_text(stage, artifact).splitlines() for stage in (a, b))
+    changed = list(_changed_lines(before, after)) or ["the texts are the same, but for numbering"]
+    header = [f"--- {a.label}.txt", f"+++ {b.label}.txt"]
+    return Group(*map(_coloured, summary), Text(""), *map(_coloured, [*header, *changed]))
+
+
+def _table(title: str) -> Table:
+    # Narrow: eight columns fit a terminal of 80.
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+
+
+def _operands(dtype: str) -> str:
+    left, _, right = dtype.partition(" x ")
+    return left if left == right else dtype
+
+
+def _changed_counts(a: dict[str, int], b: dict[str, int]) -> list[str]:
+    pairs = {name: (a.get(name, 0), b.get(name, 0)) for name in sorted(a.keys() | b.keys())}
+    rows = [f"{new - old:<+5d}{name} ({old} -> {new})" for name, (old, new) in pairs.items() if new != old]
+    return rows or ["no operator is called more or less often"]
+
+
+def _changed_lines(before: list[str], after: list[str]) -> Iterator[str]:
+    """A unified diff. Lines that differ in numbering or indentation alone are equal; all are printed as they are."""
+    matcher = difflib.SequenceMatcher(None, [_key(line) for line in before], [_key(line) for line in after])
+    for hunk in matcher.get_grouped_opcodes(CONTEXT):
+        first, last = hunk[0], hunk[-1]
+        yield f"@@ -{first[1] + 1},{last[2] - first[1]} +{first[3] + 1},{last[4] - first[3]} @@"
+        for kind, a0, a1, b0, b1 in hunk:
+            if kind == "equal":
+                yield from (f" {line}" for line in after[b0:b1])
+            else:
+                yield from (f"-{line}" for line in before[a0:a1])
+                yield from (f"+{line}" for line in after[b0:b1])
+
+
+def _key(line: str) -> str:
+    for pattern, replacement in SHIFTING:
+        line = re.sub(pattern, replacement, line)
+    return line.strip()
+
+
+def _coloured(line: str) -> Text:
+    return Text(line, {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], ""))
+
+
+def _fusion(group: dict[str, Any]) -> str:
+    others = list(group["operators"])
+    others.remove(group["anchor"])
+    return f"{group['anchor']} <- {', '.join(others)}" if others else group["anchor"]
+
+
+def _fused(stages: list[Stage]) -> Stage:
+    fused = [stage for stage in stages if stage.groups]
+    if not fused:
+        raise UserError("no stage has fused groups: the build ended before fusion. Build again with `tvm-bench build`.")
+    return fused[-1]
+
+
+def _read(path: Path) -> Stage:
+    number, _, name = path.stem.partition("-")
+    try:
+        entry = json.loads(path.read_text())
+        lines = len(path.with_suffix(".txt").read_text().splitlines())
+        counts = (entry["calls"], entry["casts"], entry["layout_transforms"], entry["dtypes"])
+        return Stage(int(number), name, *counts, tuple(entry["groups"]), lines)
+    except (ValueError, KeyError, OSError) as error:
+        raise UserError(f"'{path}' is damaged ({error}). Build it again with `tvm-bench build`.") from error
+
+
+def _text(stage: Stage, artifact: Path) -> str:
+    return (artifact / "relay" / f"{stage.label}.txt").read_text()
+
+
+def _print_text(stage: Stage, artifact: Path, console: Console) -> None:
+    text = Text(_text(stage, artifact))
+    if console.is_terminal:
+        with console.pager():
+            console.print(text, soft_wrap=True)
+    else:
+        console.print(text, soft_wrap=True, end="")

@@ -1,0 +1,133 @@
+"""An empty picture with a lane for each row, and the marks that all pictures share."""
+
+from __future__ import annotations
+
+import textwrap
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from ...analysis.names import model_name, short_names
+from ...analysis.results import Results, Row
+
+COLOURS = {
+    "fp32": "#2b6cb0",
+    "int8": "#d2691e",
+    "bf16": "#2f855a",
+    "fp16": "#b7791f",
+    "fp16-dynamic": "#6b46c1",
+    "int8-dynamic": "#b83280",
+}
+OTHER, INK, SOFT, GRID, PAPER = "#666666", "#222222", "#767676", "#e3e3e3", "#ffffff"
+COMPILED = ("relay", "relay-stock", "relax", "inductor", "inductor-max-autotune")
+DPI = 180  # dots an inch: the text still reads well at 900 pixels
+FONT = 10.5
+BAR = 0.46
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Inches: the picture's width, a row's height, and the height of title, axis and legend together."""
+
+    width: float
+    row: float
+    rest: float
+    title: int  # characters a line
+    narrow: bool
+
+
+WIDE = Frame(9.0, 0.62, 1.75, 84, False)
+# For telephones: what stands beside the lanes of a wide picture is written above each lane.
+NARROW = Frame(4.4, 0.74, 2.2, 42, True)
+
+
+def figure(rows: list[Row], results: Results, message: str, frame: Frame, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """An empty picture with a lane for each row, the first on top, and a legend for what the rows have."""
+    lanes = frame.row * len(rows) + (frame.rest if not frame.narrow else frame.rest / panels)
+    figure, every = empty(results, message, frame, lanes, panels, sharey=True)
+    figure.legend(handles=_legend(rows), loc="outside lower left", ncols=2 if frame.narrow else 5, **SMALL)
+    names = short_names(row.name for row in results.variants)
+    for axes in every:
+        axes.set_ylim(len(rows) - 0.35, -0.75)
+        if frame.narrow:
+            axes.set_yticks([])
+            for y, row in enumerate(rows):
+                axes.text(0, y - 0.36, names[row.name], transform=axes.get_yaxis_transform(), size=FONT - 1, color=INK)
+    if not frame.narrow:
+        every[0].set_yticks(range(len(rows)), [names[row.name] for row in rows])
+    return figure, every
+
+
+SMALL = {"frameon": False, "fontsize": FONT - 1}
+
+
+def empty(
+    results: Results, message: str, frame: Frame, height: float, panels: int, sharey: bool
+) -> tuple[Figure, list[Axes]]:
+    """A picture with a title and quiet axes, `height` inches a panel: beside each other, or on narrow ones stacked."""
+    model = model_name(row.name for row in results.variants)
+    shape, ratios = ((panels, 1), "height_ratios") if frame.narrow else ((1, panels), "width_ratios")
+    size = (frame.width, height * (panels if frame.narrow else 1))
+    figure = Figure(figsize=size, dpi=DPI, facecolor=PAPER)
+    figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    widths = {ratios: [3, 2]} if panels == 2 and sharey and not frame.narrow else {}
+    every = list(figure.subplots(*shape, sharey=sharey, squeeze=False, **widths).flat)
+    for axes in every:
+        _quiet(axes)
+    title = textwrap.fill(f"{model}: {message.replace(f'{model}/', '')}", frame.title, break_on_hyphens=False)
+    figure.suptitle(title, x=0.012, ha="left", size=FONT + (0.5 if frame.narrow else 2.5), color=INK)
+    return figure, every
+
+
+def _quiet(axes: Axes) -> None:
+    axes.set_facecolor(PAPER)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(SOFT)
+    axes.tick_params(axis="y", length=0, labelsize=FONT, labelcolor=INK)
+    axes.tick_params(axis="x", labelsize=FONT - 1, color=SOFT, labelcolor=SOFT)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.label.set(size=FONT - 0.5, color=SOFT)
+    axes.grid(axis="x", color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+
+
+def _legend(rows: list[Row]) -> list[Patch]:
+    present = [name for name in COLOURS if any(row.precision == name for row in rows)]
+    patches = [Patch(color=COLOURS[name], label=name.upper()) for name in present]
+    if any(row.backend in COMPILED for row in rows):
+        patches.append(Patch(fc=OTHER, ec=OTHER, label="solid: compiled"))
+        patches.append(Patch(fc=tint(OTHER), ec=OTHER, label="light: not compiled"))
+    return patches
+
+
+def bar(axes: Axes, y: float, width: float, row: Row) -> None:
+    """A horizontal bar from 0 to `width` in lane `y`, in the row's colour."""
+    edge, face = colours(row)
+    axes.barh(y, width, height=BAR, facecolor=face, edgecolor=edge, lw=1)
+
+
+def label(axes: Axes, frame: Frame, x: float, y: float, text: str, left: bool = False) -> None:
+    """Text beside the point (x, y), to its right unless `left`; on a narrow picture above the lane."""
+    if frame.narrow:
+        style = {"ha": "right", "size": FONT - 1, "color": INK}
+        axes.text(1, y - 0.36, text, transform=axes.get_yaxis_transform(), **style)
+        return
+    shift, align = (-6, "right") if left else (6, "left")
+    paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # hides the grid behind the text
+    style = {"ha": align, "va": "center_baseline", "size": FONT - 0.5, "color": INK, "bbox": paper}
+    axes.annotate(text, (x, y), (shift, 0), textcoords="offset points", **style)
+
+
+def colours(row: Row) -> tuple[str, str | tuple[float, ...]]:
+    """Colour of the row's edge and of its face: the precision's own, paler inside where nothing was compiled."""
+    edge = COLOURS.get(row.precision, OTHER)
+    return edge, edge if row.backend in COMPILED else tint(edge)
+
+
+def tint(colour: str) -> tuple[float, ...]:
+    return tuple(0.35 * part + 0.65 for part in to_rgb(colour))

@@ -1,0 +1,148 @@
+"""A row's numbers as cells, once, for the terminal, Markdown and HTML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..analysis.accuracy import Pair, drop, pair, wilson
+from ..analysis.comparable import reference
+from ..analysis.names import model_name, short_names
+from ..analysis.results import Results, Row
+from ..analysis.statistics import median, percentiles, speed_up
+from . import footprint, formatting, sweep_tables
+from .table import Table, rich_table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SPEED = (
+    "variant",
+    "median ms [95 %]",
+    "p95\nms",
+    "speed-up vs\n{reference} [95 %]",
+    "time_evaluator\nms",
+    "load\nms",
+    "first call\nms",
+)
+QUALITY = (
+    "variant",
+    "peak MB\n(after imports)",
+    "size MB",
+    "Top-1 [95 %]",
+    "Top-5",
+    "same answer as\n{reference}",
+    "as its\nsource",
+    "max error\nto source",
+)
+PAIRS = (
+    "variant",
+    "Top-1 drop from\n{reference} [95 %]",
+    "only {reference}\nis right",
+    "only the variant\nis right",
+    "of\nimages",
+    "McNemar's\nmid-p",
+)
+
+
+def tables(results: Results) -> list[Table]:
+    """Speed; memory and accuracy; and where it is recorded which images were right, those in pairs."""
+    found = []
+    for title, header, cells in (("Speed", SPEED, speed_cells), ("Memory and accuracy", QUALITY, quality_cells)):
+        lines = [cells(row, results) if row.ok else [_short(row, results), failure(row)] for row in results.variants]
+        found.append(Table(title, _named(header, results), lines))
+    pairs = [
+        (row, base, pair(base, row))
+        for row in results.variants
+        if (base := reference(row, results)) and base is not row
+    ]
+    lines = [pair_cells(row, base, both, results) for row, base, both in pairs if both]
+    return [*found, Table("Accuracy on the same images", _named(PAIRS, results), lines)] if lines else found
+
+
+def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
+    return tuple(name.format(reference=results.reference_form) for name in header)
+
+
+def every(results: Results) -> list[Table]:
+    """Those, the sweeps, and what each variant took."""
+    return [*tables(results), *sweep_tables.tables(results), *footprint.tables(results)]
+
+
+def speed_cells(row: Row, results: Results) -> list[str]:
+    """One cell for each of `SPEED`, of a row that is `ok`."""
+    kernels = row.time_evaluator_ms
+    return [
+        _short(row, results),
+        formatting.ms_interval(median(row.rounds)) if row.rounds else formatting.NONE,
+        formatting.ms(percentiles(row.rounds)[95]) if row.rounds else formatting.NONE,
+        _speed_up(row, results),
+        formatting.ms(median(kernels).value) if kernels else formatting.NONE,
+        formatting.ms(_middle(row.load_ms), digits=3),
+        formatting.ms(_middle(row.first_call_ms), digits=3),
+    ]
+
+
+def quality_cells(row: Row, results: Results) -> list[str]:
+    """One cell for each of `QUALITY`, of a row that is `ok`."""
+    peak = formatting.mb(_middle(row.peak_rss_mb))
+    imports = f" ({formatting.mb(_middle(row.rss_after_import_mb))})" if row.rss_after_import_mb else ""
+    return [
+        _short(row, results),
+        peak + imports,
+        formatting.mb(row.size_mb),
+        top1(row),
+        formatting.percent(row.top5),
+        formatting.percent(row.argmax_agreement),
+        formatting.percent(row.source_argmax_agreement),
+        formatting.NONE if row.source_max_abs_error is None else f"{row.source_max_abs_error:.1e}",
+    ]
+
+
+def pair_cells(row: Row, base: Row, both: Pair, results: Results) -> list[str]:
+    """One cell for each of `PAIRS`."""
+    lost = drop(row, base)
+    counts = [f"{count:,}" for count in (both.only_first, both.only_second, both.images)]
+    return [_short(row, results), formatting.interval(lost, 2), *counts, f"{both.p:.2g}"]
+
+
+def top1(row: Row) -> str:
+    """Top-1 with its interval, which needs the number of images."""
+    if row.top1 is None or not row.images:
+        return formatting.percent(row.top1)
+    return formatting.percent_interval(wilson(row.top1, row.images))
+
+
+def failure(row: Row) -> str:
+    """`failed: ` or `skipped: `, and the first line of the error."""
+    lines = (row.error or "").strip().splitlines()
+    return f"{row.status}: {lines[0] if lines else 'no reason was recorded'}"
+
+
+def failures(results: Results) -> list[str]:
+    """What failed or was skipped, and why, a line each."""
+    return [f"{row.name} {failure(row)}" for row in results.variants if not row.ok]
+
+
+def show(results: Results, console: Console) -> None:
+    """Print the tables. Readable from 120 columns."""
+    model = model_name(row.name for row in results.variants)
+    for table in tables(results):
+        if any(len(cells) > 2 for cells in table.lines):
+            console.print(rich_table(model, table))
+
+
+def _short(row: Row, results: Results) -> str:
+    return short_names(other.name for other in results.variants)[row.name]
+
+
+def _speed_up(row: Row, results: Results) -> str:
+    if row is reference(row, results) and row.rounds:
+        return "1 (reference)"
+    estimate = speed_up(row, results)
+    return formatting.times(estimate) if estimate else formatting.NONE
+
+
+def _middle(values: list[float]) -> float | None:
+    return float(np.median(values)) if values else None

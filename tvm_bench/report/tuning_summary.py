@@ -1,0 +1,77 @@
+"""What a tuning came to, as a table and in words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..analysis.tuning import Tuned
+
+MEGA, GIGA = 1e6, 1e9
+MINUTE = 60.0
+
+
+def show(tuned: Tuned, console: Console) -> None:
+    """Print each tuner's tasks, the heaviest first; then what was gained, what is covered, and when it has paid."""
+    from rich.text import Text
+
+    for tuner in tuned.ledgers:
+        console.print(_table(tuned, tuner))
+    for line in summary(tuned):
+        console.print(Text(line))
+
+
+def _table(tuned: Tuned, tuner: str) -> Table:
+    """Times are those in the built model where it was measured with the record, else those of the search."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    in_place = tuned.measured["in_place_ms"]
+    table = Table("task", box=box.SIMPLE_HEAD, title=f"{tuned.precision}, {tuner}", title_justify="left")
+    for name in ("weight", "MFLOP", "trials", "failed", "default ms", "best ms", "GFLOP/s"):
+        table.add_column(name, justify="right")
+    for task in sorted(tuned.ledgers[tuner]["tasks"], key=lambda task: -task["weight"] * task["flops"]):
+        default, best = in_place.get(f"{tuner}: {task['key']}", (task.get("default_ms"), task["best_ms"]))
+        table.add_row(
+            Text(task["name"].removeprefix("vm_mod_")[:60]),
+            str(task["weight"]),
+            f"{task['flops'] / MEGA:,.1f}",
+            str(task["trials"]),
+            ", ".join(f"{count} {kind}" for kind, count in task["failed"].items()) or "–",
+            f"{default:.3f}" if default else "–",
+            f"{best:.3f}" if best else "–",
+            f"{task['flops'] / GIGA / (best / 1e3):,.0f}" if best else "",
+        )
+    return table
+
+
+def summary(tuned: Tuned) -> list[str]:
+    """The gain measured in the built model, the coverage by time, the cost, and where the records are."""
+    measured = tuned.measured
+    spent = f"{tuned.spent} trials now" if tuned.spent else "nothing was left to do"
+    ends = "; ".join(f"{tuner}: {why}" for tuner, why in tuned.ends.items())
+    crashes = sum(len(each) for ledger in tuned.ledgers.values() for each in ledger["crashes"].values())
+    lines = [
+        f"{spent} ({ends}); {tuned.seconds / MINUTE:.1f} minutes of rounds in all, {crashes} without a result",
+        f"the model, measured as built: {_milliseconds(measured['candidates_ms'])}; kept: {measured['chosen']}",
+        f"of its time: {coverage(measured['coverage'])}",
+    ]
+    if tuned.paid_after:
+        gained = f"{tuned.gained_ms:.3f} ms gained"
+        lines.append(f"{gained}: the time of the rounds is won back after {tuned.paid_after:,.0f} inferences")
+    else:
+        lines.append("tuning gained nothing: the library keeps the default schedules")
+    return [*lines, f"records: {tuned.records}"]
+
+
+def coverage(shares: dict[str, float]) -> str:
+    """`71.0% tuned; 20.0% default, faster than its record; 0.0% default, tuning failed; 9.0% default`."""
+    return "; ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
+
+
+def _milliseconds(candidates: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {milliseconds:.3f} ms" for name, milliseconds in candidates.items())

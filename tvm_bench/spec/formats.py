@@ -1,0 +1,51 @@
+"""The forms of a model as files: who writes each, and what it is made from. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+SUFFIXES = {"module": ".pt", "torchscript": ".pt", "onnx": ".onnx", "openvino": ".xml", "tensorrt": ".onnx"}
+BATCH_FREE = {"module"}  # one file serves every batch size
+
+
+@dataclass(frozen=True)
+class SourceFormat:
+    """`parent` is the format that it is made from (None: the model itself); `packages` are of the extra `peers`."""
+
+    parent: tuple[str, str] | None = None
+    packages: tuple[str, ...] = ()
+
+
+FORMATS = {
+    ("module", "fp32"): SourceFormat(),
+    ("module", "int8"): SourceFormat(("module", "fp32")),
+    ("module", "bf16"): SourceFormat(("module", "fp32")),
+    ("module", "int8-dynamic"): SourceFormat(("module", "fp32")),
+    ("module", "fp16-dynamic"): SourceFormat(("module", "fp32")),
+    ("torchscript", "fp32"): SourceFormat(("module", "fp32")),
+    ("torchscript", "int8"): SourceFormat(("module", "int8")),
+    ("onnx", "fp32"): SourceFormat(("module", "fp32")),
+    ("onnx", "int8"): SourceFormat(("onnx", "fp32")),
+    ("onnx", "int8-dynamic"): SourceFormat(("onnx", "fp32")),
+    ("tensorrt", "fp32"): SourceFormat(("onnx", "fp32")),
+    ("tensorrt", "fp16"): SourceFormat(("onnx", "fp32")),
+    ("openvino", "fp32"): SourceFormat(("onnx", "fp32"), ("openvino",)),
+    ("openvino", "bf16"): SourceFormat(("onnx", "fp32"), ("openvino",)),
+    ("openvino", "int8"): SourceFormat(("onnx", "fp32"), ("openvino", "nncf")),
+}
+
+# After quantization-aware training all INT8 forms are made from the one that was trained.
+AWARE = {("onnx", "int8"): ("module", "int8"), ("openvino", "int8"): ("onnx", "int8")}
+
+
+def parent(kind: str, precision: str, *, is_onnx: bool, aware: bool = False) -> tuple[str, str] | None:
+    """The form that another is made from; an ONNX file of the user's is the model itself."""
+    if is_onnx and (kind, precision) == ("onnx", "fp32"):
+        return None
+    return (aware and AWARE.get((kind, precision))) or FORMATS[kind, precision].parent
+
+
+def files(path: Path) -> tuple[Path, ...]:
+    """All files of a form that begins with `path`: OpenVINO keeps the weights in a second one."""
+    return (path, path.with_suffix(".bin")) if path.suffix == SUFFIXES["openvino"] else (path,)

@@ -1,0 +1,118 @@
+"""What is asked for: a model in one form, by name."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+from .recipe import Settings
+
+PRECISIONS = ("fp32", "int8", "bf16", "fp16", "fp16-dynamic", "int8-dynamic")  # int8: static
+RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
+# See "Which front end" in the README.
+DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model: where it comes from, the pictures that go with it, and the recipe by which it is compressed."""
+
+    model: str
+    weights: str = "default"
+    input_shape: tuple[int, int, int] | None = None
+    data: str | None = None
+    recipe: str = ""
+
+    @property
+    def slug(self) -> str:
+        """The model's folder below `artifacts/`: `resnet18`, `mobilenet_v2-random` for weights not its own, or
+        `resnet18+prune-structured50`."""
+        name = Path(self.model).stem if self.is_onnx else "-".join(self.model.rpartition(".")[2].split(":"))
+        if self.weights != "default":
+            name += "-" + Path(self.weights).stem
+        if self.input_shape:
+            name += "-" + "x".join(map(str, self.input_shape))
+        return re.sub(r"[^\w.+-]+", "_", f"{name}+{self.recipe}" if self.recipe else name)
+
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the model is an ONNX file, which has no eager form."""
+        return self.model.endswith(".onnx")
+
+    def request(self) -> dict:
+        """The fields as a job's request takes them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to run a model_spec. Its name reads like a sentence: `resnet18/int8-relay`."""
+
+    model_spec: ModelSpec
+    precision: str
+    backend: str
+    frontend: str | None = None  # of Relay; None is the default for the precision
+    tuned: bool = False
+    threads: int = 1
+    batch: int = 1
+    threads_named: bool = False  # where several thread counts are asked for, the name says which
+
+    @property
+    def resolved_frontend(self) -> str | None:
+        """Which front end Relay takes; None for every other backend."""
+        if self.backend not in RELAY:
+            return None
+        return self.frontend or ("onnx" if self.model_spec.is_onnx else DEFAULT_FRONTEND[self.precision])
+
+    @property
+    def form(self) -> str:
+        """The name without the model: `int8-relay-onnx-tuned-b4-t2`."""
+        parts = [self.precision, self.backend]
+        if self.frontend:
+            parts.append(self.frontend)
+        if self.tuned:
+            parts.append("tuned")
+        if self.batch != 1:
+            parts.append(f"b{self.batch}")
+        if self.threads_named:
+            parts.append(f"t{self.threads}")
+        return "-".join(parts)
+
+    @property
+    def name(self) -> str:
+        """Model and form: `resnet18/fp32-eager`."""
+        return f"{self.model_spec.slug}/{self.form}"
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What the command line asked for: a model_spec in some precisions, on the same terms for all.
+
+    `batches` (pictures a call) and `threads` (the budget) are swept: every variant runs with each of both.
+    """
+
+    model_spec: ModelSpec
+    precisions: tuple[str, ...]
+    frontends: tuple[str, ...]  # of Relay; empty is the default for the precision
+    target: str | None
+    batches: tuple[int, ...]
+    threads: tuple[int, ...]
+    root: Path
+    logs: Path = Path("tuning_logs")
+    settings: Settings | None = None  # of the recipe; None: those it was last done with
+
+    @property
+    def most_threads(self) -> int:
+        """The largest budget: for steps that are not measured, and for the reference."""
+        return max(self.threads)
+
+    def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
+        """The model in one precision on one backend: one variant for each front end, batch and number of threads."""
+        frontends = self.frontends if backend in RELAY and self.frontends else (None,)
+        named = len(self.threads) > 1
+        return [
+            Variant(self.model_spec, precision, backend, frontend, tuned, threads, batch, named)
+            for frontend, threads, batch in product(frontends, self.threads, self.batches)
+        ]
