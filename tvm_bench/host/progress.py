@@ -36,7 +36,7 @@ class Progress:
             auto_refresh=False,  # a thread that redraws would be a neighbour to what is measured
             speed_estimate_period=300,
         )
-        self.task = self.bar.add_task(title, total=total, completed=start, note="")
+        self.task = self.bar.add_task(title, total=total, completed=int(start), note="")
 
     def __enter__(self) -> Progress:
         self.bar.start()
