@@ -12,8 +12,8 @@ from .. import data as datasets
 from ..data.preprocess import InputSpec
 from ..spec.errors import UserError
 from ..training import loop
+from ..training.images import split
 from ..training.options import Options
-from ..training.pictures import split
 from .unstructured import zeros_kept
 
 # Learning rates where none is given: what was trained is changed little, what is new has all to learn.

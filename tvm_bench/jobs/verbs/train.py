@@ -13,9 +13,9 @@ from ...spec.errors import UserError
 from ...training import loop
 from ...training.device import choose, process_group
 from ...training.evaluation import accuracy
+from ...training.images import split
 from ...training.initial_model import begin
 from ...training.options import Options, parse_stages
-from ...training.pictures import split
 
 
 def run(
@@ -49,7 +49,7 @@ def run(
     about = {"model": model, "spec": asdict(started.spec), "classes": train.classes, "data": data}
     save_state_dict(started.module, Path(out), about=about)
     load_state_dict(started.module, Path(out))
-    started.module.to(place.torch)
+    started.module.to(place.device)
     top1, top5 = accuracy(started.module, started.spec, test)
     return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
 
