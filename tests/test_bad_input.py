@@ -128,15 +128,15 @@ def test_data_that_is_not_there_or_has_no_labels(refused, tmp_path):
     assert "Did you mean fashion-mnist" in refused("build", "--data", "fashion-mist")
     assert "not a folder" in refused("build", "--model", TINY, "--data", f"imagefolder:{tmp_path}/none")
     (tmp_path / "flat").mkdir()
-    assert "no test pictures" in refused("build", "--model", TINY, "--data", f"imagefolder:{tmp_path}/flat")
+    assert "no test images" in refused("build", "--model", TINY, "--data", f"imagefolder:{tmp_path}/flat")
 
 
 def test_pictures_and_artifacts_that_are_none(cli, built, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     done = cli("run", built / "fp32-relay-onnx", tmp_path / "text.png")
-    assert done.returncode == 2 and "cannot be read as a picture" in done.stderr
+    assert done.returncode == 2 and "cannot be read as an image" in done.stderr
     done = cli("run", built / "fp32-relay-onnx", tmp_path / "none.png")
-    assert done.returncode == 2 and "no picture" in done.stderr
+    assert done.returncode == 2 and "no image" in done.stderr
     for command in (("run", tmp_path, tmp_path / "text.png"), ("inspect", tmp_path)):
         done = cli(*command)
         assert done.returncode == 2 and "tvm-bench build" in done.stderr and "Traceback" not in done.stderr

@@ -49,13 +49,13 @@ def batches(pictures):
     return [part.numpy() for part in pictures.split(16)]
 
 
-@pytest.mark.parametrize("rounds", [1, 2])
-def test_structured_pruning_removes_filters_and_keeps_the_shortcut(module, unchanged, pictures, rounds):
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_structured_pruning_removes_filters_and_keeps_the_shortcut(module, unchanged, pictures, iterations):
     seen = []
     pruned = prune_structured(
-        module, SHAPE, share=0.5, rounds=rounds, tune=lambda m: seen.append(m.stem[0].out_channels)
+        module, SHAPE, share=0.5, iterations=iterations, train=lambda m: seen.append(m.stem[0].out_channels)
     )
-    assert seen == ([8] if rounds == 1 else [12, 8])
+    assert seen == ([8] if iterations == 1 else [12, 8])
     assert pruned.stem[0].weight.shape == (8, 3, 3, 3) and pruned.block[0].weight.shape == (8, 8, 3, 3)
     assert pruned.head.weight.shape == (10, 8) and pruned(pictures).shape == (64, 10)
 
@@ -80,10 +80,10 @@ def test_the_weakest_filters_go(module):
     assert torch.equal(pruned.stem[1].running_mean, module.stem[1].running_mean[strong])
 
 
-@pytest.mark.parametrize("rounds", [1, 3])
+@pytest.mark.parametrize("iterations", [1, 3])
 @pytest.mark.parametrize("share", [0.5, 0.75, 0.9])
-def test_unstructured_pruning_zeroes_the_smallest(module, unchanged, share, rounds):
-    pruned = prune_unstructured(module, share=share, rounds=rounds)
+def test_unstructured_pruning_zeroes_the_smallest(module, unchanged, share, iterations):
+    pruned = prune_unstructured(module, share=share, iterations=iterations)
     for name, layer in weighted(pruned).items():
         weight, dense = layer.weight.detach(), module.get_submodule(name).weight.detach()
         assert (weight == 0).float().mean().item() == pytest.approx(share, abs=0.01)
@@ -92,7 +92,7 @@ def test_unstructured_pruning_zeroes_the_smallest(module, unchanged, share, roun
 
 
 def test_two_of_four_in_every_group(module, unchanged):
-    pruned = prune_two_of_four(module, rounds=2)
+    pruned = prune_two_of_four(module, iterations=2)
     groups = pruned.block[0].weight.detach().movedim(1, -1).reshape(-1, 4)
     assert ((groups != 0).sum(1) == 2).all()
     kept = module.block[0].weight.detach().movedim(1, -1).reshape(-1, 4).abs().sort(1).values[:, 2:].sum()
@@ -120,7 +120,9 @@ def test_layers_that_cannot_be_pruned_are_named(module):
         (("stem.0",), "shortcut"),
     ):
         with pytest.raises(UserError, match=words):
-            prune_structured(module, SHAPE, share=0.5, rounds=3, layers=names, tune=lambda _: pytest.fail("trained"))
+            prune_structured(
+                module, SHAPE, share=0.5, iterations=3, layers=names, train=lambda _: pytest.fail("trained")
+            )
     with pytest.raises(UserError, match="no multiple of four"):
         prune_two_of_four(module, layers=("stem.0",))
     with pytest.raises(UserError, match="nothing to prune"):

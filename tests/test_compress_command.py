@@ -48,7 +48,7 @@ def test_each_step_is_a_file_with_its_training(compressed):
     root, _ = compressed
     steps = ("tiny-cnn+distill", "tiny-cnn+distill+prune-structured50-iterative2")
     for step, rounds in zip(steps, (1, 2), strict=True):
-        histories = sorted((root / step / "compressed" / "training").glob("round-*/history.json"))
+        histories = sorted((root / step / "compressed" / "training").glob("iteration-*/history.json"))
         assert len(histories) == rounds
     with safe_open(root / steps[1] / "compressed" / "weights.safetensors", "np") as file:
         assert file.get_slice("block.0.weight").get_shape() == [8, 8, 3, 3]
@@ -137,7 +137,7 @@ def test_operators_are_listed_by_form(cli, tmp_path):
         ("distill", ("--teacher", "resnet81"), "Did you mean"),
         ("distill", ("--teacher", "tests.tiny:three_classes"), "3 classes and the student 10"),
         ("prune-2:4", ("--model", "tests.tiny:three_classes"), "has 3 classes"),
-        ("prune-2:4", ("--model", "resnet18"), "the network knows T-shirt/top, Trouser"),
+        ("prune-2:4", ("--model", "resnet18"), "the model was trained on T-shirt/top, Trouser"),
         ("prune-2:4", ("--model", "model.onnx"), "is an ONNX file"),
     ],
 )
@@ -155,7 +155,7 @@ def test_what_cannot_be_done_is_said_and_nothing_written(cli, pictures, tmp_path
         ("prune-2:4", ("--layers", "stem.1"), "is a BatchNorm2d"),
         ("kmeans16", ("--layers", "stem.0"), "prunes nothing"),
         ("prune-2:4+distill", (), "--teacher resnet50"),
-        ("prune-2:4+qat", ("--epochs", "0"), "learns nothing"),
+        ("prune-2:4+qat", ("--epochs", "0"), "trains nothing"),
     ],
 )
 def test_what_the_options_rule_out_is_said_before_anything_is_made(cli, pictures, tmp_path, recipe, options, words):

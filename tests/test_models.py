@@ -14,8 +14,8 @@ from tvm_bench.jobs.verbs import models
 from tvm_bench.models import resolve, torchvision_models, weights
 from tvm_bench.spec.errors import UserError
 from tvm_bench.training import initial_model, loop
+from tvm_bench.training.images import split
 from tvm_bench.training.options import Options
-from tvm_bench.training.pictures import split
 
 CLASSES = tuple("abcdefghij")
 
@@ -62,7 +62,7 @@ def test_a_last_layer_for_other_classes_begins_anew(tmp_path, capsys):
     of_ten = torchvision_models.architecture("resnet18", 10, seed=1)
     torch.save(of_ten.state_dict(), path)
     of_three = initial_model.begin("resnet18", str(path), ("x", "y", "z"), 32, 0)
-    assert "begins anew, for 3 classes" in capsys.readouterr().err
+    assert "re-initialised for 3 classes" in capsys.readouterr().err
     assert torch.equal(of_three.module.conv1.weight, of_ten.conv1.weight)
     assert of_three.module.fc.weight.shape == (3, 512)
     assert torch.equal(initial_model.begin("resnet18", str(path), CLASSES, 32, 0).module.fc.weight, of_ten.fc.weight)

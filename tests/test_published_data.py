@@ -158,7 +158,7 @@ def test_damage_is_told(tmp_path):
     whole = (folder / "test_batch").read_bytes()
     for damaged in (b"", whole[: len(whole) // 2], b"not a pickle", whole.replace(b"u1", b"O8"), b"\x80\x02N."):
         (folder / "test_batch").write_bytes(damaged)
-        with pytest.raises(UserError, match="Get the (data )?set again"):
+        with pytest.raises(UserError, match="Download the (data )?set again"):
             data.load(f"cifar10:{folder}", "test")
     for key, wrong in ((b"labels", [0, 1, 10]), (b"labels", [0]), (b"data", np.zeros((3, 100), np.uint8))):
         (folder / "test_batch").write_bytes(python2(batch(3, b"labels") | {key: wrong}))
@@ -169,7 +169,7 @@ def test_damage_is_told(tmp_path):
         data.load(f"cifar10:{folder}", "test")
     archive = packed(tmp_path, "cifar100", cifar100())
     archive.write_bytes(archive.read_bytes()[:-300])
-    with pytest.raises(UserError, match="Get it again|was not found"):
+    with pytest.raises(UserError, match="Download it again|was not found"):
         data.load(f"cifar100:{archive}", "test")
 
 
@@ -207,12 +207,12 @@ def test_indoor67(rooms, monkeypatch):
 
 def test_indoor67_damaged(rooms):
     (rooms / "Images/winecellar/winecellar_3.jpg").unlink()
-    with pytest.raises(UserError, match="1 pictures of TestImages.txt are not in.*winecellar_3"):
+    with pytest.raises(UserError, match="1 images of TestImages.txt are not in.*winecellar_3"):
         data.load(f"indoor67:{rooms}", "test")
     for lines, match in (
         ("../../etc/passwd", "is not a list"),
         ("", "is not a list"),
-        ("cellar/a.jpg", "classes in TestImages"),
+        ("cellar/a.jpg", "are in TestImages.txt but not"),
         ("winecellar/winecellar_1.jpg", "are in both lists|is in both"),
     ):
         (rooms / "TestImages.txt").write_text(lines)

@@ -21,6 +21,7 @@ from tvm_bench.data.preprocess import InputSpec
 from tvm_bench.export import module_file
 from tvm_bench.jobs.verbs import describe, prepare
 from tvm_bench.models.weights import trained_as
+from tvm_bench.spec.variant import ModelSpec
 
 NET = "tests.tiny:grouped"
 
@@ -115,11 +116,11 @@ def test_cifar_gets_its_stem_and_keeps_it(cli, tmp_path):
     assert done.returncode == 0, done.stderr
     weights = str(tmp_path / "resnet18-cifar/training/cifar10/cifar10.safetensors")
     assert f"--model resnet18-cifar --weights {weights} --data {data}" in done.stdout
-    about = describe.run("resnet18-cifar", weights, None, data, 1, True, None, 1)
+    model_spec = ModelSpec("resnet18-cifar", weights, data=data).request()
+    about = describe.run(model_spec, 1, True, None, 1, [])
     assert tuple(about["spec"]["shape"]) == (3, 32, 32)
     assert about["classes"][3] == "cat" and about["labelled"]
     assert about["calibration"] == {"data": "cifar10 (calibration)", "images": 120}
-    model_spec = {"model": "resnet18-cifar", "weights": weights, "input_shape": None, "data": data}
     files = [str(tmp_path / name) for name in ("fp32.pt", "int8.pt")]
     for precision, parent, out in (("fp32", None, files[0]), ("int8", *files)):
         prepare.run("module", precision, parent, out, model_spec, about, 1)

@@ -1,1 +1,1 @@
-"""Step 2: model -> model, one file a technique."""
+"""Compression: model -> model, one file per technique."""

@@ -1,4 +1,4 @@
-"""BF16: weights and activations in bfloat16, which keeps FP32's range and eight bits of its precision."""
+"""BF16: weights and activations in bfloat16, which has the range of FP32 and eight bits of its precision."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class _Bfloat16(nn.Module):
 
 
 def to_bfloat16(module: nn.Module) -> nn.Module:
-    """A copy that computes in bfloat16, with float32 in and out; `module` is left as it was."""
+    """A copy of `module` that computes in bfloat16, with float32 inputs and outputs."""
     return _Bfloat16(copy.deepcopy(module).to(torch.bfloat16)).eval()

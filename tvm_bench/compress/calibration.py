@@ -1,4 +1,4 @@
-"""The pictures that ranges of activations are found on, checked before any of them is used."""
+"""Checks the calibration images, which determine the ranges of activations."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from ..spec.errors import UserError
 
 
 def checked(batches: Iterable[np.ndarray], shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """`batches` as they are. Raises `UserError` where there is none, or one whose images are not of `shape`."""
+    """`batches`, unchanged. Raises `UserError` if there is none, and for images that are not of `shape`."""
     count = 0
     for images in batches:
         if images.shape[1:] != shape:
-            raise UserError(f"calibration pictures are {images.shape[1:]}, and the network takes {shape}.")
+            raise UserError(
+                f"calibration images are {images.shape[1:]}, but the model takes {shape}. Give --input-shape."
+            )
         count += len(images)
         yield images
     if not count:
-        raise UserError("the calibration set is empty. Give --data with pictures: ranges cannot be found on nothing.")
+        raise UserError("the calibration set is empty. Give --data with images.")

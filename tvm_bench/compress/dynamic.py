@@ -1,7 +1,7 @@
-"""Dynamic post-training quantization by PyTorch, of linear layers only: it has no dynamic convolution, they stay FP32.
+"""Dynamic post-training quantization by PyTorch. It has no dynamic convolution: only linear layers are quantized.
 
-INT8: weights per tensor, activations scaled by the range that each call finds. FP16: weights are rounded to FP16, the
-arithmetic is FP32.
+INT8: weights per tensor, activations with the range of each call. FP16: weights are rounded to FP16, the arithmetic
+is FP32.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ DTYPES = {"int8-dynamic": torch.qint8, "fp16-dynamic": torch.float16}
 
 
 def quantize_dynamic(module: nn.Module, precision: str) -> nn.Module:
-    """A copy with quantized linear layers, `precision` being a key of `METHOD`; `module` is left as it was."""
+    """A copy of `module` with quantized linear layers; `precision` is a key of `METHOD`."""
     torch.backends.quantized.engine = ENGINE
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation notices of torch.ao, pinned in setup.cfg with its torch

@@ -1,4 +1,4 @@
-"""The layers of a network that hold nearly all of its weights: convolutions and linear layers, by name."""
+"""Layers with weights: convolutions and linear layers, which hold nearly all weights of a model."""
 
 from __future__ import annotations
 
@@ -6,23 +6,28 @@ from torch import nn
 
 from ..spec.errors import UserError, unknown
 
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
+Weighted = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 
 
-def weighted(module: nn.Module) -> dict[str, nn.Module]:
-    """Convolutions and linear layers, in the order of their definition."""
-    return {name: each for name, each in module.named_modules() if isinstance(each, WEIGHTED)}
+def weighted(module: nn.Module) -> dict[str, Weighted]:
+    """Convolutions and linear layers by name, in the order of their definition."""
+    return {name: layer for name, layer in module.named_modules() if isinstance(layer, Weighted)}
 
 
-def chosen(module: nn.Module, names: tuple[str, ...] = ()) -> dict[str, nn.Module]:
-    """Those of `weighted` that are named; all where none is. Raises `UserError` for a name that cannot be pruned."""
-    layers, every = weighted(module), dict(module.named_modules())
+def prunable(module: nn.Module, names: tuple[str, ...] = ()) -> dict[str, Weighted]:
+    """The layers `names` of `weighted`; all of them without names. Raises `UserError` for one that cannot be pruned."""
+    layers, modules = weighted(module), dict(module.named_modules())
     if not layers:
-        raise UserError(f"{type(module).__name__} has no convolution and no linear layer: there is nothing to prune.")
+        raise UserError(
+            f"{type(module).__name__} has no convolution and no linear layer, so there is nothing to prune. "
+            "Leave pruning out of --recipe."
+        )
     for name in names:
-        if name in every and name not in layers:
-            kind = type(every[name]).__name__
-            raise UserError(f"layer '{name}' is a {kind}: only convolutions and linear layers can be pruned.")
+        if name in modules and name not in layers:
+            kind = type(modules[name]).__name__
+            raise UserError(
+                f"layer '{name}' is a {kind}: only convolutions and linear layers can be pruned. Leave it out."
+            )
         if name not in layers:
             raise unknown("layer", name, layers)
     return {name: layers[name] for name in names} if names else layers

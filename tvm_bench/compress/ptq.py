@@ -1,4 +1,4 @@
-"""Static post-training quantization by PyTorch: weights INT8, activations per tensor (UINT8).
+"""Static post-training quantization by PyTorch: INT8 weights, UINT8 activations (per tensor).
 
 Method: Jacob et al. 2018, arXiv:1712.05877, by `torch.ao.quantization`'s FX graph mode for x86.
 """
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.ao import quantization as ao
+from torch.fx import GraphModule
 
 from ..host import cpu
 from ..spec.errors import UserError
@@ -25,11 +26,11 @@ WEIGHTS = {
     False: "INT8, per tensor, MinMaxObserver",
 }
 BITS = "8 bits, or 7 (reduce_range) where the CPU has no AVX-512 VNNI or a convolution over 100 groups"
-ONEDNN_GROUPS = 100  # of a convolution; PyTorch's `should_use_onednn_quant` gives those of more to FBGEMM
+ONEDNN_GROUPS = 100  # PyTorch's `should_use_onednn_quant` gives convolutions with more groups to FBGEMM
 
 
 def method(*, per_channel: bool = True, observer: str = "histogram") -> dict[str, str]:
-    """How `quantize_static` quantizes, in words."""
+    """How `quantize_static` quantizes, for manifests."""
     return {
         "method": "static post-training quantization, torch.ao FX graph mode, x86 engine",
         "weights": WEIGHTS[per_channel],
@@ -45,10 +46,10 @@ def quantize_static(
     per_channel: bool = True,
     observer: str = "histogram",
 ) -> nn.Module:
-    """A quantized copy of `module`, calibrated on `batches` of float32 inputs; `module` is left as it was.
+    """A quantized copy of `module`, calibrated on `batches` of float32 inputs.
 
-    `observer`, which finds the range of an activation, is `minmax`, `histogram` (smallest squared error) or `entropy`.
-    Raises `UserError` for pictures that do not fit, and for a network that cannot be quantized.
+    `observer` determines the range of an activation: `minmax`, `histogram` (smallest squared error) or `entropy`.
+    Raises `UserError` for images of another shape, and for a model that cannot be quantized.
     """
     prepared = prepared_for(module, shape, _mapping(module, per_channel, observer))
     with torch.inference_mode():
@@ -58,14 +59,14 @@ def quantize_static(
 
 
 def skeleton(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A quantized copy without calibration, for `load_state_dict` to fill: the file says per tensor or per channel."""
+    """A quantized copy without calibration. `load_state_dict` fills it, also with scales per tensor."""
     return _converted(prepared_for(module, shape, _mapping(module, per_channel=True, observer="histogram")))
 
 
 def prepared_for(
     module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapping, *, training: bool = False
-) -> nn.Module:
-    """A copy with observers, or, for `training`, with fake quantization. Raises `UserError` if it cannot be traced."""
+) -> GraphModule:
+    """A copy with observers; with `training`, with fake quantization. Raises `UserError` if it cannot be traced."""
     from torch.ao.quantization.quantize_fx import prepare_fx, prepare_qat_fx
 
     torch.backends.quantized.engine = ENGINE
@@ -76,26 +77,29 @@ def prepared_for(
             return prepare(copy.deepcopy(module).train(training), mapping, (torch.zeros(1, *shape),))
         except (torch.fx.proxy.TraceError, NotImplementedError, TypeError) as error:
             raise UserError(
-                f"{type(module).__name__} cannot be quantized: torch.fx cannot trace it ({error}). Ask for "
-                "--frontend onnx, which quantizes the ONNX file and needs no tracing, or for --precision fp32."
+                f"{type(module).__name__} cannot be quantized: torch.fx cannot trace it ({error}). Give "
+                "--frontend onnx, which quantizes the ONNX file without tracing, or --precision fp32."
             ) from error
 
 
-def converted(prepared: nn.Module) -> nn.Module:
-    """The quantized form of what `prepared_for` gave. Raises `UserError` where it could not be stored."""
+def converted(prepared: GraphModule) -> nn.Module:
+    """The quantized module of a `prepared_for` one. Raises `UserError` if it cannot be stored."""
     quantized = _converted(prepared)
     if any(isinstance(value, torch.ScriptObject) for value in quantized.state_dict().values()):
         raise UserError(
-            "the network calls convolutions as functions, which torch.ao neither fuses nor can store. "
-            "Ask for --frontend onnx, which quantizes the ONNX file, or for --precision fp32."
+            "the model calls convolutions as functions, which torch.ao can neither fuse nor store. "
+            "Give --frontend onnx, which quantizes the ONNX file, or --precision fp32."
         )
     return quantized
 
 
 def reduce_range(module: nn.Module) -> bool:
-    """Whether activations must keep seven bits, since eight overflow the 16-bit sums of `vpmaddubsw`: FBGEMM has them,
-    which PyTorch's engine takes on a CPU without AVX-512 VNNI, and everywhere for convolutions of many groups."""
-    groups = (each.groups for each in module.modules() if isinstance(each, nn.Conv2d))
+    """Whether activations must be limited to seven bits.
+
+    Eight bits overflow the 16-bit sums of `vpmaddubsw` in FBGEMM. PyTorch uses FBGEMM on CPUs without AVX-512 VNNI,
+    and on all CPUs for convolutions of many groups.
+    """
+    groups = (layer.groups for layer in module.modules() if isinstance(layer, nn.Conv2d))
     return "avx512vnni" not in cpu.host_features() or max(groups, default=1) > ONEDNN_GROUPS
 
 
@@ -113,7 +117,7 @@ def _mapping(module: nn.Module, per_channel: bool, observer: str) -> ao.QConfigM
     return ao.get_default_qconfig_mapping(ENGINE).set_global(ao.QConfig(activations[observer], weights))
 
 
-def _converted(prepared: nn.Module) -> nn.Module:
+def _converted(prepared: GraphModule) -> nn.Module:
     from torch.ao.quantization.quantize_fx import convert_fx
 
     with warnings.catch_warnings():

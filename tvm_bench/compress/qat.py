@@ -1,7 +1,7 @@
-"""Quantization-aware training: the network learns with the rounding of INT8 in its forward pass.
+"""Quantization-aware training: the model is trained with the rounding of INT8 in its forward pass.
 
 Method: Jacob et al. 2018, arXiv:1712.05877, section 3, by `torch.ao.quantization`'s FX graph mode: batch norms are
-folded into the convolutions while they train, with the statistics of the trained network, which stay as they are
+folded into the convolutions during training. Their statistics are frozen at those of the trained FP32 model
 (Krishnamoorthi 2018, arXiv:1806.08342, section 3.2.2).
 """
 
@@ -17,7 +17,7 @@ from . import ptq
 
 
 def method(*, per_channel: bool = True) -> dict[str, str]:
-    """How `quantize_aware` quantizes, in words."""
+    """How `quantize_aware` quantizes, for manifests."""
     return {
         "method": "quantization-aware training, torch.ao FX graph mode, x86 engine",
         "weights": ptq.WEIGHTS[per_channel],
@@ -28,7 +28,7 @@ def method(*, per_channel: bool = True) -> dict[str, str]:
 def quantize_aware(
     module: nn.Module, shape: tuple[int, ...], train: Callable[[nn.Module], object], *, per_channel: bool = True
 ) -> nn.Module:
-    """A quantized copy of `module`, after `train` trained the fake-quantized one in place."""
+    """A quantized copy of `module`; `train` trains the fake-quantized model in place."""
     prepared = ptq.prepared_for(module, shape, _mapping(module, per_channel), training=True)
     prepared.apply(freeze_bn_stats)
     hook = prepared.register_forward_pre_hook(_observe_training_only)
@@ -38,7 +38,7 @@ def quantize_aware(
 
 
 def _observe_training_only(module: nn.Module, _: object) -> None:
-    """Else the ranges of activations would follow the validation pictures too."""
+    """Otherwise validation images would change the ranges of activations."""
     module.apply(ao.enable_observer if module.training else ao.disable_observer)
 
 

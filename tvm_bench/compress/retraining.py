@@ -1,65 +1,68 @@
-"""Training as a part of compression: after pruning, for distillation, and with fake quantization."""
+"""Training inside compression: after pruning, for distillation, and with fake quantization."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
 from .. import data as datasets
 from ..data.preprocess import InputSpec
 from ..spec.errors import UserError
+from ..spec.recipe import Settings
 from ..training import loop
+from ..training.images import split
 from ..training.options import Options
-from ..training.pictures import split
 from .unstructured import zeros_kept
 
-# Learning rates where none is given: what was trained is changed little, what is new has all to learn.
-RATES = {"distill": 0.02, "distill-scratch": 0.1, "prune": 0.01, "qat": 0.001}
+Train = Callable[[nn.Module], None]  # in place
+# Default learning rates: low for a trained model, high for random weights.
+LEARNING_RATES = {"distill": 0.02, "distill-scratch": 0.1, "prune": 0.01, "qat": 0.001}
 
 
 def retrainer(
     data: str | None,
     spec: InputSpec,
     classes: int,
-    settings: dict[str, Any],
+    settings: Settings,
     folder: Path,
     *,
     names: tuple[str, ...],
-    rate: str,
+    purpose: str,
     loss: loop.Loss = loop.cross_entropy,
     about: str = "",
     amp: bool = True,
-) -> Callable[[nn.Module], None]:
-    """A function that trains a module in place, zeros kept; a second call is a second round, in a folder of its own.
+) -> Train:
+    """A function that trains a module in place and keeps its zeros. Each call is an iteration, in its own folder.
 
-    `rate` is a key of `RATES`. With 0 epochs it does nothing. Raises `UserError` where there are no labels, or not
-    those of the network.
+    `names` are the names of the model's `classes`, empty if unknown. `purpose` is a key of `LEARNING_RATES`. With 0
+    epochs the function does nothing. Raises `UserError` for data without labels, or with other classes.
     """
-    if not settings["epochs"]:
+    if not settings.epochs:
         return lambda module: None
     if not data:
         raise UserError(
-            "this recipe trains: give --data fashion-mnist or imagefolder:PATH, or --epochs 0 to only prune."
+            "this recipe trains the model: give --data fashion-mnist or imagefolder:PATH, or --epochs 0 to only prune."
         )
-    pictures = datasets.load(data, "train")
-    if pictures.labels is None or len(pictures.classes) != classes:
+    images = datasets.load(data, "train")
+    if images.labels is None or len(images.classes) != classes:
         raise UserError(
-            f"the network has {classes} classes, and {data} has {len(pictures.classes)}: it cannot be trained on them. "
-            "Give the --data that the network is for, or --epochs 0 to only prune."
+            f"the model has {classes} classes, but {data} has {len(images.classes)}. "
+            "Give the --data that the model was trained on, or --epochs 0 to only prune."
         )
-    if names and names != pictures.classes:
+    if names and names != images.classes:
         raise UserError(
-            f"the network knows {', '.join(names[:4])}, …, and {data} has {', '.join(pictures.classes[:4])}, …: "
-            "trained on them it would forget. Give the --data that the network is for, or --weights trained on these."
+            f"class mismatch: the model was trained on {', '.join(names[:4])}, …; {data} has "
+            f"{', '.join(images.classes[:4])}, …. Give --data with the classes of the model, or --weights trained on "
+            "this data."
         )
     options = Options(
-        settings["epochs"], settings["batch_size"], lr=settings["lr"] or RATES[rate], seed=settings["seed"]
+        settings.epochs, settings.batch_size, lr=settings.lr or LEARNING_RATES[purpose], seed=settings.seed
     )
-    train, validation = split(pictures, spec, seed=options.seed)
-    rounds = iter(range(1, 1000))
+    train, validation = split(images, spec, seed=options.seed)
+    iterations = itertools.count(1)
 
     def run(module: nn.Module) -> None:
         loop.fit(
@@ -69,7 +72,7 @@ def retrainer(
             options,
             loss=loss,
             after_step=zeros_kept(module),
-            folder=folder / f"round-{next(rounds)}",
+            folder=folder / f"iteration-{next(iterations)}",
             about=about,
             amp=amp,
         )

@@ -1,4 +1,4 @@
-"""Labelled pictures: the embedded default, published sets in their own formats, and folders of one's own."""
+"""Labelled images: the embedded default, published data sets in their own formats, and the user's own folders."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ NAMES = ("fashion-mnist", "fashion-mnist:full", "cifar10", "cifar100", "indoor67
 
 
 def load(name: str, split: str) -> Dataset:
-    """Open one of `NAMES`; `cifar10:PATH`, `cifar100:PATH` and `indoor67:PATH` say where the set is.
+    """Open one of `NAMES`; `cifar10:PATH`, `cifar100:PATH` and `indoor67:PATH` name the folder of the data set.
 
-    `split` is one of `SPLITS`; calibration pictures are never among the test pictures.
-    Raises `UserError` for an unknown name, or where the files are not to be found or damaged.
+    `split` is one of `SPLITS`. No calibration image is also a test image.
+    Raises `UserError` for an unknown name, and for files that are missing or damaged.
     """
     kind, _, argument = name.partition(":")
     if kind == "fashion-mnist" and argument in ("", "full"):
@@ -37,7 +37,7 @@ def load(name: str, split: str) -> Dataset:
 
 
 def version(name: str) -> str:
-    """Another one when a file of the set was added, taken away or written: of a set that `load` can open."""
+    """A hash that changes when a file of the data set is added, removed or written. `load` must be able to open it."""
     kind, _, argument = name.partition(":")
     if kind == "fashion-mnist":
         roots = [embedded.IMAGES, *([fashion_mnist.find()] if argument else [])]
@@ -46,15 +46,15 @@ def version(name: str) -> str:
     else:
         roots = [Path(argument) if argument else indoor67.DEFAULT]
     files = sorted(file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file())
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for file in files:
-        about = file.stat()
-        found.update(f"{file}\0{about.st_size}\0{about.st_mtime_ns}\n".encode())
-    return found.hexdigest()
+        status = file.stat()
+        digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def noise(spec: InputSpec, count: int = 64) -> Dataset:
-    """Seeded pictures of noise, without labels: to compare variants with each other where there is no data."""
+    """Seeded images of noise, without labels: used to compare variants when there is no data."""
     _, height, width = spec.shape
     pixels = np.random.default_rng(0).integers(0, 256, (count, height, width, 3), np.uint8)
     return Dataset("noise", (), None, lambda i: Image.fromarray(pixels[i]), count)

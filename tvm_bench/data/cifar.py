@@ -19,7 +19,7 @@ SIDE = 32
 
 @dataclass(frozen=True)
 class _Published:
-    """What is published under one name: the archive, the folder in it, and the files and keys in that."""
+    """A published data set: the archive, the folder in it, the files in the folder, and their keys."""
 
     archive: str
     folder: str
@@ -57,26 +57,26 @@ PUBLISHED = {
 
 
 def load(name: str, path: str, split: str) -> Dataset:
-    """Open `cifar10` or `cifar100` at `path` (the archive, its folder, or what holds one; empty: `data`).
+    """Open `cifar10` or `cifar100` at `path`: the archive, its folder, or a folder of either (empty: `data`).
 
-    `calibration` is 512 seeded training pictures. Raises `UserError` where there is none, or where it is damaged.
+    `calibration` has 512 seeded training images. Raises `UserError` for missing or damaged files.
     """
-    about = PUBLISHED[name]
+    published = PUBLISHED[name]
     source = find(name, path)
-    files = (about.meta, *((about.test,) if split == "test" else about.train))
+    files = (published.meta, *((published.test,) if split == "test" else published.train))
     read = _read_archive if source.is_file() else _read_folder
     meta, *parts = (
         safe_pickle.loads(data, f"{file} of {source}")
-        for file, data in zip(files, read(source, about.folder, files), strict=True)
+        for file, data in zip(files, read(source, published.folder, files), strict=True)
     )
-    classes = _classes(meta, about, source)
-    images, labels = zip(*(_images_and_labels(part, about, len(classes), source) for part in parts), strict=True)
+    classes = _classes(meta, published, source)
+    images, labels = zip(*(_arrays(part, published, len(classes), source) for part in parts), strict=True)
     pixels = np.concatenate(images).reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
-    wanted = np.concatenate(labels)
+    targets = np.concatenate(labels)
     if split == "calibration":
-        chosen = drawn(range(len(pixels)), CALIBRATION)
-        pixels, wanted = pixels[chosen], wanted[chosen]
-    return _dataset(f"{name} ({split})", classes, pixels, wanted)
+        indices = drawn(range(len(pixels)), CALIBRATION)
+        pixels, targets = pixels[indices], targets[indices]
+    return _dataset(f"{name} ({split})", classes, pixels, targets)
 
 
 def _dataset(name: str, classes: tuple[str, ...], pixels: np.ndarray, labels: np.ndarray) -> Dataset:
@@ -85,15 +85,15 @@ def _dataset(name: str, classes: tuple[str, ...], pixels: np.ndarray, labels: np
     return Dataset(name, classes, labels, lambda i: Image.fromarray(np.ascontiguousarray(pixels[i])), len(pixels))
 
 
-def find(name: str, given: str) -> Path:
-    """The extracted folder where there is one, else the archive. Raises `UserError` where there is neither."""
-    about, path = PUBLISHED[name], Path(given) if given else DEFAULT
-    for found in (path, path / about.folder, path / about.archive):
-        if (found / about.meta).is_file() or (found.is_file() and tarfile.is_tarfile(found)):
-            return found
+def find(name: str, argument: str) -> Path:
+    """The extracted folder if there is one, else the archive. Raises `UserError` if there is neither."""
+    published, path = PUBLISHED[name], Path(argument) if argument else DEFAULT
+    for candidate in (path, path / published.folder, path / published.archive):
+        if (candidate / published.meta).is_file() or (candidate.is_file() and tarfile.is_tarfile(candidate)):
+            return candidate
     raise UserError(
-        f"{name} was not found in '{path}': neither {about.folder}/{about.meta} nor {about.archive}. Get {about.url}, "
-        f"put it into '{DEFAULT}' (it need not be unpacked), or say where it is: --data {name}:PATH."
+        f"{name} was not found in '{path}': neither {published.folder}/{published.meta} nor {published.archive}. "
+        f"Download {published.url} into '{DEFAULT}' (no need to unpack it), or give its path: --data {name}:PATH."
     )
 
 
@@ -105,31 +105,38 @@ def _read_folder(folder: Path, _: str, files: tuple[str, ...]) -> list[bytes]:
 
 
 def _read_archive(archive: Path, folder: str, files: tuple[str, ...]) -> list[bytes]:
-    """The named files only; nothing is unpacked to disk."""
+    """The contents of `files`; nothing is unpacked to disk."""
     try:
         with tarfile.open(archive) as opened:
-            found = [opened.extractfile(f"{folder}/{file}") for file in files]
-            return [each.read() for each in found if each]
+            members = [opened.extractfile(f"{folder}/{file}") for file in files]
+            return [member.read() for member in members if member]
     except KeyError as error:
-        raise UserError(f"'{archive}' holds no {error.args[0]}: it is not the published archive.") from error
+        raise UserError(f"'{archive}' holds no {error.args[0]}. Download the published archive again.") from error
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise UserError(f"'{archive}' cannot be read: {error}. Get it again.") from error
+        raise UserError(f"'{archive}' cannot be read: {error}. Download it again.") from error
 
 
-def _classes(meta: object, about: _Published, source: Path) -> tuple[str, ...]:
-    names = meta.get(about.names) if isinstance(meta, dict) else None
+def _classes(meta: object, published: _Published, source: Path) -> tuple[str, ...]:
+    names = meta.get(published.names) if isinstance(meta, dict) else None
     if not isinstance(names, list) or not names or not all(isinstance(name, bytes) for name in names):
-        raise UserError(f"{about.meta} of '{source}' holds no list of names under {about.names!r}. Get the set again.")
+        raise UserError(
+            f"{published.meta} of '{source}' has no list of names under {published.names!r}. Download the set again."
+        )
     return tuple(name.decode("utf-8", "replace") for name in names)
 
 
-def _images_and_labels(part: object, about: _Published, classes: int, source: Path) -> tuple[np.ndarray, np.ndarray]:
+def _arrays(part: object, published: _Published, classes: int, source: Path) -> tuple[np.ndarray, np.ndarray]:
     images = part.get(b"data") if isinstance(part, dict) else None
-    labels = part.get(about.labels) if isinstance(part, dict) else None
+    labels = part.get(published.labels) if isinstance(part, dict) else None
     if not isinstance(images, np.ndarray) or images.ndim != 2 or images.shape[1] != 3 * SIDE * SIDE:
-        raise UserError(f"'{source}': b'data' is not a uint8 array (pictures, {3 * SIDE * SIDE}). Get the set again.")
+        raise UserError(f"'{source}': b'data' is no uint8 array (images, {3 * SIDE * SIDE}). Download the set again.")
     if not isinstance(labels, list) or len(labels) != len(images):
-        raise UserError(f"'{source}': {about.labels!r} is not a list of {len(images)} labels. Get the set again.")
+        raise UserError(
+            f"'{source}': {published.labels!r} is not a list of {len(images)} labels. Download the set again."
+        )
     if not all(isinstance(label, int) and 0 <= label < classes for label in labels):
-        raise UserError(f"'{source}': a label in {about.labels!r} is not a number from 0 to {classes - 1}.")
+        raise UserError(
+            f"'{source}': a label in {published.labels!r} is not a number from 0 to {classes - 1}. "
+            "Download the set again."
+        )
     return images, np.array(labels, np.int64)

@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the project."""
+"""A data set: images in a fixed order, with or without labels."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..spec.errors import UserError
 from .preprocess import InputSpec, network_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-CALIBRATION = 512  # pictures
+CALIBRATION = 512  # images
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Pictures in a fixed order. `labels` is int64 (images,), or None where nobody labelled them."""
+    """Images in a fixed order. `labels` is int64 (images,), or None if the images have no labels."""
 
     name: str
     classes: tuple[str, ...]
@@ -30,8 +31,14 @@ class Dataset:
     def __len__(self) -> int:
         return self.size
 
+    def required_labels(self) -> np.ndarray:
+        """The labels, int64 (images,). Raises `UserError` if there are none."""
+        if self.labels is None:
+            raise UserError(f"{self.name} has no labels. Give --data with labelled images, in PATH/<class>/<image>.")
+        return self.labels
+
     def batches(self, spec: InputSpec, batch: int, limit: int | None = None) -> Iterator[np.ndarray]:
-        """Network inputs in order, float32 (batch, channels, height, width); the last one is filled up."""
+        """Inputs in order, float32 (batch, channels, height, width). The last image fills up the last batch."""
         count = min(self.size, limit or self.size)
         for start in range(0, count, batch):
             indices = [min(i, count - 1) for i in range(start, start + batch)]
@@ -39,5 +46,5 @@ class Dataset:
 
 
 def drawn(items: Sequence[Any], count: int) -> list[Any]:
-    """`count` of the items (or all), always the same ones, sorted."""
+    """`count` random items (all if there are fewer), sorted. The choice is seeded: it is always the same."""
     return sorted(random.Random(0).sample(items, min(count, len(items))))

@@ -1,9 +1,10 @@
-"""From a picture to a network's input. Pillow and NumPy only, so that every backend is fed the same bytes."""
+"""From an image to a model's input. Pillow and NumPy only, so that every backend gets the same bytes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,32 +17,35 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network takes: `shape` is (channels, height, width), `resize` the shorter side before the centre crop."""
+    """The input of a model: `shape` is (channels, height, width), `resize` the shorter side before the centre crop."""
 
     shape: tuple[int, int, int] = (3, 224, 224)
     resize: int = 256
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    grey: bool = False  # trained on grey pictures: colour is dropped, the one channel repeated
+    grey: bool = False  # trained on grey images: colours are dropped, the one channel is repeated
 
     def at(self, size: int) -> InputSpec:
-        """The same input at `size` x `size` pixels, the resize scaled alike."""
+        """The same input at `size` x `size` pixels; `resize` is scaled in proportion."""
         scaled = round(self.resize * size / self.shape[1])
         return InputSpec((self.shape[0], size, size), scaled, self.mean, self.std, self.grey)
 
     @property
     def scaling(self) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-        """What is done to the values of pixels, whatever the size of the picture."""
+        """How pixel values are scaled, whatever the size of the image."""
         return self.mean, self.std, self.grey
 
     @classmethod
-    def from_dict(cls, fields: dict) -> InputSpec:
-        """Read back what `dataclasses.asdict` and JSON made of a spec."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in fields.items()})
+    def from_dict(cls, fields: Mapping[str, Any]) -> InputSpec:
+        """A spec from its fields as JSON has them: lists for tuples."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        return cls(**values)
 
 
 def fit(image: Image, spec: InputSpec) -> Image:
-    """Resize the shorter side to `spec.resize` (bilinear), then cut the centre out: the usual ImageNet evaluation."""
+    """Resize the shorter side to `spec.resize` (bilinear), then crop the centre: the usual ImageNet evaluation."""
     from PIL import Image as pil
 
     _, height, width = spec.shape
@@ -53,15 +57,15 @@ def fit(image: Image, spec: InputSpec) -> Image:
 
 
 def colour(image: Image, spec: InputSpec) -> Image:
-    """One channel where the network wants one or was trained on grey pictures, else RGB."""
+    """One channel if the model takes one or was trained on grey images, else RGB."""
     return image.convert("L" if spec.grey or spec.shape[0] == 1 else "RGB")
 
 
 def normalize(image: Image, spec: InputSpec) -> np.ndarray:
-    """Picture of the right size -> float32 (channels, height, width): values in 0..1, less mean, over std."""
+    """Image of the right size -> float32 (channels, height, width): (value in 0..1 - mean) / std."""
     pixels = np.atleast_3d(np.asarray(image))
     levels = np.arange(256, dtype=np.float32) / 255
-    # A look-up of 256 values a channel is five times as fast as arithmetic on every pixel.
+    # A table of 256 values per channel is five times as fast as arithmetic on every pixel.
     planes = [
         ((levels - spec.mean[c]) / spec.std[c])[pixels[..., min(c, pixels.shape[2] - 1)]] for c in range(spec.shape[0])
     ]
@@ -69,5 +73,5 @@ def normalize(image: Image, spec: InputSpec) -> np.ndarray:
 
 
 def network_input(image: Image, spec: InputSpec) -> np.ndarray:
-    """Any picture -> float32 (channels, height, width)."""
+    """Any image -> float32 (channels, height, width)."""
     return normalize(fit(image, spec), spec)

@@ -1,7 +1,7 @@
-"""Pickles of plain values and byte arrays, as Python 2 wrote CIFAR's. No code that a file names is imported or run.
+"""Reads pickles of plain values and byte arrays, such as CIFAR's, without importing or running code that a file names.
 
-`find_class` gives stand-ins for the four names that such files use, so that not even NumPy's own unpickling, which
-trusts what it reads, sees the bytes.
+`find_class` returns stand-ins for the four names that such files use. So NumPy's own unpickling, which trusts its
+input, never sees the bytes.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import numpy as np
 from ..spec.errors import UserError
 
 
-def loads(data: bytes, where: str) -> Any:  # whatever plain value the file holds
-    """Unpickle `data`; text that Python 2 wrote is given as bytes. Raises `UserError` for all but plain values."""
+def loads(data: bytes, where: str) -> Any:  # any plain value
+    """Unpickle `data`; text that Python 2 wrote becomes bytes. Raises `UserError` for anything but plain values."""
     try:
         return _finished(_Restricted(io.BytesIO(data), encoding="bytes").load())
-    except Exception as error:  # a damaged pickle can raise any exception that there is
+    except Exception as error:  # a damaged pickle can raise any exception
         raise UserError(
             f"{where} is damaged, or is no pickle of plain values ({type(error).__name__}: {error}). Nothing in it was "
-            "run. Get the data set again, from its own site."
+            "run. Download the data set again, from its own site."
         ) from error
 
 
 class _Dtype:
-    """Stands in for `numpy.dtype`: only unsigned bytes are known."""
+    """Stands in for `numpy.dtype`: only unsigned bytes are allowed."""
 
     def __init__(self, code: bytes | str, *_: object):
         if code not in (b"u1", "u1"):
             raise pickle.UnpicklingError(f"an array of type {code!r}, not of bytes")
 
     def __setstate__(self, _: object) -> None:
-        pass  # byte order and alignment, which bytes have not
+        pass  # byte order and alignment, which do not matter for bytes
 
 
 class _Array:
-    """Stands in for an array until its state has come."""
+    """Stands in for an array until its state is read."""
 
     value: np.ndarray | None = None
 
@@ -62,7 +62,7 @@ def _encode(text: str, encoding: str = "latin1") -> bytes:
 ALLOWED = {
     ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
     ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
-    ("numpy", "ndarray"): None,  # an argument of `_reconstruct`, which does not look at it
+    ("numpy", "ndarray"): None,  # an argument of `_reconstruct`, which ignores it
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,  # how Python 3 writes bytes for Python 2
 }
@@ -76,7 +76,7 @@ class _Restricted(pickle.Unpickler):
 
 
 def _finished(value: Any) -> Any:
-    """`value`, with the arrays in a dictionary in the place of their stand-ins."""
+    """`value`, with the stand-ins in a dictionary replaced by their arrays."""
     if isinstance(value, dict):
-        return {key: each.value if isinstance(each, _Array) else each for key, each in value.items()}
+        return {key: item.value if isinstance(item, _Array) else item for key, item in value.items()}
     return value

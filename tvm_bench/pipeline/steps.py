@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..host.files import write_json
 from ..jobs import launcher
 from ..jobs.launcher import DAY, Job
 from ..spec import backends, formats
@@ -25,6 +26,7 @@ from ..spec.variant import ModelSpec, RunSpec, Variant
 # The tuners, in the order in which `auto` runs the first two, and what each can tune.
 TUNERS = {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}
 LEDGER = "ledger.json"  # beside a tuner's records; written last
+RECIPE = "recipe.json"  # beside what `compress` made: the settings of its last technique
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,14 @@ def open_workbench(run_spec: RunSpec, *, calibrate: bool = False) -> Workbench:
     """Look at the model and its data. Raises `UserError` for any bad input, before anything is built."""
     bench = Workbench(run_spec, {})
     _check_recipe(bench)
-    request = {**run_spec.model_spec.request(), "batch": run_spec.batches[0], "calibrate": calibrate}
-    request |= {"target": run_spec.target, "threads": run_spec.most_threads}
-    request |= {"layers": run_spec.settings.layers if run_spec.settings else ()}
+    request = {
+        "model_spec": run_spec.model_spec.request(),
+        "batch": run_spec.batches[0],
+        "calibrate": calibrate,
+        "target": run_spec.target,
+        "threads": run_spec.most_threads,
+        "layers": run_spec.settings.layers if run_spec.settings else (),
+    }
     # Never skipped: a model given as Python code can change without any file that we know of.
     return Workbench(run_spec, bench.job("describe", request, "model", reuse=False)["result"])
 
@@ -100,7 +107,7 @@ def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict]:
         return prepare(at, "module", "fp32", 1)
     parent, _ = compress(bench, steps[:-1])
     out = at.folder / "compressed" / "weights.safetensors"
-    settings = _settings(at, recipes.technique(steps[-1]), "compress-fp32")
+    settings = _settings(at, recipes.technique(steps[-1]), out.parent / RECIPE)
     request = {
         "technique": steps[-1],
         "parent": str(parent),
@@ -144,7 +151,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
     }
     options: dict[str, Any] = {"inputs": (made_from,) if made_from else ()}
     if how and aware and kind == "module":
-        request["settings"] = _settings(bench, how, f"prepare-{label}")
+        request["settings"] = _settings(bench, how, out.parent / RECIPE)
         options |= {"timeout": 7 * DAY, "show": True}
     return out, bench.job("prepare", request, label, **options)
 
@@ -225,13 +232,16 @@ def _check_recipe(bench: Workbench) -> None:
         )
 
 
-def _settings(bench: Workbench, technique: recipes.Technique, label: str) -> dict[str, Any]:
-    """Those of the order, else those of an earlier run, also of one that was stopped, else the usual ones."""
-    usual = (bench.run_spec.settings or recipes.Settings()).of(technique)
+def _settings(bench: Workbench, technique: recipes.Technique, path: Path) -> dict[str, Any]:
+    """The settings of `technique`: those of this run, else those that an earlier `compress` wrote to `path`, else the
+    defaults. They are written before the step runs, so that an interrupted one resumes with them."""
     if bench.run_spec.settings:
-        return usual
+        settings = bench.run_spec.settings.of(technique)
+        write_json(path, {"recipe": bench.model_spec.recipe, "settings": settings})
+        return settings
+    if not path.exists():
+        return recipes.Settings().of(technique)
     try:
-        earlier = json.loads((bench.folder / "jobs" / f"{label}.request.json").read_text())
-    except (OSError, ValueError):
-        return usual
-    return usual | {name: value for name, value in earlier["request"]["settings"].items() if name in usual}
+        return json.loads(path.read_text())["settings"]
+    except (ValueError, KeyError) as error:
+        raise UserError(f"'{path}' is damaged ({error}). Delete it and run tvm-bench compress again.") from error

@@ -1,4 +1,4 @@
-"""The backends by name: which file each takes, in which precisions. Standard library only."""
+"""The backends by name: the file format and the precisions of each. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from .errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Backend:
-    """`module` below this package, the kind of source it takes, the precisions it has, whether it builds a file of its
-    own from the source, and what it needs beyond the main install."""
+    """One runtime, or one way to run it."""
 
-    module: str
-    source: str
+    module: str  # below `tvm_bench.backends`, or the user's own
+    source: str  # the file format that it takes
     precisions: tuple[str, ...]
-    builds: bool = False
-    packages: tuple[str, ...] = ()
+    builds: bool = False  # whether it builds a library from the source
+    packages: tuple[str, ...] = ()  # needed besides the main install
     gpu: bool = False
 
 
@@ -36,13 +35,13 @@ BACKENDS = {
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
-FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # of Relay: name -> kind of source
+FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # of Relay: name -> file format
 
 
 def named(name: str) -> Backend:
-    """The backend `name`; one with a dot is the user's own module, which takes ONNX files.
+    """The backend `name`; a name with a dot is the user's own module, which takes ONNX files.
 
-    Raises `UserError` with the near names.
+    Raises `UserError` with the nearest names.
     """
     if "." in name:
         return Backend(name, "onnx", ("fp32", "int8"))
@@ -52,10 +51,10 @@ def named(name: str) -> Backend:
 
 
 def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, str]]:
-    """Each (precision, backend) of those asked for that exists. Raises `UserError` when none does."""
-    asked = {name: named(name).precisions for name in names}
-    found = [(precision, name) for name, has in asked.items() for precision in precisions if precision in has]
-    if not found:
-        having = "; ".join(f"{name} has {', '.join(has)}" for name, has in asked.items())
-        raise UserError(f"nothing runs in precision {', '.join(precisions)}: {having}. Give another --precision.")
-    return found
+    """The pairs (precision, backend) that exist. Raises `UserError` if there is none."""
+    precisions, supported = tuple(precisions), {name: named(name).precisions for name in names}
+    existing = [(precision, name) for name, own in supported.items() for precision in precisions if precision in own]
+    if not existing:
+        allowed = "; ".join(f"{name} has {', '.join(own)}" for name, own in supported.items())
+        raise UserError(f"no backend runs in precision {', '.join(precisions)}: {allowed}. Give another --precision.")
+    return existing

@@ -1,4 +1,4 @@
-"""What a deployment allows. Standard library only."""
+"""Constraints of a deployment. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Constraints:
-    """Percentage points of Top-1 below FP32 eager, MB of peak memory, and ms of the 95th percentile of a call."""
+    """Upper limits; None: no limit."""
 
-    max_drop: float | None = None
-    max_rss: float | None = None
-    p95: float | None = None
+    max_drop: float | None = None  # percentage points of Top-1 below FP32 eager
+    max_rss: float | None = None  # MB of peak memory
+    p95: float | None = None  # ms, 95th percentile of the latency
 
     def given(self) -> dict[str, float]:
-        """Those that are set; empty where there is none."""
+        """The constraints that are set, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""The one exception that users are meant to see: no traceback, exit code 2."""
+"""The exceptions that users are meant to see: one clear message, no traceback, exit code 2."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Says what was given, what is allowed, and what to do."""
+    """An error that the user can mend. The message says what was given, what is allowed, and what to do."""
 
 
 class Unavailable(UserError):
-    """A package or a device that this machine does not have, and that may be done without."""
+    """A package or a device that this machine lacks. What needs it is skipped."""
 
 
-def unknown(kind: str, given: str, allowed: Iterable[str]) -> UserError:
-    """The error for a name that is not in a list, with the nearest names first."""
+def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
+    """The error for a `name` that is not `allowed`. Its message suggests the nearest names."""
     names = sorted(allowed)
-    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     hint = f"Did you mean {', '.join(near)}?" if near else f"Allowed: {', '.join(names[:40])}."
-    return UserError(f"unknown {kind} '{given}'. {hint}")
+    return UserError(f"unknown {kind} '{name}'. {hint}")

@@ -1,4 +1,4 @@
-"""The forms of a model as files: who writes each, and what it is made from. Standard library only."""
+"""File formats of a model by precision, and the format that each is made from. Standard library only."""
 
 from __future__ import annotations
 
@@ -35,17 +35,19 @@ FORMATS = {
     ("openvino", "int8"): SourceFormat(("onnx", "fp32"), ("openvino", "nncf")),
 }
 
-# After quantization-aware training all INT8 forms are made from the one that was trained.
+# After quantization-aware training, all INT8 files are made from the trained module.
 AWARE = {("onnx", "int8"): ("module", "int8"), ("openvino", "int8"): ("onnx", "int8")}
 
 
 def parent(kind: str, precision: str, *, is_onnx: bool, aware: bool = False) -> tuple[str, str] | None:
-    """The form that another is made from; an ONNX file of the user's is the model itself."""
+    """The format that another is made from. None: the model itself, which is also an ONNX file of the user."""
     if is_onnx and (kind, precision) == ("onnx", "fp32"):
         return None
-    return (aware and AWARE.get((kind, precision))) or FORMATS[kind, precision].parent
+    if aware and (kind, precision) in AWARE:
+        return AWARE[kind, precision]
+    return FORMATS[kind, precision].parent
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """All files of a form that begins with `path`: OpenVINO keeps the weights in a second one."""
+    """All files of a model whose first is `path`: OpenVINO keeps the weights in a second file."""
     return (path, path.with_suffix(".bin")) if path.suffix == SUFFIXES["openvino"] else (path,)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 from .recipe import Settings
 
@@ -41,9 +43,15 @@ class ModelSpec:
         """Whether the model is an ONNX file, which has no eager form."""
         return self.model.endswith(".onnx")
 
-    def request(self) -> dict:
-        """The fields as a job's request takes them."""
+    def request(self) -> dict[str, Any]:
+        """The fields, for a job's request."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ModelSpec:
+        """A model spec from its fields as JSON has them."""
+        shape = fields["input_shape"]
+        return cls(**{**fields, "input_shape": tuple(shape) if shape else None})
 
 
 @dataclass(frozen=True)

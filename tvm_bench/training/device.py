@@ -1,4 +1,4 @@
-"""Where a training runs: a CPU or a GPU, alone or as one process of several under `torchrun`."""
+"""The device of a training: a CPU or a GPU, in one process or in one of several that `torchrun` started."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True)
 class Device:
-    """A device, the type that it multiplies in (None: FP32), and this process's place among all."""
+    """A device, the type it multiplies matrices in (None: FP32), and the number of this process among all."""
 
-    torch: torch.device
+    device: torch.device
     reduced: torch.dtype | None = None
     rank: int = 0
     world: int = 1
-    workers: int = 0  # processes that prepare pictures while the device computes
+    workers: int = 0  # processes that prepare images while the device computes
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes files and prints."""
+        """Whether this process writes the files and prints."""
         return self.rank == 0
 
 
 def choose(name: str = "auto", *, amp: bool = True) -> Device:
-    """The device `name`; `auto` is CUDA where there is one. Raises `UserError` for one that is not there.
+    """The device `name`; `auto` is CUDA if there is a GPU. Raises `UserError` for a missing device.
 
-    With `amp`, matrices are multiplied in FP16 on CUDA, and in BF16 on a CPU with instructions for it.
+    With `amp`, matrices are multiplied in FP16 on CUDA, and in BF16 on a CPU that has BF16 instructions.
     """
     if name not in DEVICES:
         raise unknown("device", name, DEVICES)
     if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: PyTorch finds no GPU here. Use --device cpu, or a CUDA build of torch.")
+        raise UserError("--device cuda: PyTorch finds no GPU. Use --device cpu, or install a CUDA build of torch.")
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     if name == "cpu" or not torch.cuda.is_available():
         fast = cpu.host_features() & {"avx512bf16", "amx-bf16"}
@@ -52,7 +52,7 @@ def choose(name: str = "auto", *, amp: bool = True) -> Device:
 
 @contextmanager
 def process_group(device: str) -> Iterator[None]:
-    """Join the processes that `torchrun` started: NCCL on GPUs, gloo on CPUs."""
+    """Connect the processes that `torchrun` started: by NCCL on GPUs, by gloo on CPUs."""
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -72,7 +72,7 @@ def mean_over_processes(values: torch.Tensor, device: Device) -> torch.Tensor:
 
 
 def share_buffers(module: torch.nn.Module, device: Device) -> None:
-    """Give every process the first one's buffers: batch norm's running statistics differ from shard to shard."""
+    """Copy the buffers of the first process to all: batch norm's running statistics differ between the processes."""
     if device.world > 1:
         for buffer in module.buffers():
             distributed.broadcast(buffer, 0)

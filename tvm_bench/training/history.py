@@ -1,8 +1,9 @@
-"""The course of a training, as a file of figures and as a picture."""
+"""The history of a training, as numbers in a JSON file and as a plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypedDict
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,15 +14,27 @@ from ..host.files import replace_with, write_json
 BLUE, ORANGE, SOFT, GRID = "#2b6cb0", "#d2691e", "#767676", "#e3e3e3"
 
 
-def write(history: list[dict], folder: Path) -> None:
-    """Write `history.json` and `training_history.png` (losses, and validation Top-1, by epoch)."""
+class EpochRecord(TypedDict):
+    """One epoch: numbers from 0 (`stage`) and 1 (`epoch`), pixels a side (`size`), Top-1 as 0 to 1."""
+
+    epoch: int
+    stage: int
+    size: int
+    loss: float
+    validation_loss: float
+    validation_top1: float
+    seconds: float
+
+
+def write(history: list[EpochRecord], folder: Path) -> None:
+    """Write `history.json` and `training_history.png` (losses and validation Top-1 by epoch)."""
     write_json(folder / "history.json", history)
     with replace_with(folder / "training_history.png") as beside:
         FigureCanvasAgg(draw(history)).print_png(beside)
 
 
-def draw(history: list[dict]) -> Figure:
-    """Losses on the left, accuracy on the right; a vertical line where the size of the pictures changes."""
+def draw(history: list[EpochRecord]) -> Figure:
+    """Losses on the left, accuracy on the right; a vertical line marks a change of the image size."""
     figure = Figure(figsize=(9, 3.6), dpi=140, layout="constrained")
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] for row in history]
@@ -44,6 +57,6 @@ def draw(history: list[dict]) -> Figure:
                 axes.text(
                     row["epoch"] - 0.45, 0.02, f"{row['size']} px", color=SOFT, transform=axes.get_xaxis_transform()
                 )
-    found = f"validation loss {best['validation_loss']:.3f}, Top-1 {best['validation_top1']:.1%}"
-    figure.suptitle(f"best: epoch {best['epoch']}, {found}", x=0.01, ha="left", size=11)
+    result = f"validation loss {best['validation_loss']:.3f}, Top-1 {best['validation_top1']:.1%}"
+    figure.suptitle(f"best: epoch {best['epoch']}, {result}", x=0.01, ha="left", size=11)
     return figure

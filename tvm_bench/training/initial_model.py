@@ -1,4 +1,4 @@
-"""Where a training begins: a network with as many outputs as the data has classes."""
+"""The initial model of a training: it has as many outputs as the data has classes."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from ..spec.errors import UserError
 
 
 def begin(name: str, weights: str, classes: tuple[str, ...], size: int | None, seed: int) -> Model:
-    """The model `name` to be trained at `size` x `size` pixels (None: its own), from `weights`.
+    """The model `name` with initial `weights`, for images of `size` x `size` pixels (None: the model's own size).
 
-    `weights` is `random` (by `seed`), `imagenet`, or a state dict. A last layer for another number of classes begins
-    anew, and a line says so. Raises `UserError` where the outputs are not as many as the classes.
+    `weights` is `random` (drawn with `seed`), `imagenet`, or the path of a state dict. If the number of classes
+    differs, the last layer is re-initialised, and a line on stderr says so. Raises `UserError` for a model with a
+    wrong number of outputs.
     """
     if ":" in name:
-        found = resolve(name, weights, classes=classes)
-        model = replace(found, classes=classes)
+        model = replace(resolve(name, weights, classes=classes), classes=classes)
     else:
         module = architecture(name, len(classes), seed)
         if weights != "random":
             state = imagenet_state(name) if weights == "imagenet" else read(Path(weights))
             if fill(module, state, f"the weights '{weights}'", new_head=True):
-                print(f"{name}: the last layer begins anew, for {len(classes)} classes", file=sys.stderr)
+                print(f"{name}: the last layer is re-initialised for {len(classes)} classes", file=sys.stderr)
         check_finite(module, f"{name} with weights '{weights}'")
         model = Model(module, spec_for(name, classes), classes)
     model = replace(model, spec=model.spec.at(size)) if size else model

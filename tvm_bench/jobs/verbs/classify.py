@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ... import backends
-from ...data.imagefolder import read_picture
+from ...data.imagefolder import read_image
 from ...data.preprocess import network_input
 
 
@@ -16,7 +16,7 @@ def run(artifact: str, images: list[str], threads: int, top: int) -> dict[str, o
     library = backends.runtime("relay").load(Path(artifact), threads=threads)
     answers = []
     for image in images:
-        one = network_input(read_picture(Path(image)), library.spec)
+        one = network_input(read_image(Path(image)), library.spec)
         logits = library(np.repeat(one[None], library.shape[0], axis=0))[0]
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()

@@ -1,8 +1,9 @@
-"""The verb `compress`: one technique of a recipe, from a network in FP32 to a file of FP32 weights."""
+"""The verb `compress`: applies one technique of a recipe to an FP32 model, and writes a file of FP32 weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from ...compress import codebook_file
 from ...compress.distillation import distillation_loss
-from ...compress.retraining import retrainer
+from ...compress.retraining import Train, retrainer
 from ...compress.structured import prune_structured
 from ...compress.unstructured import prune_two_of_four, prune_unstructured
 from ...compress.weight_sharing import share_weights
@@ -20,84 +21,128 @@ from ...models import outputs, resolve
 from ...models.weights import state_hash, trained_as
 from ...spec import recipe
 from ...spec.errors import UserError
-from ...spec.recipe import Distill, Prune, ShareWeights
+from ...spec.recipe import Distill, Prune, Settings, ShareWeights
 from ...training import loop
 from ...training.initial_model import begin
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One step of a recipe: the model, its data, and the settings. `names` are empty if the classes have no names."""
+
+    model: str
+    data: str | None
+    spec: InputSpec
+    classes: int
+    names: tuple[str, ...]
+    settings: Settings
+    folder: Path  # of the training
+
+    def train(
+        self, purpose: str, *, iterations: int = 1, loss: loop.Loss = loop.cross_entropy, about: str = ""
+    ) -> Train:
+        """A function that trains a module; the epochs are divided between its `iterations`."""
+        settings = replace(self.settings, epochs=self.settings.epochs / iterations)
+        return retrainer(
+            self.data,
+            self.spec,
+            self.classes,
+            settings,
+            self.folder,
+            names=self.names,
+            purpose=purpose,
+            loss=loss,
+            about=about,
+        )
 
 
 def run(
     technique: str,
     parent: str,
     out: str,
-    model_spec: dict,
-    spec: dict,
+    model_spec: dict[str, Any],
+    spec: dict[str, Any],
     classes: int,
     names: list[str],
-    settings: dict,
-) -> dict:
-    """Write the weights that `technique` makes of the network in `parent` to `out`; see compress/stored.py.
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Apply `technique` to the model in `parent`, and write its weights to `out` (see compress/codebook_file.py).
 
-    `parent` is a file of weights, or the module file of the model itself. `names` are those of the network's
-    `classes`, empty where they are not known.
+    `parent` is a file of weights, or the module file of the original model. `names` are the names of the model's
+    `classes`, empty if they are unknown.
     """
-    path, asked = Path(out), recipe.technique(technique)
-    inputs = InputSpec.from_dict(spec)
-    recipe.Settings(**settings).check([asked])
-    module = _open(Path(parent), model_spec["model"], inputs, classes)
-
-    def tune(rate: str, rounds: int = 1, loss: loop.Loss = loop.cross_entropy, about: str = "") -> Callable:
-        options = {**settings, "epochs": settings["epochs"] / rounds}
-        folder = path.parent / "training"
-        known = {"names": tuple(names), "rate": rate, "loss": loss, "about": about}
-        return retrainer(model_spec["data"], inputs, classes, options, folder, **known)
-
-    if isinstance(asked, Prune):
-        options = {"rounds": asked.rounds, "layers": tuple(settings["layers"])}
-        options["tune"] = tune("prune", asked.rounds)
-        if asked.pattern == "structured":
-            result = prune_structured(module, inputs.shape, share=asked.share, **options)
-        elif asked.pattern == "unstructured":
-            result = prune_unstructured(module, share=asked.share, **options)
-        else:
-            result = prune_two_of_four(module, **options)
-    elif isinstance(asked, ShareWeights):
-        result = share_weights(module, clusters=asked.clusters)
-    else:
-        assert isinstance(asked, Distill)
-        result = module
-        if asked.scratch:
-            result = begin(model_spec["model"], "random", _names(classes), inputs.shape[1], settings["seed"]).module
-        teacher = _teacher(settings, inputs, classes)
-        loss = distillation_loss(teacher, temperature=settings["temperature"], alpha=settings["alpha"])
-        about = f"{state_hash(teacher)} {settings['temperature']} {settings['alpha']}"
-        tune("distill-scratch" if asked.scratch else "distill", loss=loss, about=about)(result)
-    codebook_file.save(result, path, recipe=model_spec["recipe"])
+    step = _Step(
+        model=model_spec["model"],
+        data=model_spec["data"],
+        spec=InputSpec.from_dict(spec),
+        classes=classes,
+        names=tuple(names),
+        settings=Settings.from_dict(settings),
+        folder=Path(out).parent / "training",
+    )
+    parsed = recipe.technique(technique)
+    step.settings.check([parsed])
+    result = _apply(parsed, _open(Path(parent), step), step)
+    codebook_file.save(result, Path(out), recipe=model_spec["recipe"])
     return {"outputs": [out]}
 
 
-def _open(path: Path, model: str, spec: InputSpec, classes: int) -> nn.Module:
+def _open(path: Path, step: _Step) -> nn.Module:
     if path.suffix == ".safetensors":
-        return codebook_file.load(path, model, shape=spec.shape, classes=classes)
+        return codebook_file.load(path, step.model, shape=step.spec.shape, classes=step.classes)
     return module_file.load(path)
 
 
-def _teacher(settings: dict[str, Any], spec: InputSpec, classes: int) -> nn.Module:
-    """Raises `UserError` for a teacher that knows other classes."""
-    found = resolve(settings["teacher"], settings["teacher_weights"], input_shape=spec.shape, classes=_names(classes))
-    count = outputs(found.module, spec.shape)
-    known = trained_as(Path(settings["teacher_weights"]))
-    if known and InputSpec.from_dict(known["spec"]).scaling != spec.scaling:
+def _apply(technique: recipe.Technique, module: nn.Module, step: _Step) -> nn.Module:
+    if isinstance(technique, Prune):
+        return _pruned(technique, module, step)
+    if isinstance(technique, ShareWeights):
+        return share_weights(module, clusters=technique.clusters)
+    if isinstance(technique, Distill):
+        return _distilled(technique, module, step)
+    raise UserError(f"{technique} does not make FP32 weights. Put it last in --recipe.")
+
+
+def _pruned(technique: Prune, module: nn.Module, step: _Step) -> nn.Module:
+    share, iterations, layers = technique.share, technique.iterations, step.settings.layers
+    train = step.train("prune", iterations=iterations)
+    if technique.pattern == "structured":
+        return prune_structured(module, step.spec.shape, share=share, iterations=iterations, layers=layers, train=train)
+    if technique.pattern == "unstructured":
+        return prune_unstructured(module, share=share, iterations=iterations, layers=layers, train=train)
+    return prune_two_of_four(module, iterations=iterations, layers=layers, train=train)
+
+
+def _distilled(technique: Distill, module: nn.Module, step: _Step) -> nn.Module:
+    settings = step.settings
+    student = module
+    if technique.scratch:
+        student = begin(step.model, "random", _numbered(step.classes), step.spec.shape[1], settings.seed).module
+    teacher = _teacher(step)
+    loss = distillation_loss(teacher, temperature=settings.temperature, alpha=settings.alpha)
+    about = f"{state_hash(teacher)} {settings.temperature} {settings.alpha}"
+    step.train("distill-scratch" if technique.scratch else "distill", loss=loss, about=about)(student)
+    return student
+
+
+def _teacher(step: _Step) -> nn.Module:
+    """The teacher. Raises `UserError` if it has other classes, or another preprocessing than the student."""
+    name, weights = str(step.settings.teacher), step.settings.teacher_weights
+    teacher = resolve(name, weights, input_shape=step.spec.shape, classes=_numbered(step.classes)).module
+    count = outputs(teacher, step.spec.shape)
+    trained: Mapping[str, Any] = trained_as(Path(weights))
+    if trained and InputSpec.from_dict(trained["spec"]).scaling != step.spec.scaling:
         raise UserError(
-            f"the teacher {settings['teacher']} was trained on inputs scaled otherwise than the student's: "
-            f"{known['spec']}. Both see the same pictures: train one of them again."
+            f"the teacher {name} was trained with another preprocessing than the student: {trained['spec']}. "
+            "Both get the same images: train one of them again."
         )
-    if count != classes:
+    if count != step.classes:
         raise UserError(
-            f"the teacher {settings['teacher']} has {count} classes and the student {classes}: give --teacher-weights "
+            f"the teacher {name} has {count} classes and the student {step.classes}: give --teacher-weights "
             "of the same classes."
         )
-    return found.module
+    return teacher
 
 
-def _names(classes: int) -> tuple[str, ...]:
+def _numbered(classes: int) -> tuple[str, ...]:
     return tuple(map(str, range(classes)))

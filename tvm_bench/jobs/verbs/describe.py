@@ -1,80 +1,94 @@
-"""What a model and its data are, found out before any work is begun: every bad input is told here."""
+"""The verb `describe`: properties of a model and its data. It runs first, so that bad input fails early."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from ... import data as datasets
 from ...backends.relay import target as relay_target
-from ...compress.layers import chosen
+from ...compress.layers import prunable
 from ...data.dataset import Dataset
+from ...data.preprocess import InputSpec
 from ...export import onnx_file
 from ...host import user_code
 from ...models import outputs, resolve
 from ...models.weights import state_hash
 from ...spec.errors import UserError
+from ...spec.variant import ModelSpec
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the model alone says. `classes` are empty if they have no names."""
+
+    spec: InputSpec
+    classes: tuple[str, ...]
+    outputs: int
+    fingerprint: str
 
 
 def run(
-    model: str,
-    weights: str,
-    input_shape: list[int] | None,
-    data: str | None,
-    batch: int,
-    calibrate: bool,
-    target: str | None,
-    threads: int,
-    recipe: str = "",
-    layers: tuple[str, ...] = (),
-) -> dict:
-    """Open the model and the data once; what `recipe` makes of the model is looked at when it is made.
+    model_spec: dict[str, Any], batch: int, calibrate: bool, target: str | None, threads: int, layers: list[str]
+) -> dict[str, Any]:
+    """Open the model of `model_spec` (the fields of a `ModelSpec`) and its data once.
 
-    `layers` are those that are to be pruned.
+    `layers` are names of layers to be pruned; `calibrate` says whether calibration images are needed.
 
-    Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
-    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` (as the network knows the labels), `images` and
-    `data_version` (changes when a file of the data does). Raises `UserError` for whatever is wrong with either, and for
-    an unknown `target`.
+    Returns `spec` (fields of `InputSpec`), `classes`, `outputs_count`, `fingerprint` (changes with the network and with
+    each weight), `mcpu` (LLVM's name of the target CPU), `labelled` (whether the labels are those of the model),
+    `images` (of the test set), `data_version` (changes with each file of the data), and `calibration`. Raises
+    `UserError` for a bad model, bad data, or an unknown `target`.
     """
+    model = ModelSpec.from_dict(model_spec)
     mcpu = relay_target.resolve(target, threads).mcpu
-    test = datasets.load(data, "test") if data else None
-    shape = tuple(input_shape) if input_shape else None
-    if model.endswith(".onnx"):
-        loaded = onnx_file.open_checked(Path(model), shape, batch)
-        spec, classes, count = onnx_file.input_spec(loaded), (), onnx_file.output_count(loaded)
-        fingerprint = onnx_file.fingerprint(Path(model))
-    else:
-        found = resolve(model, weights, input_shape=shape, classes=test.classes if test else ())
-        spec, classes = found.spec, found.classes
-        count, fingerprint = outputs(found.module, spec.shape), _fingerprint(found.module)
-        if layers:
-            chosen(found.module, layers)
-    calibration = datasets.load(data, "calibration") if data and calibrate else None
-    if calibrate and not calibration:
-        raise UserError(
-            "INT8 needs real pictures to calibrate on (noise gives a useless model): give --data fashion-mnist or "
-            "--data imagefolder:PATH, or ask for --precision fp32."
-        )
+    test = datasets.load(model.data, "test") if model.data else None
+    network = _onnx(model, batch) if model.is_onnx else _pytorch(model, test, tuple(layers))
     return {
-        "spec": asdict(spec),
-        "classes": list(classes or _names(test, count)),
-        "outputs_count": count,
-        "fingerprint": fingerprint,
+        "spec": asdict(network.spec),
+        "classes": list(network.classes or _names(test, network.outputs)),
+        "outputs_count": network.outputs,
+        "fingerprint": network.fingerprint,
         "mcpu": mcpu,
-        "labelled": bool(test and test.labels is not None and _same_classes(test, classes, count)),
+        "labelled": bool(test and test.labels is not None and _same_classes(test, network)),
         "images": len(test) if test else 0,
-        "data_version": datasets.version(data) if data else "",
-        "calibration": {"data": calibration.name, "images": len(calibration)} if calibration else None,
+        "data_version": datasets.version(model.data) if model.data else "",
+        "calibration": _calibration(model.data) if calibrate else None,
     }
 
 
-def _same_classes(test: Dataset, classes: tuple[str, ...], count: int) -> bool:
-    """Labels mean something only to a network that knows the same classes in the same order."""
-    return len(test.classes) == count and (not classes or tuple(classes) == test.classes)
+def _onnx(model: ModelSpec, batch: int) -> Network:
+    loaded = onnx_file.open_checked(Path(model.model), model.input_shape, batch)
+    fingerprint = onnx_file.fingerprint(Path(model.model))
+    return Network(onnx_file.input_spec(loaded), (), onnx_file.output_count(loaded), fingerprint)
+
+
+def _pytorch(model: ModelSpec, test: Dataset | None, layers: tuple[str, ...]) -> Network:
+    classes = test.classes if test else ()
+    resolved = resolve(model.model, model.weights, input_shape=model.input_shape, classes=classes)
+    if layers:
+        prunable(resolved.module, layers)
+    count = outputs(resolved.module, resolved.spec.shape)
+    return Network(resolved.spec, resolved.classes, count, _fingerprint(resolved.module))
+
+
+def _calibration(data: str | None) -> dict[str, object]:
+    images = datasets.load(data, "calibration") if data else None
+    if not images:
+        raise UserError(
+            "INT8 needs real images to calibrate on (noise makes a useless model). Give --data fashion-mnist or "
+            "--data imagefolder:PATH, or --precision fp32."
+        )
+    return {"data": images.name, "images": len(images)}
+
+
+def _same_classes(test: Dataset, network: Network) -> bool:
+    """Whether the labels are of the model's own classes, in the same order."""
+    return len(test.classes) == network.outputs and network.classes in ((), test.classes)
 
 
 def _names(test: Dataset | None, count: int) -> tuple[str, ...]:
@@ -82,7 +96,7 @@ def _names(test: Dataset | None, count: int) -> tuple[str, ...]:
 
 
 def _fingerprint(module: nn.Module) -> str:
-    """Changes with the structure, the weights, and the source of every module of the user's that was loaded."""
+    """Changes with the structure, with the weights, and with the source of each loaded user module."""
     digest = hashlib.sha256((repr(module) + state_hash(module)).encode())
     for path in user_code.loaded_sources():
         digest.update(path.read_bytes())

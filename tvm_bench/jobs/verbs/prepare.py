@@ -1,8 +1,8 @@
-"""The verb `prepare`: one file, in one form and precision, from the model or from the file before it."""
+"""The verb `prepare`: writes a model as one file, in one file format and precision."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ...compress import bfloat16, codebook_file, dynamic, ptq, qat
 from ...compress.calibration import checked
 from ...compress.retraining import retrainer
 from ...data.preprocess import InputSpec
-from ...export import module_file, onnx_file, qdq, torchscript
+from ...export import module_file, onnx_file, qdq, tensorrt_file, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import resolve
@@ -25,44 +25,43 @@ from ...spec.errors import UserError
 from ...spec.recipe import Quantize, Settings
 
 CALIBRATION_BATCH = 16
+Method = Mapping[str, object] | None  # how a file was quantized; None: it was not
 
 
 @dataclass(frozen=True)
-class _Step:
-    """What every writer below may need."""
+class Request:
+    """The file to write, and what it is made from. `parent` is the file before it; None: the model itself."""
 
+    precision: str
     parent: Path | None
     out: Path
-    model_spec: dict[str, Any]
+    model: str
+    weights: str
+    input_shape: tuple[int, int, int] | None
+    data: str | None
     spec: InputSpec
     classes: tuple[str, ...]
     outputs: int
     batch: int
     quantization: Quantize
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]  # of training, for the fields of `Settings`
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(batch, channels, height, width)."""
         return (self.batch, *self.spec.shape)
 
     @property
     def source(self) -> Path:
-        assert self.parent, "this form is made from another file"
+        """The file before this one."""
+        assert self.parent, f"{self.out} is made from another file"
         return self.parent
 
     def calibration(self, batch: int) -> Iterator[np.ndarray]:
-        return datasets.load(self.model_spec["data"], "calibration").batches(self.spec, batch)
-
-    def save_module(self, module: nn.Module, precision: str) -> None:
-        module_file.save(
-            module,
-            self.out,
-            model=self.model_spec["model"],
-            classes=self.outputs,
-            precision=precision,
-            shape=self.spec.shape,
-            sizes=module_file.sizes(self.source) if precision != "fp32" else None,
-        )
+        """The calibration images, in batches. Raises `UserError` without data."""
+        if not self.data:
+            raise UserError("INT8 needs images to calibrate on. Give --data fashion-mnist or imagefolder:PATH.")
+        return datasets.load(self.data, "calibration").batches(self.spec, batch)
 
 
 def run(
@@ -70,21 +69,26 @@ def run(
     precision: str,
     parent: str | None,
     out: str,
-    model_spec: dict,
-    description: dict,
+    model_spec: dict[str, Any],
+    description: dict[str, Any],
     batch: int,
-    quantization: dict | None = None,
-    settings: dict | None = None,
-) -> dict:
-    """Write the form `kind` in `precision` to `out`; returns how it was quantized, if it was.
+    quantization: dict[str, Any] | None = None,
+    settings: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write the file format `kind` in `precision` to `out`, and return how it was quantized (None: it was not).
 
-    `parent` is the file that it is made from (None: the model itself), `description` what `describe` found out,
-    `quantization` how the recipe wants it (None: as is usual), `settings` those of its training.
+    `parent` is the file that it is made from (None: the model itself), `description` the result of the verb
+    `describe`, `quantization` the fields of the recipe's `Quantize` (None: the defaults), `settings` those of training.
     """
-    step = _Step(
+    shape = model_spec["input_shape"]
+    request = Request(
+        precision=precision,
         parent=Path(parent) if parent else None,
         out=Path(out),
-        model_spec=model_spec,
+        model=model_spec["model"],
+        weights=model_spec["weights"],
+        input_shape=tuple(shape) if shape else None,
+        data=model_spec["data"],
         spec=InputSpec.from_dict(description["spec"]),
         classes=tuple(description["classes"]),
         outputs=description["outputs_count"],
@@ -93,168 +97,153 @@ def run(
         settings=settings or {},
     )
     packages.need(formats.FORMATS[kind, precision].packages)
-    method = WRITERS[kind, precision](step)
-    return {"outputs": [str(file) for file in formats.files(step.out)], "quantization": method}
+    if precision == "bf16":
+        _need_bf16()
+    method = WRITERS[kind](request)
+    return {"outputs": [str(file) for file in formats.files(request.out)], "quantization": method}
 
 
-# The writers. Each returns how it quantized, if it did.
+# One writer per file format. Each returns how it quantized.
 
 
-def module_fp32(step: _Step) -> None:
-    if step.parent:  # what the recipe left
-        module = codebook_file.load(step.parent, step.model_spec["model"], shape=step.spec.shape, classes=step.outputs)
-        step.save_module(module, "fp32")
-        return
-    shape = step.model_spec["input_shape"]
-    found = resolve(
-        step.model_spec["model"],
-        step.model_spec["weights"],
-        input_shape=tuple(shape) if shape else None,
-        classes=step.classes,
+def write_module(request: Request) -> Method:
+    """A PyTorch module, in any precision."""
+    module, method = _module(request)
+    module_file.save(
+        module,
+        request.out,
+        model=request.model,
+        classes=request.outputs,
+        precision=request.precision,
+        shape=request.spec.shape,
+        sizes=None if request.precision == "fp32" else module_file.sizes(request.source),
     )
-    step.save_module(found.module, "fp32")
+    return method
 
 
-def module_int8(step: _Step) -> dict:
-    module, shape, asked = module_file.load(step.source), step.spec.shape, step.quantization
-    options: dict[str, Any] = {"per_channel": asked.per_channel is not False}
-    if asked.aware:
-        Settings(**step.settings).check([asked])
-        place = step.out.parent.parent / "qat"
-        # Fake quantization does not know BF16.
-        train = retrainer(
-            step.model_spec["data"],
-            step.spec,
-            step.outputs,
-            step.settings,
-            place,
-            names=step.classes,
-            rate="qat",
-            amp=False,
-        )
-        step.save_module(qat.quantize_aware(module, shape, train, **options), "int8")
-        return {**qat.method(**options), "calibration": {"data": step.model_spec["data"], "trained": step.settings}}
-    options["observer"] = asked.observer or "histogram"
-    step.save_module(ptq.quantize_static(module, step.calibration(CALIBRATION_BATCH), shape, **options), "int8")
-    return ptq.method(**options)
+def write_torchscript(request: Request) -> Method:
+    """A traced module."""
+    torchscript.save_traced(module_file.load(request.source), request.out, request.shape)
+    return None
 
 
-def module_bf16(step: _Step) -> dict:
-    _need_bf16()
-    step.save_module(bfloat16.to_bfloat16(module_file.load(step.source)), "bf16")
-    return bfloat16.METHOD
+def write_onnx(request: Request) -> Method:
+    """An exported module, the user's own ONNX file, or a quantized copy of one of both."""
+    if request.precision == "int8-dynamic":
+        qdq.quantize_on_the_fly(request.source, request.out)
+        return qdq.DYNAMIC_METHOD
+    if request.precision == "int8" and not request.quantization.aware:
+        return _quantized_onnx(request)
+    if request.parent:
+        onnx_file.save_from_module(module_file.load(request.parent), request.out, request.shape)
+    else:
+        with replace_with(request.out) as temporary:
+            onnx.save(onnx_file.open_checked(Path(request.model), request.spec.shape, request.batch), temporary)
+    return qat.method(per_channel=_per_channel(request)) if request.precision == "int8" else None
 
 
-def module_int8_dynamic(step: _Step) -> dict:
-    return _module_dynamic(step, "int8-dynamic")
-
-
-def module_fp16_dynamic(step: _Step) -> dict:
-    return _module_dynamic(step, "fp16-dynamic")
-
-
-def torchscript_traced(step: _Step) -> None:
-    torchscript.save_traced(module_file.load(step.source), step.out, step.shape)
-
-
-def onnx_fp32(step: _Step) -> None:
-    if step.parent:
-        onnx_file.save_from_module(module_file.load(step.parent), step.out, step.shape)
-        return
-    with replace_with(step.out) as beside:
-        onnx.save(onnx_file.open_checked(Path(step.model_spec["model"]), step.spec.shape, step.batch), beside)
-
-
-def onnx_int8(step: _Step) -> dict:
-    asked = step.quantization
-    if asked.aware:
-        onnx_file.save_from_module(module_file.load(step.source), step.out, step.shape)
-        return qat.method(per_channel=asked.per_channel is not False)
-    options: dict[str, Any] = {"per_channel": asked.per_channel is not False, "observer": asked.observer or "minmax"}
-    calibration = checked(step.calibration(step.batch), step.spec.shape)
-    qdq.quantize(step.source, step.out, calibration, vnni=cpu.has_vnni(), **options)
-    return qdq.method(**options)
-
-
-def onnx_int8_dynamic(step: _Step) -> dict:
-    qdq.quantize_on_the_fly(step.source, step.out)
-    return qdq.DYNAMIC_METHOD
-
-
-def openvino_fp32(step: _Step) -> None:
+def write_openvino(request: Request) -> Method:
+    """OpenVINO's own format."""
     from ...export import openvino_file
 
-    openvino_file.convert(step.source, step.out, compute="f32")
-
-
-def openvino_bf16(step: _Step) -> dict:
-    from ...export import openvino_file
-
-    _need_bf16()
-    openvino_file.convert(step.source, step.out, compute="bf16")
-    return {**bfloat16.METHOD, "weights": "FP32 in the file, BF16 once loaded"}
-
-
-def openvino_int8(step: _Step) -> dict:
-    from ...export import openvino_file
-
-    asked = step.quantization
-    if asked.aware:
-        openvino_file.convert(step.source, step.out, compute="f32")
-        return qat.method(per_channel=asked.per_channel is not False)
-    if asked.observer or asked.per_channel is False:
+    wanted = request.quantization
+    if request.precision != "int8" or wanted.aware:
+        openvino_file.convert(request.source, request.out, compute="bf16" if request.precision == "bf16" else "f32")
+        if request.precision == "bf16":
+            return {**bfloat16.METHOD, "weights": "FP32 in the file, BF16 once loaded"}
+        return qat.method(per_channel=_per_channel(request)) if wanted.aware else None
+    if wanted.observer or wanted.per_channel is False:
         raise UserError(
-            "OpenVINO's INT8 is NNCF's, per channel and with its own ranges. Leave the options of int8 out of the "
-            "recipe, or take other --backends."
+            "OpenVINO's INT8 (by NNCF) is always per channel and has its own ranges. Leave the options of int8 out of "
+            "--recipe, or give other --backends."
         )
-    openvino_file.quantize(step.source, step.out, checked(step.calibration(step.batch), step.spec.shape))
+    calibration = checked(request.calibration(request.batch), request.spec.shape)
+    openvino_file.quantize(request.source, request.out, calibration)
     return openvino_file.METHOD
 
 
-def tensorrt_fp32(step: _Step) -> None:
-    _tensorrt(step, "fp32")
+def write_tensorrt(request: Request) -> Method:
+    """An ONNX file with the precision of its engine."""
+    tensorrt_file.save(request.source, request.out, compute=request.precision)
+    return tensorrt_file.FP16_METHOD if request.precision == "fp16" else None
 
 
-def tensorrt_fp16(step: _Step) -> dict:
-    _tensorrt(step, "fp16")
-    return {"method": "FP16 wherever TensorRT finds it faster", "weights": "FP32 in the file, FP16 in the engine"}
+WRITERS: dict[str, Callable[[Request], Method]] = {
+    "module": write_module,
+    "torchscript": write_torchscript,
+    "onnx": write_onnx,
+    "tensorrt": write_tensorrt,
+    "openvino": write_openvino,
+}
 
 
-def _tensorrt(step: _Step, compute: str) -> None:
-    """The ONNX file, with the precision that its engine is to be built in; TensorRT builds for the GPU it runs on."""
-    model = onnx.load(step.source)
-    onnx.helper.set_model_props(model, {"compute": compute})
-    with replace_with(step.out) as beside:
-        onnx.save(model, beside)
+def _module(request: Request) -> tuple[nn.Module, Method]:
+    """The module in the precision of the request, and how it was quantized."""
+    if request.precision == "fp32":
+        return _fp32_module(request), None
+    module = module_file.load(request.source)
+    if request.precision == "bf16":
+        return bfloat16.to_bfloat16(module), bfloat16.METHOD
+    if request.precision in dynamic.METHOD:
+        return dynamic.quantize_dynamic(module, request.precision), dynamic.METHOD[request.precision]
+    if request.quantization.aware:
+        return _trained_int8(module, request)
+    per_channel, observer = _per_channel(request), request.quantization.observer or "histogram"
+    quantized = ptq.quantize_static(
+        module,
+        request.calibration(CALIBRATION_BATCH),
+        request.spec.shape,
+        per_channel=per_channel,
+        observer=observer,
+    )
+    return quantized, ptq.method(per_channel=per_channel, observer=observer)
 
 
-def _module_dynamic(step: _Step, precision: str) -> dict:
-    step.save_module(dynamic.quantize_dynamic(module_file.load(step.source), precision), precision)
-    return dynamic.METHOD[precision]
+def _fp32_module(request: Request) -> nn.Module:
+    if request.parent:  # the weights that the steps of a recipe made
+        return codebook_file.load(request.parent, request.model, shape=request.spec.shape, classes=request.outputs)
+    return resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes).module
+
+
+def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Method]:
+    settings, per_channel = Settings.from_dict(request.settings), _per_channel(request)
+    settings.check([request.quantization])
+    train = retrainer(
+        request.data,
+        request.spec,
+        request.outputs,
+        settings,
+        request.out.parent.parent / "qat",
+        names=request.classes,
+        purpose="qat",
+        amp=False,  # fake quantization does not know BF16
+    )
+    trained = qat.quantize_aware(module, request.spec.shape, train, per_channel=per_channel)
+    calibration = {"data": request.data, "trained": request.settings}
+    return trained, {**qat.method(per_channel=per_channel), "calibration": calibration}
+
+
+def _quantized_onnx(request: Request) -> Method:
+    per_channel, observer = _per_channel(request), request.quantization.observer or "minmax"
+    calibration = checked(request.calibration(request.batch), request.spec.shape)
+    qdq.quantize(
+        request.source,
+        request.out,
+        calibration,
+        vnni=cpu.has_vnni(),
+        per_channel=per_channel,
+        observer=observer,
+    )
+    return qdq.method(per_channel=per_channel, observer=observer)
+
+
+def _per_channel(request: Request) -> bool:
+    return request.quantization.per_channel is not False
 
 
 def _need_bf16() -> None:
     if not cpu.has_bf16():
         raise UserError(
             f"this CPU ({cpu.model_name()}) has neither avx512_bf16 nor amx_bf16: it would emulate BF16, slower than "
-            "FP32. Ask for --precision fp32,int8."
+            "FP32. Give --precision fp32,int8."
         )
-
-
-WRITERS: dict[tuple[str, str], Callable[[_Step], dict | None]] = {
-    ("module", "fp32"): module_fp32,
-    ("module", "int8"): module_int8,
-    ("module", "bf16"): module_bf16,
-    ("module", "int8-dynamic"): module_int8_dynamic,
-    ("module", "fp16-dynamic"): module_fp16_dynamic,
-    ("torchscript", "fp32"): torchscript_traced,
-    ("torchscript", "int8"): torchscript_traced,
-    ("onnx", "fp32"): onnx_fp32,
-    ("onnx", "int8"): onnx_int8,
-    ("onnx", "int8-dynamic"): onnx_int8_dynamic,
-    ("tensorrt", "fp32"): tensorrt_fp32,
-    ("tensorrt", "fp16"): tensorrt_fp16,
-    ("openvino", "fp32"): openvino_fp32,
-    ("openvino", "bf16"): openvino_bf16,
-    ("openvino", "int8"): openvino_int8,
-}

@@ -1,57 +1,65 @@
-"""The verb `train`: a classifier from scratch or from weights, and how good it became."""
+"""The verb `train`: trains a classifier and measures its accuracy."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ... import data as datasets
 from ...data.dataset import Dataset
 from ...models.weights import load_state_dict, save_state_dict
 from ...spec.errors import UserError
+from ...spec.training import TrainingRequest
 from ...training import loop
 from ...training.device import choose, process_group
 from ...training.evaluation import accuracy
+from ...training.images import split
 from ...training.initial_model import begin
 from ...training.options import Options, parse_stages
-from ...training.pictures import split
 
 
-def run(
-    model: str,
-    weights: str,
-    data: str,
-    folder: str,
-    out: str,
-    stages: str | None,
-    image_size: int | None,
-    device: str,
-    amp: bool,
-    distributed: bool,
-    **options: float,
-) -> dict[str, object]:
-    """Train from `weights`, write FP16 safetensors to `out`, read them back, and score them on the whole test set.
+def run(training: dict[str, Any], folder: str, out: str) -> dict[str, Any]:
+    """Train, write FP16 safetensors to `out`, read them back, and score them on the whole test set.
 
-    `options` are fields of `Options`. Only the first of several processes writes and scores; the others return nothing.
+    `training` has the fields of a resolved `TrainingRequest`; the checkpoint is in `folder`. Of several processes, only
+    the first writes and scores; the others return an empty result.
     """
-    train, test = _labelled(data, "train"), _labelled(_whole(data), "test")
+    request = TrainingRequest(**training)
+    train, test = _labelled(request.data, "train"), _labelled(_whole(request.data), "test")
     if len(train.classes) < 2 or train.classes != test.classes:
-        raise UserError(f"{data}: training needs two classes or more, the same in training and test pictures.")
-    chosen = Options(stages=parse_stages(stages) if stages else (), **options)
-    started = begin(model, weights, train.classes, chosen.stages[-1][0] if stages else image_size, chosen.seed)
-    pictures = split(train, started.spec, seed=chosen.seed)
-    with process_group(device) if distributed else nullcontext():
-        place = choose(device, amp=amp)
-        loop.fit(started.module, *pictures, chosen, folder=Path(folder), device=device, amp=amp)
+        raise UserError(
+            f"{request.data}: training needs at least two classes, the same in training and test images. "
+            "Add or rename folders, or give other --data."
+        )
+    options = _options(request)
+    size = options.stages[-1][0] if options.stages else request.image_size
+    initial = begin(request.model, request.weights, train.classes, size, options.seed)
+    images = split(train, initial.spec, seed=options.seed)
+    with process_group(request.device) if request.distributed else nullcontext():
+        place = choose(request.device, amp=request.amp)
+        loop.fit(initial.module, *images, options, folder=Path(folder), device=request.device, amp=request.amp)
     if not place.first:
         return {}
-    about = {"model": model, "spec": asdict(started.spec), "classes": train.classes, "data": data}
-    save_state_dict(started.module, Path(out), about=about)
-    load_state_dict(started.module, Path(out))
-    started.module.to(place.torch)
-    top1, top5 = accuracy(started.module, started.spec, test)
+    about = {"model": request.model, "spec": asdict(initial.spec), "classes": train.classes, "data": request.data}
+    save_state_dict(initial.module, Path(out), about=about)
+    load_state_dict(initial.module, Path(out))
+    initial.module.to(place.device)
+    top1, top5 = accuracy(initial.module, initial.spec, test)
     return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
+
+
+def _options(request: TrainingRequest) -> Options:
+    assert request.lr is not None, "the request is not resolved"
+    return Options(
+        epochs=request.epochs,
+        batch_size=request.batch_size,
+        lr=request.lr,
+        patience=request.patience,
+        seed=request.seed,
+        stages=parse_stages(request.stages) if request.stages else (),
+    )
 
 
 def _whole(data: str) -> str:
@@ -59,7 +67,7 @@ def _whole(data: str) -> str:
 
 
 def _labelled(data: str, split: str) -> Dataset:
-    found = datasets.load(data, split)
-    if found.labels is None:
-        raise UserError(f"{found.name} has no labels: training needs PATH/{split}/<class>/<picture>.")
-    return found
+    dataset = datasets.load(data, split)
+    if dataset.labels is None:
+        raise UserError(f"{dataset.name} has no labels. Training needs images in PATH/{split}/<class>/.")
+    return dataset
