@@ -12,9 +12,9 @@ from ... import data as datasets
 from ...backends.relay import target as relay_target
 from ...compress.layers import chosen
 from ...data.dataset import Dataset
-from ...export import onnx_file
+from ...export import onnx_file, onnx_layers
 from ...host import user_code
-from ...models import outputs, resolve
+from ...models import layer_sizes, outputs, resolve
 from ...models.weights import state_hash
 from ...spec.errors import UserError
 
@@ -36,9 +36,9 @@ def run(
     `layers` are those that are to be pruned.
 
     Returns `spec` (InputSpec fields), `classes`, `outputs_count`, `fingerprint` (changes when the network or a weight
-    does), `mcpu` (LLVM's name of the CPU that is built for), `labelled` (as the network knows the labels), `images` and
-    `data_version` (changes when a file of the data does). Raises `UserError` for whatever is wrong with either, and for
-    an unknown `target`.
+    does), `architecture` (changes when the size of a layer does, see `models.layer_sizes`), `mcpu` (LLVM's name of the
+    CPU that is built for), `labelled` (as the network knows the labels), `images` and `data_version` (changes when a
+    file of the data does). Raises `UserError` for whatever is wrong with either, and for an unknown `target`.
     """
     mcpu = relay_target.resolve(target, threads).mcpu
     test = datasets.load(data, "test") if data else None
@@ -46,11 +46,12 @@ def run(
     if model.endswith(".onnx"):
         loaded = onnx_file.open_checked(Path(model), shape, batch)
         spec, classes, count = onnx_file.input_spec(loaded), (), onnx_file.output_count(loaded)
-        fingerprint = onnx_file.fingerprint(Path(model))
+        fingerprint, layered = onnx_file.fingerprint(Path(model)), onnx_layers.layers_of(loaded)
     else:
         found = resolve(model, weights, input_shape=shape, classes=test.classes if test else ())
         spec, classes = found.spec, found.classes
         count, fingerprint = outputs(found.module, spec.shape), _fingerprint(found.module)
+        layered = layer_sizes.layers_of(found.module, spec.shape)
         if layers:
             chosen(found.module, layers)
     calibration = datasets.load(data, "calibration") if data and calibrate else None
@@ -64,6 +65,7 @@ def run(
         "classes": list(classes or _names(test, count)),
         "outputs_count": count,
         "fingerprint": fingerprint,
+        "architecture": layer_sizes.fingerprint(layered, spec.shape) or fingerprint,
         "mcpu": mcpu,
         "labelled": bool(test and test.labels is not None and _same_classes(test, classes, count)),
         "images": len(test) if test else 0,
