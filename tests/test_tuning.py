@@ -17,10 +17,8 @@ import pytest
 import tvm_bench
 from tests.conftest import ROOT, TINY
 from tvm_bench.backends.relay.records import templates
-from tvm_bench.pipeline import race, tuning
-from tvm_bench.pipeline.steps import LEDGER, Workbench, with_recipe
+from tvm_bench.pipeline import tuning
 from tvm_bench.spec import schedule_source
-from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 TRIALS = 4
 
@@ -232,30 +230,6 @@ def test_a_task_that_has_nothing_new_is_left(tmp_path):
     ledger, spent, end = tuning._searched("t", tmp_path, "metaschedule", lambda *_: tasks, 10, math.inf)
     assert spent == 0 and end.startswith("no task promises")
     assert ledger["crashes"] == {"a": ["found no schedule that was not measured before"] * tuning.MAX_CRASHES}
-
-
-def test_a_compressed_model_of_the_same_sizes_has_the_records_of_the_one_before(tmp_path):
-    run_spec = RunSpec(ModelSpec("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
-    bench = Workbench(run_spec, {"mcpu": "znver4"})
-    (variant,) = run_spec.variants("fp32", "relay", tuned=True)
-    folder = bench.records(variant, "templates")
-    folder.mkdir(parents=True)
-    (folder / LEDGER).write_text("{}")
-    for recipe in ("prune-2:4", "prune-unstructured90+int8", "int8", "kmeans256"):
-        assert with_recipe(bench, recipe).tuned_by(variant) == {"templates": folder}
-    assert with_recipe(bench, "prune-structured50+kmeans256").tuned_by(variant) == {}
-
-
-def test_records_of_another_cpu_are_named_and_not_used(tmp_path):
-    run_spec = RunSpec(ModelSpec("m"), ("fp32",), (), None, (1,), (1,), tmp_path, tmp_path / "logs")
-    (variant,) = run_spec.variants("fp32", "relay", tuned=True)
-    folder = Workbench(run_spec, {"mcpu": "znver4"}).records(variant, "templates")
-    folder.mkdir(parents=True)
-    (folder / LEDGER).write_text("{}")
-    assert race._tuned_elsewhere(Workbench(run_spec, {"mcpu": "znver4"}), [("fp32", "relay")]) == []
-    (found,) = race._tuned_elsewhere(Workbench(run_spec, {"mcpu": "skylake"}), [("fp32", "relay")])
-    assert found.row.status == "skipped" and found.row.tuned
-    assert all(word in found.row.error for word in ("znver4-1t-b1", "skylake-1t-b1", "tvm-bench tune"))
 
 
 def test_coverage_can_be_required(tuned_int8, cli):

@@ -8,8 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ INHERITED = (
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
 HOUR = 3600.0
 DAY = 24 * HOUR
+# Held by whatever measures: one race or tuning step on this machine at a time.
+MEASURING = Path(tempfile.gettempdir()) / f"tvm-bench-measuring-{os.getuid()}.lock"
 
 
 class JobError(Exception):
@@ -41,7 +44,8 @@ class Job:
     `folder/<label>.log` gets what the job prints; with `show`, its progress and warnings go to the terminal instead.
     With `reuse`, a receipt whose cache key, outputs and sources still match is returned and nothing runs. The key
     covers the request, the SHA-256 of the `inputs`, `depends` (any text), the package versions, the code and the CPU.
-    `masked` binds the job to as many CPUs as it has `threads`. `timeout` is in seconds.
+    `masked` binds the job to as many CPUs as it has `threads`. An `exclusive` job measures: it waits until no other
+    holds `MEASURING`. `timeout` is in seconds.
     """
 
     verb: str
@@ -52,6 +56,7 @@ class Job:
     depends: str = ""
     threads: int = 1
     masked: bool = False
+    exclusive: bool = False
     reuse: bool = True
     timeout: float = HOUR
     show: bool = False
@@ -75,7 +80,8 @@ def run(job: Job) -> dict[str, Any]:
         receipt_path.unlink(missing_ok=True)
         cpus = cpu.mask(job.threads) if job.masked else None
         write_json(job.path("request.json"), {"verb": job.verb, "key": key, "cpus": cpus, "request": job.request})
-        exit_code = _wait_for(job, child_environment(job.threads, cpus) | job.environment)
+        with locked(MEASURING) if job.exclusive else nullcontext():
+            exit_code = _wait_for(job, child_environment(job.threads, cpus) | job.environment)
         return _receipt(job, exit_code)
 
 

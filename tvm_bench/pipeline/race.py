@@ -14,7 +14,7 @@ from ..analysis.results import Results, Row, save
 from ..analysis.validity import ValidityLimits, disturbance, greed, most_repeats, staleness, wrongness
 from ..host import deployment_size, machine, manifest, packages
 from ..host.progress import Progress
-from ..jobs.launcher import JobError, locked
+from ..jobs.launcher import MEASURING, JobError, locked
 from ..spec import backends as runtimes
 from ..spec.constraints import Constraints
 from ..spec.errors import Unavailable, UserError
@@ -126,7 +126,7 @@ def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any]) -> Res
             entrants[i] = _attempt(entrant, _built)
             progress.step(f"answers of {entrant.variant.name}")
             entrants[i] = _attempt(entrants[i], lambda e: _evaluated(e, rules))
-        with locked(entrants[0].bench.run_spec.root / "measuring.lock"):
+        with locked(MEASURING):
             described = {**machine.describe(), "busy_share": machine.busy_share()}
             order = random.Random(rules.seed)
             spare = most_repeats(rules.rounds * len(timed), rules.terms)

@@ -10,6 +10,7 @@ What a built variant answers, and how fast, is in trial.py.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -52,28 +53,46 @@ class Workbench:
         return recipes.parse(self.model_spec.recipe)
 
     def records(self, variant: Variant, tuner: str) -> Path:
-        """Tuning records hold for one model, CPU, number of threads and batch, so their folder is named by all."""
-        name = f"{self.about['mcpu']}-{variant.threads}t-b{variant.batch}"
-        return self.run_spec.logs / self.model_spec.slug / variant.precision / name / tuner
+        """The folder of `tuner`'s records.
+
+        They hold for one architecture, precision, CPU, thread count and batch size. Weights and names do not count: a
+        folder is found by the hash at the end of its name.
+        """
+        conditions = f"{variant.precision}/{self.about['mcpu']}-{variant.threads}t-b{variant.batch}"
+        existing = sorted(self.run_spec.logs.glob(f"*-{self._architecture}/{conditions}"))
+        return (existing[0] if existing else self._records_folder / conditions) / tuner
 
     def tuned_by(self, variant: Variant) -> dict[str, Path]:
-        """The tuners that have records for this variant, with their folders.
-
-        A compressed model that was not tuned itself has those of the model before, unless filters were removed:
-        schedules are chosen by the sizes of layers, whatever their weights are.
-        """
+        """The tuners that have records for this variant, with their folders."""
         folders = {tuner: self.records(variant, tuner) for tuner in TUNERS}
-        found = {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
-        prunes = (each for each in self.recipe.techniques if isinstance(each, recipes.Prune))
-        removed = any(each.pattern == "structured" for each in prunes)
-        if found or removed or not self.model_spec.recipe:
-            return found
-        return with_recipe(self, "").tuned_by(variant)
+        return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
 
     def tuned_elsewhere(self, variant: Variant) -> list[str]:
-        """For which other CPUs, threads and batches there are records of this variant: `znver4-2t-b1`."""
-        folders = self.records(variant, "").parent.glob(f"*/*/{LEDGER}")
-        return sorted({ledger.parent.parent.name for ledger in folders if ledger.parent.name in TUNERS})
+        """For which other CPUs, thread counts and batch sizes this variant has records: `znver4-2t-b1`."""
+        ledgers = self.run_spec.logs.glob(f"*-{self._architecture}/{variant.precision}/*/*/{LEDGER}")
+        return sorted({ledger.parent.parent.name for ledger in ledgers if ledger.parent.name in TUNERS})
+
+    @property
+    def _structured_pruning(self) -> str:
+        """The part of the recipe that changes the sizes of layers."""
+        techniques = {text: recipes.technique(text) for text in self.recipe.steps}
+        return "+".join(
+            text
+            for text, technique in techniques.items()
+            if isinstance(technique, recipes.Prune) and technique.pattern == "structured"
+        )
+
+    @property
+    def _architecture(self) -> str:
+        """Eight hexadecimal digits that change with the size of a layer, also by the recipe."""
+        text = self.about["architecture"] + self._structured_pruning
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def _records_folder(self) -> Path:
+        """Where new tuning records go. The model's name is for readers only."""
+        named = replace(self.model_spec, weights="default", recipe=self._structured_pruning)
+        return self.run_spec.logs / f"{named.slug}-{self._architecture}"
 
     def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
         """Run a job, on the most threads of the order unless told; its files go to the model_spec's `jobs/`."""
@@ -194,7 +213,9 @@ def build(bench: Workbench, variant: Variant) -> Path:
         "about": about,
     }
     inputs = (made_from, *(each / LEDGER for each in records.values()), *([reference / "lib.so"] if reference else ()))
-    bench.job("build", request, variant.form, inputs=inputs, threads=variant.threads)
+    # With records, the build measures which schedules are the fastest.
+    options = {"threads": variant.threads, "exclusive": bool(records), "masked": bool(records)}
+    bench.job("build", request, variant.form, inputs=inputs, **options)
     return folder
 
 

@@ -14,9 +14,9 @@ from ...backends.relay import target as relay_target
 from ...compress.layers import prunable
 from ...data.dataset import Dataset
 from ...data.preprocess import InputSpec
-from ...export import onnx_file
+from ...export import onnx_file, onnx_layers
 from ...host import user_code
-from ...models import outputs, resolve
+from ...models import layer_sizes, outputs, resolve
 from ...models.weights import state_hash
 from ...spec.errors import UserError
 from ...spec.variant import ModelSpec
@@ -30,6 +30,7 @@ class Network:
     classes: tuple[str, ...]
     outputs: int
     fingerprint: str
+    architecture: str
 
 
 def run(
@@ -40,9 +41,10 @@ def run(
     `layers` are names of layers to be pruned; `calibrate` says whether calibration images are needed.
 
     Returns `spec` (fields of `InputSpec`), `classes`, `outputs_count`, `fingerprint` (changes with the network and with
-    each weight), `mcpu` (LLVM's name of the target CPU), `labelled` (whether the labels are those of the model),
-    `images` (of the test set), `data_version` (changes with each file of the data), and `calibration`. Raises
-    `UserError` for a bad model, bad data, or an unknown `target`.
+    each weight), `architecture` (changes with the size of a layer, see `models.layer_sizes`), `mcpu` (LLVM's name of
+    the target CPU), `labelled` (whether the labels are those of the model), `images` (of the test set), `data_version`
+    (changes with each file of the data), and `calibration`. Raises `UserError` for a bad model, bad data, or an unknown
+    `target`.
     """
     model = ModelSpec.from_dict(model_spec)
     mcpu = relay_target.resolve(target, threads).mcpu
@@ -53,6 +55,7 @@ def run(
         "classes": list(network.classes or _names(test, network.outputs)),
         "outputs_count": network.outputs,
         "fingerprint": network.fingerprint,
+        "architecture": network.architecture,
         "mcpu": mcpu,
         "labelled": bool(test and test.labels is not None and _same_classes(test, network)),
         "images": len(test) if test else 0,
@@ -64,7 +67,9 @@ def run(
 def _onnx(model: ModelSpec, batch: int) -> Network:
     loaded = onnx_file.open_checked(Path(model.model), model.input_shape, batch)
     fingerprint = onnx_file.fingerprint(Path(model.model))
-    return Network(onnx_file.input_spec(loaded), (), onnx_file.output_count(loaded), fingerprint)
+    spec = onnx_file.input_spec(loaded)
+    architecture = layer_sizes.fingerprint(onnx_layers.layers_of(loaded), spec.shape) or fingerprint
+    return Network(spec, (), onnx_file.output_count(loaded), fingerprint, architecture)
 
 
 def _pytorch(model: ModelSpec, test: Dataset | None, layers: tuple[str, ...]) -> Network:
@@ -73,7 +78,9 @@ def _pytorch(model: ModelSpec, test: Dataset | None, layers: tuple[str, ...]) ->
     if layers:
         prunable(resolved.module, layers)
     count = outputs(resolved.module, resolved.spec.shape)
-    return Network(resolved.spec, resolved.classes, count, _fingerprint(resolved.module))
+    fingerprint, shape = _fingerprint(resolved.module), resolved.spec.shape
+    architecture = layer_sizes.fingerprint(layer_sizes.layers_of(resolved.module, shape), shape) or fingerprint
+    return Network(resolved.spec, resolved.classes, count, fingerprint, architecture)
 
 
 def _calibration(data: str | None) -> dict[str, object]:

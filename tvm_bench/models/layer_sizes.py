@@ -1,0 +1,74 @@
+"""What tuning records depend on besides precision and machine: the sizes of a network's convolutions and dense layers.
+
+Neither weights nor names count, so that a fine-tuned network shares the records of the one before. Nor does the number
+of classes: it changes the last layer only, which then is one task without a record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+MATRIX_PRODUCTS = ("linear", "addmm", "mm")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution or a dense layer; sizes are channels first, without the batch."""
+
+    kind: str  # conv, conv-transpose or dense
+    data: tuple[int, ...]
+    out: tuple[int, ...]
+    kernel: tuple[int, ...] = ()
+    strides: tuple[int, ...] = ()
+    dilations: tuple[int, ...] = ()
+    groups: int = 1
+
+
+def fingerprint(layers: Sequence[Layer], shape: Sequence[int]) -> str | None:
+    """SHA-256, in hexadecimal, of the layers (the last is the classifier) and the input's shape; None without layers.
+
+    The order of the layers does not count: exporters may change that of branches.
+    """
+    if not layers:
+        return None
+    *before, classifier = layers
+    lines = sorted(json.dumps(asdict(layer)) for layer in (*before, replace(classifier, out=())))
+    return hashlib.sha256(json.dumps([list(shape), lines]).encode()).hexdigest()
+
+
+def layers_of(module: nn.Module, shape: Sequence[int]) -> list[Layer]:
+    """The layers in the order in which `module` runs them on an input of `shape` (channels, height, width)."""
+    with torch.no_grad(), _Recorder() as recorder:
+        module(torch.zeros(1, *shape, device=next((tensor.device for tensor in module.parameters()), None)))
+    return recorder.layers
+
+
+class _Recorder(TorchDispatchMode):
+    """Records what PyTorch computes, whether a layer or a plain function asked for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[Layer] = []
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        operator = func.overloadpacket.__name__
+        if operator == "convolution":
+            data, weight, _, strides, _, dilations, transposed, _, groups = args
+            kind = "conv-transpose" if transposed else "conv"
+            sizes = (tuple(data.shape[1:]), tuple(out.shape[1:]), tuple(weight.shape[2:]))
+            self.layers.append(Layer(kind, *sizes, tuple(strides), tuple(dilations), groups))
+        elif operator in MATRIX_PRODUCTS:
+            data = args[1] if operator == "addmm" else args[0]
+            self.layers.append(Layer("dense", (data.shape[-1],), (out.shape[-1],)))
+        return out
