@@ -45,6 +45,17 @@ def test_unlike_numbers_of_rounds_are_refused(tmp_path):
         results.load(tmp_path / "results.json")
 
 
+def test_what_older_files_do_not_say_has_a_default(tmp_path):
+    """`docs/results/` and users keep files from before a race was saved round by round."""
+    results.save(realistic(), tmp_path / "results.json")
+    stored = json.loads((tmp_path / "results.json").read_text())
+    for row in stored["variants"]:
+        del row["identity"]
+    (tmp_path / "results.json").write_text(json.dumps(stored))
+    loaded = results.load(tmp_path / "results.json")
+    assert loaded == realistic() and not loaded.partial and loaded.finished_rounds == 10
+
+
 def test_a_missing_file_is_a_user_error(tmp_path):
     with pytest.raises(UserError, match="tvm-bench bench"):
         results.load(tmp_path / "results.json")

@@ -46,7 +46,7 @@ class Row:
     live_threads: list[int] = field(default_factory=list)
     working_threads: list[int] = field(default_factory=list)
     cpu_per_wall: list[float] = field(default_factory=list)
-    watch: list[dict[str, Any]] = field(default_factory=list)  # what else the machine did, see measure/watch.py
+    watch: list[dict[str, Any]] = field(default_factory=list)  # what else the machine did, see host/interference.py
     disturbed: int = 0  # rounds that were thrown away and repeated
     flagged: str | None = None  # why this row cannot win
     size_mb: float | None = None
@@ -62,6 +62,7 @@ class Row:
     distances: dict[str, dict[str, float]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
+    identity: str | None = None  # SHA-256 of what was timed: its files, the user's sources, code, versions
 
     @property
     def ok(self) -> bool:
@@ -76,12 +77,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """One run of the bench. The report reads `machine`: `busy_share` (of the CPU, by others, before the first round),
-    and `settings`: `threads`, `command`, `limits` and `reference`; whatever else they hold is printed as it is."""
+    """One run of the bench.
+
+    The report reads `busy_share` of `machine` (share of the usable CPUs that others took before the first round), and
+    `threads`, `command`, `limits`, `reference`, `rounds` and `finished_rounds` of `settings`. Of both it prints all.
+    """
 
     machine: dict[str, Any]
     settings: dict[str, Any]
     variants: tuple[Row, ...]
+
+    @property
+    def finished_rounds(self) -> int:
+        """The number of rounds that all variants have."""
+        return self.settings.get("finished_rounds", max((len(row.rounds) for row in self.variants), default=0))
+
+    @property
+    def partial(self) -> bool:
+        """Whether the race was interrupted before its last round, or still runs."""
+        return "finished_rounds" in self.settings and self.finished_rounds < self.settings["rounds"]
 
     @property
     def reference_form(self) -> str:

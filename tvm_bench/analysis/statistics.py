@@ -44,10 +44,12 @@ class Estimate:
         return int(self.low > 1 + RELEVANT) - int(self.high < 1 / (1 + RELEVANT))
 
 
-def median(rounds: Rounds) -> Estimate:
-    """Median over the rounds of each round's median, with a bootstrap interval; the unit of the samples."""
-    per_round = round_medians(rounds)
-    return _estimate(float(np.median(per_round)), np.median(per_round[_draws(len(rounds))], axis=1), len(rounds))
+def mean_latency(rounds: Rounds) -> Estimate:
+    """The geometric mean over the rounds of each round's median, with Student's interval; the unit of the samples.
+
+    It is what `ratio` is the ratio of: the ratio of two rows is the quotient of their mean latencies.
+    """
+    return _student(np.log(round_medians(rounds)), CONFIDENCE)
 
 
 def tail(rounds: Rounds) -> Estimate:
@@ -121,7 +123,7 @@ def speed_up(row: Row, results: Results) -> Estimate | None:
 
 def by_latency(results: Results) -> list[Row]:
     """The timed rows, fastest first."""
-    return sorted((row for row in results.variants if row.rounds), key=lambda row: np.median(round_medians(row.rounds)))
+    return sorted((row for row in results.variants if row.rounds), key=lambda row: mean_latency(row.rounds).value)
 
 
 def _log_ratios(rounds: Rounds, other: Rounds) -> np.ndarray:

@@ -92,9 +92,9 @@ def compare(old: Path, new: Path, tolerance: float) -> None:
     from ..analysis import results as stored
     from ..report import comparison
 
-    files = _results_file(old), _results_file(new)
-    changes = comparing.compare(*map(stored.load, files), tolerance)
-    comparison.show(changes, *files, console())
+    old, new = _results_file(old), _results_file(new)
+    changes = comparing.compare(stored.load(old), stored.load(new), tolerance)
+    comparison.show(changes, old, new, console())
     sys.exit(1 if any(change.regressed for change in changes) else 0)
 
 
@@ -107,6 +107,6 @@ def _print_report(results: Any, files: list[Path]) -> None:
 
     terminal = console()
     tables.show(results, terminal)
-    summary_text.show(results, terminal)
+    summary_text.show(summary_text.summarize(results), terminal)
     for file in files:
         click.echo(str(file))

@@ -19,7 +19,9 @@ SMT = Path("/sys/devices/system/cpu/smt/active")
 BOOST = Path("/sys/devices/system/cpu/cpufreq/boost")
 NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+STAT = Path("/proc/stat")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TICK_KINDS = 8  # numbers of a CPU in /proc/stat that do not overlap
 PACKAGES = (
     "torch",
     "torchvision",
@@ -135,15 +137,17 @@ def huge_pages() -> str | None:
 
 
 def busy_share(seconds: float = 1.0) -> float | None:
-    """Share of all cores, 0 to 1, that others use while this process sleeps for `seconds`; stolen time counts."""
+    """Share, 0 to 1, of the CPUs that this process may use that others take while it sleeps for `seconds`.
+
+    Time that the hypervisor takes counts. None where the kernel does not count.
+    """
     before = cpu_ticks()
     time.sleep(seconds)
     after = cpu_ticks()
-    if not before or not after:
-        return None
-    spent = [b - a for a, b in zip(before, after, strict=True)]
+    cpus = [number for number in usable_cpus() if number in before and number in after]
+    spent = [sum(after[cpu][i] - before[cpu][i] for cpu in cpus) for i in range(TICK_KINDS)]
     idle = spent[3] + spent[4]  # idle and waiting for disks
-    return round(1 - idle / max(sum(spent), 1), 4)
+    return round(1 - idle / max(sum(spent), 1), 4) if cpus else None
 
 
 def packages() -> dict[str, str]:
@@ -157,10 +161,20 @@ def packages() -> dict[str, str]:
     return found
 
 
-def cpu_ticks() -> list[int]:
-    """Ticks of all cores in user, nice, system, idle, iowait, irq, softirq, steal; empty where the kernel has none."""
-    first = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
-    return [int(ticks) for ticks in first[1:9]]
+def usable_cpus() -> list[int]:
+    """The numbers of the CPUs that this process may run on, sorted."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def cpu_ticks() -> dict[int, list[int]]:
+    """For each CPU, by number, its ticks in user, nice, system, idle, iowait, irq, softirq and steal.
+
+    Empty where there is no /proc/stat.
+    """
+    lines = re.findall(r"^cpu(\d+) (.+)$", _read(STAT) or "", re.MULTILINE)
+    return {int(number): [int(ticks) for ticks in text.split()[:TICK_KINDS]] for number, text in lines}
 
 
 def _status(key: str) -> float | None:

@@ -13,10 +13,12 @@ def write(results: Results, folder: Path) -> list[Path]:
     """Write `report.md`, the pictures that it shows, and `report.html` into `folder`; the two reports come first."""
     from ..host.files import replace_with
     from . import html_page, markdown_page
+    from .content import content
     from .plots import all_plots
 
     drawn = all_plots.draw_all(results, folder / "plots")
-    reports = {"report.md": markdown_page.markdown(results, drawn, folder), "report.html": html_page.html(results)}
+    said = content(results)
+    reports = {"report.md": markdown_page.markdown(said, drawn, folder), "report.html": html_page.html(said)}
     for name, text in reports.items():
         with replace_with(folder / name) as beside:
             beside.write_text(text)
