@@ -93,7 +93,7 @@ def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path)
         if not recipe:
             plain = bench
     rules = race.Rules(rounds=rounds, images=images)
-    settings = race.settings(plain, rules, " ".join(["benchmarks/compression.py", *sys.argv[1:]]), Constraints())
+    settings = race.settings(plain, " ".join(["benchmarks/compression.py", *sys.argv[1:]]), Constraints())
     scores = {recipe: {name: form.get(name) for name in SCORES} for recipe, form in forms.items()}
     race.race(entrants, rules, settings | {"forms": scores}, RESULTS)
     PAGE.write_text(page(load(RESULTS)))

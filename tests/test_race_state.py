@@ -137,9 +137,12 @@ def test_a_variant_that_failed_in_a_round_stays_out(tmp_path):
 def test_a_full_disk_leaves_the_finished_rounds(tmp_path, capsys):
     path = tmp_path / "results.json"
     save(partial(), path)
-    with pytest.raises(OSError, match="No space"), race_state.told(path):
+    with pytest.raises(OSError, match="No space"), race_state.explained(path, "s"):
         raise OSError(errno.ENOSPC, "No space left on device")
     assert "keeps 2 of 3 rounds; the same command goes on" in capsys.readouterr().err
+    with pytest.raises(KeyboardInterrupt), race_state.explained(path, "later"):
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "", "the rounds of another race are not this one's"
 
 
 def test_without_a_checkout_there_is_no_commit(monkeypatch, tmp_path):

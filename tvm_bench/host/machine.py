@@ -1,4 +1,4 @@
-"""The machine that figures belong to, and this process's memory. Imports neither torch nor tvm."""
+"""This machine: hardware, load, package versions; and the memory of this process. Imports neither torch nor tvm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """What `results.json` keeps under "machine". A value that cannot be read is null; MB are 10**6 bytes."""
+    """The machine as `results.json` records it. A value that cannot be read is None; MB are 10**6 bytes."""
     return {
         "cpu": cpu.model_name(),
         "features": sorted(cpu.host_features()),
@@ -63,7 +64,7 @@ def describe() -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """Mean number of processes that ran or waited for a core in the last minute; 0 where none is kept."""
+    """Mean number of processes that ran or waited for a core in the last minute; 0 where the system does not count."""
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -92,30 +93,30 @@ def memory_mb() -> float | None:
 
 
 def caches() -> list[dict[str, Any]]:
-    """The caches that core 0 sees: level, type, size in KiB, and the logical cores that share each."""
-    found = []
+    """The caches of core 0: level, type, size in KiB, and the logical cores that share it."""
+    result = []
     for folder in sorted(CACHES.glob("index[0-9]*")):
         level, kind, size = (_read(folder / name) for name in ("level", "type", "size"))
         if level and kind and size:
             shared = _read(folder / "shared_cpu_list")
-            found.append({"level": int(level), "type": kind, "kib": int(size.rstrip("K")), "cores": shared})
-    return found
+            result.append({"level": int(level), "type": kind, "kib": int(size.rstrip("K")), "cores": shared})
+    return result
 
 
 def mhz() -> dict[str, float | None]:
-    """Core 0's frequency now, and the most its governor allows, in MHz. Under a hypervisor, what that claims."""
+    """Core 0's frequency now and the highest that its governor allows, in MHz; on a virtual machine, as reported."""
     most, now = _read(FREQUENCY / "scaling_max_freq"), cpu.cpuinfo().get("cpu MHz")  # kHz, and MHz
     return {"now": float(now) if now else None, "max": float(most) / 1000 if most else None}
 
 
 def mhz_now() -> float | None:
-    """The fastest core's frequency at this moment, MHz. Under a hypervisor, what that claims."""
+    """The highest frequency of a core now, in MHz; on a virtual machine, as reported."""
     lines = (_read(cpu.CPUINFO) or "").splitlines()
     return max((float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")), default=None)
 
 
 def pss_mb() -> float | None:
-    """Memory held now, pages that are shared with other processes by their share (PSS), in MB of 10**6 bytes."""
+    """The proportional set size (PSS) now, in MB of 10**6 bytes: shared pages count by this process's share."""
     for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
         if line.startswith("Pss:"):
             return round(int(line.split()[1]) * 1024 / 1e6, 2)
@@ -123,7 +124,7 @@ def pss_mb() -> float | None:
 
 
 def boost() -> bool | None:
-    """Whether cores may go above their nominal frequency; None where neither driver says."""
+    """Whether cores may exceed their nominal frequency; None where no driver tells."""
     allowed, forbidden = _read(BOOST), _read(NO_TURBO)
     if allowed is None and forbidden is None:
         return None
@@ -132,8 +133,8 @@ def boost() -> bool | None:
 
 def huge_pages() -> str | None:
     """The kernel's policy for transparent huge pages: `always`, `madvise` or `never`."""
-    found = re.search(r"\[(\w+)\]", _read(HUGE_PAGES) or "")
-    return found and found[1]
+    match = re.search(r"\[(\w+)\]", _read(HUGE_PAGES) or "")
+    return match[1] if match else None
 
 
 def busy_share(seconds: float = 1.0) -> float | None:
@@ -152,13 +153,11 @@ def busy_share(seconds: float = 1.0) -> float | None:
 
 def packages() -> dict[str, str]:
     """Versions of those of `PACKAGES` that this interpreter has."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def usable_cpus() -> list[int]:

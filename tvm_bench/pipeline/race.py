@@ -34,12 +34,12 @@ def run(
     pairs = runtimes.pairs(backends, run_spec.precisions)
     bench = steps.open_workbench(run_spec, calibrate=any(precision == "int8" for precision, _ in pairs))
     path = bench.folder / "results.json"
-    results = race(entrants(bench, backends), rules, settings(bench, rules, command, limits), path)
+    results = race(entrants(bench, backends), rules, settings(bench, command, limits), path)
     return results, report.write(results, bench.folder)
 
 
-def settings(bench: Workbench, rules: Rules, command: str, limits: Constraints) -> dict[str, Any]:
-    """What the results record of how they were made."""
+def settings(bench: Workbench, command: str, limits: Constraints) -> dict[str, Any]:
+    """What the results record of how they were made, beside the rules."""
     run_spec = bench.run_spec
     return {
         "command": command,
@@ -47,7 +47,6 @@ def settings(bench: Workbench, rules: Rules, command: str, limits: Constraints) 
         "target": run_spec.target or "host",
         "threads": _one_or_all(run_spec.threads),
         "batch": _one_or_all(run_spec.batches),
-        **asdict(rules),
         "calibration": bench.about["calibration"],
         "reference": "-".join(measurement.reference_form(bench)),
         "limits": limits.given(),
@@ -65,14 +64,15 @@ def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any], path: 
     timed = sum(entrant.timed for entrant in entrants)
     with Progress("bench", 2 * len(entrants) + timed * rules.rounds) as progress:
         entrants = [_prepared(entrant, rules, progress) for entrant in entrants]
-        with locked(entrants[0].bench.run_spec.root / "measuring.lock"), race_state.told(path):
+        with locked(entrants[0].bench.run_spec.root / "measuring.lock"):
             described = {**machine.describe(), "busy_share": machine.busy_share()}
             results = race_state.begin(path, entrants, described, {**settings, **asdict(rules)})
             entrants = [replace(entrant, row=row) for entrant, row in zip(entrants, results.variants, strict=True)]
             progress.skip(timed * results.finished_rounds)
-            for number in range(results.finished_rounds, rules.rounds):
-                entrants = run_round(entrants, rules, results.settings["seed"], number, progress)
-                results = race_state.save_round(results, entrants, path)
+            with race_state.explained(path, results.settings["start"]):
+                for number in range(results.finished_rounds, rules.rounds):
+                    entrants = run_round(entrants, rules, results.settings["seed"], number, progress)
+                    results = race_state.save_round(results, entrants, path)
     return results
 
 

@@ -48,12 +48,13 @@ def save_round(results: Results, entrants: list[Entrant], path: Path) -> Results
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Say what is kept where the user interrupts the race, or the disk fails."""
+def explained(path: Path, start: str) -> Iterator[None]:
+    """Where the user interrupts the race that began at `start`, or writing fails, say which rounds are kept."""
     try:
         yield
     except (KeyboardInterrupt, OSError):
-        if saved := _partial(path):
+        saved = _partial(path)
+        if saved and saved.settings["start"] == start:
             rounds = f"{saved.finished_rounds} of {saved.settings['rounds']} rounds"
             _say(f"interrupted: {path} keeps {rounds}; the same command goes on from there")
         raise
