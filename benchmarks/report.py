@@ -110,8 +110,8 @@ class Race:
 
     def level(self) -> str:
         """The variants that cannot be told from the fastest, that one included."""
-        found = judge(self.results)
-        tied = [row for row in (found.first, *found.level) if row]
+        verdict = judge(self.results)
+        tied = [row for row in (verdict.first, *verdict.level) if row]
         return ", ".join(f"`{row.name.rpartition('/')[2]}`" for row in tied)
 
     def least(self, names: Iterable[str], value: Callable[[str], float]) -> str:

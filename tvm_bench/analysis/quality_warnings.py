@@ -66,7 +66,7 @@ def _repeated(rows: list[Row]) -> str | None:
 def _still_disturbed(rows: list[Row]) -> str | None:
     """The last repeat of a round counts, even where it was disturbed too."""
     reasons = {row.name: [watch["disturbance"] for watch in row.watch if watch.get("disturbance")] for row in rows}
-    names = [f"{name} ({len(found)}: {found[0]})" for name, found in reasons.items() if found]
+    names = [f"{name} ({len(texts)}: {texts[0]})" for name, texts in reasons.items() if texts]
     return f"Disturbed rounds that count all the same: {', '.join(names)}." if names else None
 
 

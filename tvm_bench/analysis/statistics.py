@@ -54,7 +54,7 @@ def mean_latency(rounds: Rounds) -> Estimate:
 
 def tail(rounds: Rounds) -> Estimate:
     """The 95th percentile of all samples, with a bootstrap interval over the rounds; the unit of the samples."""
-    samples = [np.asarray(each) for each in rounds]
+    samples = [np.asarray(times) for times in rounds]
     draws = _draws(len(rounds))[: RESAMPLES // 10]
     resampled = np.array([np.percentile(np.concatenate([samples[i] for i in draw]), 95) for draw in draws])
     return _estimate(percentiles(rounds)[95], resampled, len(rounds))

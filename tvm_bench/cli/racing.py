@@ -32,11 +32,9 @@ from .run_spec import limits, run_spec
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Fresh processes for each variant, interleaved.",
+    help="Fresh processes of a variant; those of all variants are interleaved.",
 )
-@click.option(
-    "--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in each of the processes."
-)
+@click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in a process.")
 @with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
 def bench(backends: tuple[str, ...], rounds: int, samples: int, images: int | None, **options: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.

@@ -1,6 +1,6 @@
 """The job of `tvm-bench bench`: build every variant, check its answers, then race them in interleaved rounds.
 
-Who takes part is in race_entrants.py, a round in race_rounds.py, and what is kept on disk meanwhile in race_state.py.
+race_entrants.py lists the variants, race_rounds.py measures a round, race_state.py saves and resumes.
 """
 
 from __future__ import annotations

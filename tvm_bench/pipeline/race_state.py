@@ -98,12 +98,12 @@ def _partial(path: Path) -> Results | None:
 
 def _joined(saved: Results, fresh: Results) -> Results:
     """The saved rounds with what was built and answered anew."""
-    kept = {name: saved.settings[name] for name in ("seed", "start", "end", "finished_rounds")}
+    earlier = {name: saved.settings[name] for name in ("seed", "start", "end", "finished_rounds")}
     resumed = [*saved.settings.get("resumed", []), fresh.settings["start"]]
     busy = [share for run in (saved, fresh) if (share := run.machine.get("busy_share")) is not None]
     return Results(
         {**fresh.machine, "busy_share": max(busy, default=None)},
-        {**fresh.settings, **kept, "resumed": resumed},
+        {**fresh.settings, **earlier, "resumed": resumed},
         tuple(map(_joined_row, saved.variants, fresh.variants)),
     )
 

@@ -80,27 +80,32 @@ def summarize(results: Results) -> Summary:
 
 def headline(verdict: Verdict) -> str:
     """Which variant to deploy, or that none can be named, in a sentence without its full stop."""
-    first, second, constraints = verdict.first, verdict.second, verdict.constraints
+    constraints = verdict.constraints
     within = f" within {constraints}" if constraints.given() else ""
+    fastest = [verdict.first] if verdict.first else []
     match verdict.outcome:
         case Outcome.NO_COMPETITOR:
             return "Nothing was timed that may win"
         case Outcome.NO_CONSTRAINT_MET:
             return f"No variant keeps {constraints}"
         case Outcome.OPEN:
-            return f"Open{within}: {_names([*filter(None, [first]), *verdict.unclear])}, too close to a limit to say"
+            return f"Open{within}: {_names([*fastest, *verdict.unclear])}, too close to a limit to say"
         case Outcome.ONE_ROUND:
             return "One round has no interval: nobody is named the fastest"
-    assert first
-    match verdict.outcome:
-        case Outcome.ALONE:
-            alone = f"Deploy {first.name}: nothing else keeps {constraints}"
-            return alone if within else f"{first.name} is alone in the race"
         case Outcome.TIE:
-            return f"Tie for the fastest{within}: {_names([first, *verdict.level])}"
-    assert second
+            return f"Tie for the fastest{within}: {_names([*fastest, *verdict.level])}"
+        case Outcome.ALONE:
+            name = _names(fastest)
+            return f"Deploy {name}: nothing else keeps {constraints}" if within else f"{name} is alone in the race"
+        case Outcome.WINNER:
+            return _win(_names(fastest), verdict, within)
+
+
+def _win(name: str, verdict: Verdict, within: str) -> str:
+    second = verdict.second
+    assert second, "whoever wins beats somebody"
     lead = f"{second.name} takes {formatting.times(verdict.ratios[second.name])} its time"
-    return f"Deploy {first.name}: the fastest{within}, {lead}" if within else f"{first.name} is the fastest: {lead}"
+    return f"Deploy {name}: the fastest{within}, {lead}" if within else f"{name} is the fastest: {lead}"
 
 
 def front(race: Results) -> list[str]:
