@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 
 from tvm_bench import backends
-from tvm_bench.analysis.results import Results, Row, load, save
-from tvm_bench.analysis.statistics import DECISION, median, ratio
+from tvm_bench.analysis.results import Results, Row, load
+from tvm_bench.analysis.statistics import DECISION, mean_latency, ratio
 from tvm_bench.host import cpu
 from tvm_bench.pipeline import compression, race, steps
 from tvm_bench.report import formatting, table
@@ -93,9 +93,9 @@ def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path)
         if not recipe:
             plain = bench
     rules = race.Rules(rounds=rounds, images=images)
-    settings = race.settings(plain, rules, " ".join(["benchmarks/compression.py", *sys.argv[1:]]), Constraints())
+    settings = race.settings(plain, " ".join(["benchmarks/compression.py", *sys.argv[1:]]), Constraints())
     scores = {recipe: {name: form.get(name) for name in SCORES} for recipe, form in forms.items()}
-    save(race.race(entrants, rules, settings | {"forms": scores}), RESULTS)
+    race.race(entrants, rules, settings | {"forms": scores}, RESULTS)
     PAGE.write_text(page(load(RESULTS)))
     click.echo(str(PAGE))
 
@@ -165,7 +165,7 @@ def _time(row: Row | None, dense: Row | None) -> str:
 
 
 def _ms(row: Row) -> float:
-    return median(row.rounds).value
+    return mean_latency(row.rounds).value
 
 
 if __name__ == "__main__":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +12,39 @@ import jinja2
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from tvm_bench.analysis.accuracy import drop, pair
+from tvm_bench.analysis.accuracy import Pair, drop, pair
+from tvm_bench.analysis.quality_warnings import quality_warnings
 from tvm_bench.analysis.results import Row, load
-from tvm_bench.analysis.statistics import DECISION, Estimate, median, ratio
-from tvm_bench.report import environment as facts
-from tvm_bench.report import formatting, summary_text, table, tables
+from tvm_bench.analysis.statistics import DECISION, Estimate, mean_latency, ratio
+from tvm_bench.analysis.verdict import judge
+from tvm_bench.report import environment, formatting, summary_text, table, tables
 from tvm_bench.report.plots import all_plots, style
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-FORMS = ("fp32-eager", "int8-eager", "fp32-relay", "int8-relay")
+FOUR = ("fp32-eager", "int8-eager", "fp32-relay", "int8-relay")
 INT8 = ("int8-eager", "int8-torchscript", "int8-onnxruntime", "int8-openvino", "int8-relay", "int8-relay-tuned")
 FP32 = ("fp32-eager", "fp32-torchscript", "fp32-inductor", "fp32-onnxruntime", "fp32-openvino", "fp32-relay-tuned")
-FORMS_HEADER = ("form", "median ms [95 %]", "speed-up", "peak MB", "file MB", "Top-1 [95 %]", "points lost [95 %]")
+FOUR_HEADER = ("variant", "latency ms [95 %]", "speed-up", "peak MB", "file MB", "Top-1 [95 %]", "points lost [95 %]")
+ALL_HEADER = ("variant", "latency ms [95 %]", "speed-up vs fp32-eager [95 %]")
 PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "xtc-tvm-python-bindings")
 
 
 class Race:
-    """A race whose variants go by the names of their forms, as the template speaks of it."""
+    """A race whose variants go by their names without the model, as the template speaks of it."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
         self.results = load(path)
         self.settings, self.machine = self.results.settings, self.results.machine
-        self.command = facts.command(self.results)
+        self.command = environment.command(self.results)
         self.rows = {row.name.rpartition("/")[2]: row for row in self.results.variants if row.rounds}
+        self.headline = summary_text.headline(judge(self.results))
+        self.warnings = quality_warnings(self.results)
+        self.flagged = [name for name, row in self.rows.items() if row.flagged]
 
-    def __getitem__(self, form: str) -> Row:
-        return self.rows[form]
+    def __getitem__(self, name: str) -> Row:
+        return self.rows[name]
 
     @property
     def packages(self) -> str:
@@ -52,98 +58,132 @@ class Race:
     def times(self, slow: str, fast: str) -> str:
         return formatting.times(self.ratio(slow, fast))
 
-    def ms(self, form: str) -> str:
-        return f"{formatting.ms_interval(median(self[form].rounds))} ms"
+    def latency(self, name: str) -> float:
+        return mean_latency(self[name].rounds).value
 
-    def mb(self, form: str) -> str:
-        return formatting.mb(self[form].size_mb)
+    def ms(self, name: str) -> str:
+        return formatting.ms_interval(mean_latency(self[name].rounds))
 
-    def shipped(self, form: str) -> str:
-        return formatting.mb((self[form].size_mb or 0) + (self[form].runtime_mb or 0))
+    def mb(self, name: str) -> str:
+        return formatting.mb(self[name].size_mb)
 
-    def middle(self, form: str, field: str) -> str:
+    def shipped(self, name: str) -> float:
+        """MB of the artifact and its runtime."""
+        return (self[name].size_mb or 0) + (self[name].runtime_mb or 0)
+
+    def middle(self, name: str, field: str) -> float:
         """The median over the rounds."""
-        return f"{np.median(getattr(self[form], field)):,.0f}"
+        return float(np.median(getattr(self[name], field)))
 
-    def agreement(self, form: str) -> str:
-        return formatting.percent(self[form].argmax_agreement)
+    def load_ms(self, name: str) -> float:
+        return self.middle(name, "load_ms")
 
-    def headline(self) -> str:
-        return summary_text.headline(self.results)
+    def peak_mb(self, name: str) -> float:
+        return self.middle(name, "peak_rss_mb")
 
-    def share_of_product(self) -> str:
-        """What quantization and compilation are worth together, of what they are worth alone."""
+    def only(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that were timed."""
+        return [name for name in names if name in self.rows]
+
+    def of_product(self) -> float:
+        """What quantization and compilation are worth together, as a share of the product of what each is alone."""
         alone = self.ratio("fp32-eager", "int8-eager").value * self.ratio("fp32-eager", "fp32-relay").value
-        return f"{self.ratio('fp32-eager', 'int8-relay').value / alone:.0%}"
+        return self.ratio("fp32-eager", "int8-relay").value / alone
 
-    def beside(self, forms: tuple[str, ...], mine: str) -> str:
+    def fastest_peer(self, names: Iterable[str]) -> str:
+        return min((name for name in self.only(names) if "relay" not in name), key=self.latency)
+
+    def beside(self, names: Iterable[str], mine: str) -> str:
         """The fastest of the others, and whether `mine` is faster."""
-        others = [form for form in forms if form in self.rows and "relay" not in form]
-        best = min(others, key=lambda form: median(self[form].rounds).value)
-        direction = self.ratio(mine, best, DECISION).direction
+        peer = self.fastest_peer(names)
+        direction = self.ratio(mine, peer, DECISION).direction
         verdict = {1: "it is slower", -1: "it is faster", 0: "the two cannot be told apart"}[direction]
         return (
-            f"`{best}` at {self.ms(best)}; `{mine}` takes {self.ms(mine)}, {self.times(mine, best)} of its time: "
+            f"`{peer}` at {self.ms(peer)} ms; `{mine}` takes {self.ms(mine)} ms, {self.times(mine, peer)} of its time: "
             f"{verdict}."
         )
 
-    def forms(self) -> str:
-        """The four forms side by side."""
-        lines = [self._form(form) for form in FORMS]
-        return table.markdown([table.Table(f"{self.name}, the four forms", FORMS_HEADER, lines)])
+    def told_apart(self, names: Iterable[str]) -> str:
+        """`3 of 15 pairs`: how many pairs of these variants the race tells apart."""
+        pairs = list(combinations(self.only(names), 2))
+        return f"{sum(self.ratio(*both, DECISION).direction != 0 for both in pairs)} of {len(pairs)} pairs"
 
-    def _form(self, form: str) -> list[str]:
-        row, base = self[form], self["fp32-eager"]
+    def level(self) -> str:
+        """The variants that cannot be told from the fastest, that one included."""
+        verdict = judge(self.results)
+        tied = [row for row in (verdict.first, *verdict.level) if row]
+        return ", ".join(f"`{row.name.rpartition('/')[2]}`" for row in tied)
+
+    def least(self, names: Iterable[str], value: Callable[[str], float]) -> str:
+        return min(self.only(names), key=value)
+
+    def pair(self, name: str) -> Pair:
+        """The variant beside FP32 eager, on the same images."""
+        both = pair(self["fp32-eager"], self[name])
+        assert both, f"{self.name} has no hits of {name}"
+        return both
+
+    def widest_drop(self, names: Iterable[str]) -> float:
+        """The largest half width of the interval of a drop in Top-1, percentage points."""
+        drops = [drop(self[name], self["fp32-eager"]) for name in self.only(names)]
+        return max((lost.high - lost.low) / 2 for lost in drops if lost)
+
+    def four(self) -> str:
+        """The four variants of the question side by side."""
+        return table.markdown([table.Table(f"{self.name}, eager and compiled", FOUR_HEADER, [*map(self._line, FOUR)])])
+
+    def _line(self, name: str) -> list[str]:
+        row, base = self[name], self["fp32-eager"]
         lost = None if row is base else drop(row, base)
         return [
-            form,
-            formatting.ms_interval(median(row.rounds)),
-            formatting.NONE if row is base else self.times("fp32-eager", form),
-            self.middle(form, "peak_rss_mb"),
-            formatting.mb(row.size_mb),
+            name,
+            self.ms(name),
+            self._speed_up(name),
+            formatting.mb(self.peak_mb(name)),
+            self.mb(name),
             tables.top1(row),
             formatting.interval(lost, 2) if lost else formatting.NONE,
         ]
 
+    def _speed_up(self, name: str) -> str:
+        return "1 (reference)" if name == "fp32-eager" else self.times("fp32-eager", name)
+
     def table(self) -> str:
         """Every variant, fastest first."""
-        ordered = sorted(self.rows, key=lambda form: median(self[form].rounds).value)
-        lines = [
-            [form, formatting.ms_interval(median(self[form].rounds)), self.times("fp32-eager", form)]
-            for form in ordered
-        ]
-        header = ("variant", "median ms [95 %]", "speed-up vs fp32-eager [95 %]")
-        return table.markdown([table.Table(f"{self.name}, all variants", header, lines)])
+        lines = [[name, self.ms(name), self._speed_up(name)] for name in sorted(self.rows, key=self.latency)]
+        return table.markdown([table.Table(f"{self.name}, all variants", ALL_HEADER, lines)])
 
     def accuracy(self) -> str:
         """What INT8 costs on the same images, a line each."""
         lines = []
-        for form in INT8:
-            if form in self.rows and (both := pair(self["fp32-eager"], self[form])):
-                lines.append(
-                    f"- `{form}`: Top-1 {tables.top1(self[form])}; {both.only_first} images that only FP32 gets "
-                    f"right, {both.only_second} that only INT8 does; mid-p {both.p:.2g}."
-                )
+        for name in self.only(INT8):
+            both = self.pair(name)
+            lines.append(
+                f"- `{name}`: Top-1 {tables.top1(self[name])}; images that only FP32 gets right: {both.only_first}; "
+                f"that only INT8 does: {both.only_second}; mid-p {both.p:.2g}."
+            )
         return "\n".join(lines)
 
-    def picture(self, name: str, forms: Iterable[str]) -> str:
-        """Draw a picture of report.html for these variants, and link it."""
-        rows = tuple(self[form] for form in forms if form in self.rows)
-        figure = all_plots.draw(name, replace(self.results, variants=rows), style.WIDE)
-        assert figure, f"{self.name} has no data for the picture {name}"
-        path = DOCS / "images" / f"report-{name}-{len(rows)}.png"
+    def plot(self, kind: str, names: Iterable[str]) -> str:
+        """Draw a plot of report.html for these variants, and link it."""
+        rows = tuple(self[name] for name in self.only(names))
+        figure = all_plots.draw(kind, replace(self.results, variants=rows), style.WIDE)
+        assert figure, f"{self.name} has no data for the plot {kind}"
+        path = DOCS / "images" / f"report-{kind}-{len(rows)}.png"
         FigureCanvasAgg(figure).print_png(path)
-        return f"![{name}](images/{path.name})"
+        return f"![{kind}](images/{path.name})"
 
 
 def render() -> str:
-    """The report as Markdown; its pictures are drawn into docs/images/."""
+    """The report as Markdown; its plots are drawn into docs/images/."""
     paths = [DOCS / "results" / f"{name}.json" for name in ("resnet18", "resnet50")]
     races = [Race(path) for path in paths if path.exists()]
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    given: dict[str, Any] = {"races": races, "small": races[0], "large": races[1] if len(races) > 1 else None}
-    given |= {"forms": FORMS, "int8": INT8, "fp32": FP32, "everything": dict.fromkeys((*FORMS, *INT8))}
-    text = environment.from_string((HERE / "report.md.j2").read_text()).render(**given, decision=DECISION)
+    template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template.filters |= {"percent": "{:.0%}".format, "mb": formatting.mb}
+    values: dict[str, Any] = {"races": races, "small": races[0], "large": races[1] if len(races) > 1 else None}
+    values |= {"four": FOUR, "int8": INT8, "fp32": FP32, "int8_and_four": dict.fromkeys((*FOUR, *INT8))}
+    values["below_product"] = all(race.of_product() < 1 for race in races)
+    text = template.from_string((HERE / "report.md.j2").read_text()).render(**values, decision=DECISION)
     return text.rstrip() + "\n"
 
 

@@ -100,7 +100,8 @@ def test_contract(bench, images, expected, precision, backend):
         packages.need(needed.packages, gpu=needed.gpu)
     except Unavailable as error:
         assert "GPU" in str(error) or "not installed. To have it: " in str(error)
-        (row,) = race.race([race.entrant(bench, variant)], race.Rules(rounds=1, samples=2, images=10), {}).variants
+        rules, path = race.Rules(rounds=1, samples=2, images=10), bench.folder / "results.json"
+        (row,) = race.race([race.entrant(bench, variant)], rules, {}, path).variants
         assert (row.status, row.error) == ("skipped", str(error))
         pytest.skip(str(error))
     found = run(bench, variant, images)

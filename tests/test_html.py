@@ -12,6 +12,7 @@ import pytest
 from tests.runs import FAILED, a_row, constant, realistic, scored
 from tests.test_report import batches
 from tvm_bench.analysis import results
+from tvm_bench.report.content import content
 from tvm_bench.report.html_page import html
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -45,7 +46,7 @@ def run():
 
 @pytest.fixture(scope="module")
 def text(run):
-    return html(run)
+    return html(content(run))
 
 
 def test_nothing_is_loaded_from_elsewhere(text):
@@ -69,7 +70,15 @@ def test_every_sample_is_inside(run, text, tmp_path):
 
 
 def test_the_verdict_comes_first_and_the_rest_follows(text):
-    parts = ('class="headline"', "Doubts", "<table>", 'id="latency"', 'id="pareto"', 'id="batch"', 'id="memory"')
+    parts = (
+        'class="headline"',
+        "Quality warnings",
+        "<table>",
+        'id="latency"',
+        'id="pareto"',
+        'id="batch"',
+        'id="memory"',
+    )
     parts += ('id="size"', 'id="accuracy"', ">Machine<", ">Settings<", ">To reproduce<")
     places = [text.index(part) for part in parts]
     assert places == sorted(places)

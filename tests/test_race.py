@@ -1,10 +1,17 @@
 """`bench` end to end on the tiny network, in real processes. No timing is asserted, only that it was measured."""
 
+import contextlib
 import json
+import subprocess
+from datetime import datetime, timedelta
 
 import pytest
 
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
+from tvm_bench.analysis.validity import ValidityLimits
+from tvm_bench.pipeline import race as race_module
+from tvm_bench.spec.constraints import Constraints
+from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 RACE = ("bench", "--model", TINY, "--data", "fashion-mnist", "--images", "50", "--rounds", "2", "--samples", "5")
 
@@ -55,6 +62,17 @@ def test_machine_and_settings_are_recorded(race):
     assert found["machine"]["cores"] >= 1 and found["machine"]["cpu"]
     assert found["settings"]["threads"] == 1 and found["settings"]["rounds"] == 2
     assert found["settings"]["command"].startswith("tvm-bench bench --model")
+
+
+def test_the_checkout_is_recorded(race):
+    settings = rows(race[0])[0]["settings"]
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    assert settings["commit"] == (head.stdout.strip() if head.returncode == 0 else None)
+    assert (settings["dirty"] is None) == (settings["commit"] is None)
+    start, end = (datetime.fromisoformat(settings[name]) for name in ("start", "end"))
+    assert start.utcoffset() == timedelta(0) and start < end
+    report = (race[0] / "tiny-cnn" / "report.md").read_text()
+    assert f"- start: {settings['start']}" in report and f"- commit: {settings['commit']}" in report
 
 
 def test_the_report_is_printed_and_written(race, cli):
@@ -112,3 +130,28 @@ def test_an_onnx_file_races_without_its_module(race, cli, tmp_path):
     found = json.loads((tmp_path / "fp32-onnx" / "results.json").read_text())
     assert found["settings"]["reference"] == "fp32-onnxruntime"
     assert all(row["max_abs_error"] < 1e-4 for row in found["variants"])
+
+
+ALWAYS_DISTURBED = ValidityLimits(others_share=-1, unseen_seconds=0, repeats=1, repeated_share=0.5)
+
+
+def small_race(root, backends, rules):
+    """A race of ONNX backends in this process's workers; the rows by backend."""
+    run_spec = RunSpec(ModelSpec(TINY, data="fashion-mnist"), ("fp32",), (), None, (1,), (1,), root)
+    with contextlib.chdir(ROOT):
+        results, _ = race_module.run(run_spec, backends, rules, "test", Constraints())
+    return {row.backend.rpartition(".")[2]: row for row in results.variants}
+
+
+def test_what_does_not_race_earns_no_repeats(tmp_path):
+    rules = race_module.Rules(rounds=2, samples=3, images=8, terms=ALWAYS_DISTURBED)
+    found = small_race(tmp_path, ("onnxruntime", "tensorrt"), rules)
+    assert found["tensorrt"].status == "skipped"
+    assert found["onnxruntime"].disturbed == 1, "half of its own two rounds"
+
+
+def test_a_wrong_answer_in_a_round_that_is_repeated_counts(tmp_path):
+    rules = race_module.Rules(rounds=2, samples=60, warmup=2, images=8, terms=ALWAYS_DISTURBED)
+    row = small_race(tmp_path, ("tests.cheats.stale_once",), rules)["stale_once"]
+    assert row.disturbed == 1 and len(row.rounds) == 2
+    assert "gave wrong answers" in row.flagged

@@ -38,11 +38,22 @@ def test_a_damaged_file_names_itself_and_the_cure(tmp_path, change, words):
     assert words in str(caught.value) and str(path) in str(caught.value) and "tvm-bench bench" in str(caught.value)
 
 
-def test_unlike_numbers_of_rounds_are_refused(tmp_path):
+def test_different_numbers_of_rounds_are_refused(tmp_path):
     run = a_run(a_row("fp32-eager", constant(20.0, 6)), a_row("fp32-relay", constant(10.0, 5)))
     results.save(run, tmp_path / "results.json")
-    with pytest.raises(UserError, match=r"unlike numbers of rounds \(5, 6\)"):
+    with pytest.raises(UserError, match=r"different numbers of rounds \(5, 6\)"):
         results.load(tmp_path / "results.json")
+
+
+def test_what_older_files_do_not_say_has_a_default(tmp_path):
+    """`docs/results/` and users keep files from before a race was saved round by round."""
+    results.save(realistic(), tmp_path / "results.json")
+    stored = json.loads((tmp_path / "results.json").read_text())
+    for row in stored["variants"]:
+        del row["identity"]
+    (tmp_path / "results.json").write_text(json.dumps(stored))
+    loaded = results.load(tmp_path / "results.json")
+    assert loaded == realistic() and not loaded.partial and loaded.finished_rounds == 10
 
 
 def test_a_missing_file_is_a_user_error(tmp_path):

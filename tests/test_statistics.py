@@ -15,16 +15,25 @@ def logarithms(values):
     return [[math.exp(value)] for value in values]
 
 
-def test_a_median_is_that_of_the_rounds_and_its_interval_spans_them():
-    estimate = statistics.median([[9.0, 10.0, 11.0], [10.0, 11.0, 99.0], [12.0], [13.0, 13.0], [14.0]])
-    assert (estimate.value, estimate.low, estimate.high) == (12.0, 10.0, 14.0)
-    assert math.isnan(statistics.median([[1.0, 1.0]]).low), "one round says nothing about its interval"
+def test_a_latency_is_the_mean_of_the_rounds_medians_with_students_interval():
+    estimate = statistics.mean_latency([[1.0, 2.0, 99.0], [4.0], [8.0, 8.0]])
+    half = 4.302653 * math.log(2) / math.sqrt(3)  # the logarithms are log 2 apart; Student's t from a table
+    assert estimate.value == pytest.approx(4.0)
+    assert (estimate.low, estimate.high) == pytest.approx((4 * math.exp(-half), 4 * math.exp(half)))
+    assert math.isnan(statistics.mean_latency([[1.0, 1.0]]).low), "one round says nothing about its interval"
 
 
 def test_about_95_of_100_intervals_cover_the_truth():
     rng = np.random.default_rng(1)
-    runs = [statistics.median(rng.normal(50, 2, (12, 1)).tolist()) for _ in range(150)]
-    assert 0.88 <= np.mean([run.low <= 50 <= run.high for run in runs]) <= 1.0
+    runs = [statistics.mean_latency(rng.normal(50, 2, (5, 1)).tolist()) for _ in range(2000)]
+    assert 0.94 <= np.mean([run.low <= 50 <= run.high for run in runs]) <= 0.965
+
+
+def test_a_ratio_is_the_quotient_of_the_latencies():
+    rng = np.random.default_rng(2)
+    rounds, other = (rng.gamma(3, 5, (5, 9)).tolist() for _ in range(2))
+    quotient = statistics.mean_latency(rounds).value / statistics.mean_latency(other).value
+    assert statistics.ratio(rounds, other).value == pytest.approx(quotient)
 
 
 def test_a_ratio_has_students_interval_of_the_logarithms():

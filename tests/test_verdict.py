@@ -1,21 +1,41 @@
 """Who wins, who ties, who may not win, and what would change it."""
 
+import io
 from dataclasses import replace
 
+import markupsafe
 import pytest
+from rich.console import Console
 
 from tests.runs import FAILED, a_row, a_run, constant, realistic, scored, times
 from tvm_bench.analysis import pareto
-from tvm_bench.analysis.quality_warnings import doubts
+from tvm_bench.analysis.quality_warnings import quality_warnings
 from tvm_bench.analysis.results import Row
-from tvm_bench.analysis.verdict import judge
-from tvm_bench.report import summary_text
+from tvm_bench.analysis.statistics import mean_latency
+from tvm_bench.analysis.verdict import Outcome, judge, verdicts
+from tvm_bench.report import summary_text, verdict_notes
+from tvm_bench.report.content import content
+from tvm_bench.report.html_page import html
 from tvm_bench.report.markdown_page import markdown
+from tvm_bench.report.summary_text import Kind, summarize
 from tvm_bench.spec.constraints import Constraints
 
 
 def under(run, **limits):
     return replace(run, settings={**run.settings, "limits": Constraints(**limits).given()})
+
+
+def headline(run):
+    return summary_text.headline(judge(run))
+
+
+def notes(run):
+    return verdict_notes.notes(judge(run))
+
+
+def lines(run, kind):
+    """The lines of a section of the summary; none where it is left out."""
+    return [line for section in summarize(run).sections if section.kind is kind for line in section.lines]
 
 
 def deployable():
@@ -38,10 +58,10 @@ def test_a_clear_winner_is_named():
 def test_a_tie_is_called_a_tie_and_says_how_many_rounds_would_end_it():
     run = a_run(*[a_row(form, times(10, seed=seed)) for seed, form in enumerate(("int8-relay", "int8-onnxruntime"))])
     assert judge(run).winner is None and len(judge(run).level) == 1
-    assert summary_text.headline(run) == "Tie for the fastest: resnet18/int8-relay and resnet18/int8-onnxruntime"
-    assert "which no number of rounds makes a win" in summary_text.notes(run)[0]
+    assert headline(run) == "Tie for the fastest: resnet18/int8-relay and resnet18/int8-onnxruntime"
+    assert "which no number of rounds makes a win" in notes(run)[0]
     apart = a_run(a_row("int8-relay", [[10.0], [10.4], [9.8]]), a_row("int8-eager", [[10.6], [10.5], [10.4]]))
-    assert "rounds would tell them apart" in " ".join(summary_text.notes(apart))
+    assert "rounds would show it" in " ".join(notes(apart))
 
 
 def test_a_difference_that_nobody_deploys_for_is_a_tie():
@@ -55,15 +75,15 @@ def test_null_failed_flagged_and_untimed_variants_do_not_compete():
     cheat = a_row("int8-onnxruntime", constant(1.0), flagged="took 1.9 of 1 threads")
     run = a_run(a_row("fp32-null", constant(0.01)), FAILED, untimed, cheat, a_row("fp32-relay", constant(9.0)))
     assert judge(run).winner.name == "resnet18/fp32-relay"
-    assert "resnet18/int8-onnxruntime cannot win: took 1.9 of 1 threads." in summary_text.flagged(run)
+    assert "resnet18/int8-onnxruntime cannot win: took 1.9 of 1 threads." in lines(run, Kind.FLAGGED)
     assert pareto.front(run) == [run.variants[-1]]
     assert judge(a_run(FAILED, untimed, cheat)).first is None
-    assert summary_text.headline(a_run(FAILED, cheat)) == "Nothing was timed that may win"
+    assert headline(a_run(FAILED, cheat)) == "Nothing was timed that may win"
 
 
 def test_one_round_names_neither_a_winner_nor_a_tie():
     run = a_run(a_row("fp32-eager", constant(260.0, 1)), a_row("fp32-relay", constant(1.0, 1)))
-    assert "nobody is named" in summary_text.headline(run)
+    assert "nobody is named" in headline(run)
 
 
 @pytest.mark.parametrize(
@@ -81,31 +101,26 @@ def test_one_round_names_neither_a_winner_nor_a_tie():
 def test_the_fastest_that_keeps_to_the_limits_wins(limits, winner):
     run = under(deployable(), **limits)
     assert judge(run).winner.name == f"resnet18/{winner}"
-    assert summary_text.headline(run).startswith(
-        f"Deploy resnet18/{winner}" if limits else f"resnet18/{winner} is the fastest"
-    )
+    assert headline(run).startswith(f"Deploy resnet18/{winner}" if limits else f"resnet18/{winner} is the fastest")
 
 
 def test_the_verdict_says_what_would_change_it():
     run = under(deployable(), max_drop=0.5, max_rss=200)
-    assert (
-        summary_text.headline(run)
-        == "Deploy resnet18/int8-onnxruntime: nothing else keeps to --max-drop 0.5 --max-rss 200"
-    )
-    text = "\n".join(summary_text.notes(run))
-    assert "keeps to limits as tight as --max-drop 0.5 --max-rss 120." in text
+    assert headline(run) == "Deploy resnet18/int8-onnxruntime: nothing else keeps --max-drop 0.5 --max-rss 200"
+    text = "\n".join(notes(run))
+    assert "also keeps --max-drop 0.5 --max-rss 120." in text
     assert "With 1.50 points of drop more (--max-drop 2) and 41 MB more (--max-rss 241): resnet18/int8-relay, " in text
     assert "fp32-relay" not in text, "it is slower: no limit that it breaks matters"
-    loose = "\n".join(summary_text.notes(under(deployable(), max_drop=5)))
-    assert "Looser limits change nothing" in loose
+    loose = "\n".join(notes(under(deployable(), max_drop=5)))
+    assert "Looser constraints change nothing" in loose
     # What is raised as the note says is the answer then.
     assert judge(under(deployable(), max_drop=2, max_rss=241)).winner.name == "resnet18/int8-relay"
 
 
 def test_limits_that_nothing_keeps_to_name_the_nearest():
     run = under(deployable(), max_rss=100)
-    assert summary_text.headline(run) == "No variant keeps to --max-rss 100"
-    assert [line.split(":")[0] for line in summary_text.notes(run)] == [
+    assert headline(run) == "No variant keeps --max-rss 100"
+    assert [line.split(":")[0] for line in notes(run)] == [
         "With 141 MB more (--max-rss 241)",
         "With 20 MB more (--max-rss 120)",
     ]
@@ -115,14 +130,14 @@ def test_a_limit_within_an_interval_leaves_the_race_open():
     p95 = 8.25  # between the tails of the rounds of int8-relay
     run = under(deployable(), p95=p95)
     assert judge(run).winner is None and [row.backend for row in judge(run).unclear] == ["relay"]
-    assert summary_text.headline(run).startswith("Open")
-    assert "may or may not keep to the limits: p95 8." in " ".join(summary_text.notes(run))
+    assert headline(run).startswith("Open")
+    assert "may or may not keep the constraints: p95 8." in " ".join(notes(run))
 
 
 def test_accuracy_that_was_not_scored_keeps_to_no_limit():
     run = under(a_run(a_row("fp32-eager", constant(9.0)), a_row("fp32-relay", constant(5.0))), max_drop=1)
-    assert summary_text.headline(run) == "No variant keeps to --max-drop 1"
-    assert "resnet18/fp32-relay is out: Top-1 drop is unknown (--max-drop 1)." in summary_text.notes(run)
+    assert headline(run) == "No variant keeps --max-drop 1"
+    assert "resnet18/fp32-relay is out: Top-1 drop is unknown (--max-drop 1)." in notes(run)
 
 
 def test_the_pareto_front_keeps_what_nothing_dominates():
@@ -156,26 +171,56 @@ def test_only_rows_on_the_same_terms_compete():
         replace(row, name=f"{row.name}-b4", batch=4, latency_ms={"rounds": times(2, seed=9)}) for row in one.variants
     ]
     both = a_run(*four, *one.variants)
-    assert summary_text.headline(summary_text.races(both)[0]) == summary_text.headline(one)
-    (line,) = summary_text.sweeps(both)
-    assert line.startswith("Batch 4, 4 threads: Tie for the fastest: resnet18/")
+    assert summary_text.headline(verdicts(both)[0]) == headline(one)
+    (line,) = lines(both, Kind.SWEEP)
+    assert line.startswith("Batch size 4, 4 threads: Tie for the fastest: resnet18/")
 
 
-def test_a_quiet_run_has_no_doubts():
-    assert doubts(realistic()) == []
+def test_a_quiet_run_has_no_quality_warning():
+    assert quality_warnings(realistic()) == []
 
 
 @pytest.mark.parametrize(
     ("row", "machine", "text"),
     [
         (a_row("fp32-eager", constant(10.0, 5) + constant(12.0, 1)), {}, "apart: resnet18/fp32-eager (20%)"),
-        (a_row("fp32-eager", constant(10.0)), {"busy_share": 0.55}, "55% of its cores"),
+        (a_row("fp32-eager", constant(10.0)), {"busy_share": 0.55}, "took 55% of the CPUs"),
         (a_row("fp32-eager", constant(10.0, 4)), {}, "Only 4 rounds"),
         (a_row("fp32-eager", constant(10.0, 6, 10)), {}, "Fewer than 200 samples"),
         (a_row("fp32-eager", constant(10.0), watch=[{"disturbance": "x took 9 %"}]), {}, "fp32-eager (1: x took 9 %)"),
         (a_row("fp32-eager", constant(10.0), disturbed=2), {}, "repeated: resnet18/fp32-eager (2)"),
+        (a_row("fp32-eager", constant(10.0, 5) + constant(14.0, 1)), {}, "round 6 of resnet18/fp32-eager (1.40×"),
     ],
 )
-def test_each_doubt_is_spoken(row, machine, text):
-    (doubt,) = [doubt for doubt in doubts(a_run(row, **machine)) if text in doubt]
-    assert doubt in markdown(a_run(row, **machine), [], None)
+def test_each_quality_warning_reaches_every_page(row, machine, text):
+    run = a_run(row, **machine)
+    (warning,) = [line for line in quality_warnings(run) if text in line]
+    assert warning in markdown(content(run), [], None) and html_text(warning) in html(content(run))
+    terminal = io.StringIO()
+    summary_text.show(summarize(run), Console(file=terminal, width=400))
+    said = terminal.getvalue()
+    assert warning in said and said.index("Quality warnings:") > said.index("alone in the race")
+
+
+def html_text(line):
+    return str(markupsafe.escape(line))
+
+
+def test_a_partial_race_is_a_quality_warning():
+    run = a_run(a_row("fp32-eager", constant(10.0, 2)))
+    settings = {**run.settings, "rounds": 5, "finished_rounds": 2}
+    assert not run.partial and not any("partial" in line for line in quality_warnings(run))
+    assert quality_warnings(replace(run, settings=settings))[0].startswith("The race is partial: only 2 of 5 rounds")
+
+
+def test_a_round_that_is_far_off_is_named_and_the_ratio_follows_from_the_latencies():
+    slow, even = [[value] * 50 for value in (48.0, 49.0, 48.0, 50.0, 90.0)], constant(50.0, 5)
+    run = a_run(a_row("fp32-relay", slow), a_row("fp32-openvino", even))
+    (warning,) = [line for line in quality_warnings(run) if "far off" in line]
+    assert "round 5 of resnet18/fp32-relay (1.86× the median of its other rounds)" in warning
+    assert "openvino" not in warning
+    found = judge(run)
+    latency = {row.backend: mean_latency(row.rounds).value for row in run.variants}
+    assert found.first.backend == "openvino" and found.outcome is Outcome.TIE
+    assert found.ratios["resnet18/fp32-relay"].value == pytest.approx(latency["relay"] / latency["openvino"])
+    assert latency["relay"] > latency["openvino"], "the ratio above 1 belongs to the larger number"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from .accuracy import pair, wilson
@@ -22,6 +24,12 @@ def front(race: Results) -> list[Row]:
         stay += best
         left = [row for row in left if row not in best and not any(dominates(other, row) for other in best)]
     return [row for row in race.variants if row in stay]
+
+
+def best_in(row: Row, rows: Iterable[Row]) -> list[str]:
+    """In what `row` is clearly better than each other one of `rows`; empty where there is no other."""
+    others = [other for other in rows if other is not row]
+    return [name for name, better in BETTER.items() if others and all(better(row, other) > 0 for other in others)]
 
 
 def dominates(one: Row, other: Row) -> bool:

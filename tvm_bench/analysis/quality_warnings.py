@@ -1,66 +1,98 @@
-"""Why one might not believe the numbers."""
+"""Quality warnings: what makes the numbers of a race less reliable."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from .results import Results, Row
-from .statistics import median, round_medians
+from .statistics import round_medians
 
 MAX_SPREAD = 0.10
-MAX_BUSY = 0.10  # of all cores, by other programs or, on a virtual machine, by its neighbours
-MIN_ROUNDS = 5  # with fewer, the interval of a median is too narrow, and that of a ratio useless
+FAR_OFF = 0.25  # of one round's median from the median of the others
+MAX_BUSY = 0.10  # of the CPUs, by other programs or, on a virtual machine, by its neighbours
+MIN_ROUNDS = 5  # with fewer, intervals are too wide to decide anything
 MIN_SAMPLES = 200
 
 
-def doubts(results: Results) -> list[str]:
-    """Reasons not to believe the numbers, one sentence each; empty where there are none."""
+def quality_warnings(results: Results) -> list[str]:
+    """The warnings, one sentence each; empty where there are none."""
     rows = [row for row in results.variants if row.rounds]
-    found = [
-        _loaded(results.machine),
-        _disturbed(rows),
+    warnings = [
+        _partial(results),
+        _busy(results.machine),
+        _repeated(rows),
         _still_disturbed(rows),
         _spread(rows),
+        _far_off(rows),
         _few_rounds(rows),
         _few_samples(rows),
     ]
-    return [doubt for doubt in found if doubt]
+    return [warning for warning in warnings if warning]
 
 
-def _loaded(machine: dict) -> str | None:
+def far_off_rounds(row: Row) -> Iterator[tuple[int, float]]:
+    """Each round, counted from 1, whose median is far from the median of the other rounds' medians, and the ratio."""
+    medians = round_medians(row.rounds)
+    if len(medians) < 3:  # of two, neither can be called the usual one
+        return
+    for i, value in enumerate(medians):
+        ratio = float(value / np.median(np.delete(medians, i)))
+        if abs(np.log(ratio)) > np.log1p(FAR_OFF):
+            yield i + 1, ratio
+
+
+def _partial(results: Results) -> str | None:
+    if not results.partial:
+        return None
+    rounds = f"{results.finished_rounds} of {results.settings['rounds']} rounds"
+    return f"The race is partial: only {rounds} are finished. The same command goes on with the next round."
+
+
+def _busy(machine: dict[str, Any]) -> str | None:
     busy = machine.get("busy_share")
     if busy is None or busy <= MAX_BUSY:
         return None
-    return (
-        f"The machine was busy with other work at the start: {busy:.0%} of its cores. Stop what else runs, and repeat."
-    )
+    return f"At the start, other programs took {busy:.0%} of the CPUs. Stop them, and repeat the race."
 
 
-def _disturbed(rows: list[Row]) -> str | None:
-    again = [f"{row.name} ({row.disturbed})" for row in rows if row.disturbed]
-    return again and f"Rounds that something else disturbed, and that were repeated: {', '.join(again)}."
+def _repeated(rows: list[Row]) -> str | None:
+    repeated = [f"{row.name} ({row.disturbed})" for row in rows if row.disturbed]
+    return f"Rounds that were disturbed and repeated: {', '.join(repeated)}." if repeated else None
 
 
 def _still_disturbed(rows: list[Row]) -> str | None:
-    """A round that was disturbed each time counts none the less."""
-    kept = {row.name: [watch["disturbance"] for watch in row.watch if watch.get("disturbance")] for row in rows}
-    found = [f"{name} ({len(whys)}: {whys[0]})" for name, whys in kept.items() if whys]
-    return found and f"Rounds that were disturbed however often they were repeated, and count: {', '.join(found)}."
+    """The last repeat of a round counts, even where it was disturbed too."""
+    reasons = {row.name: [watch["disturbance"] for watch in row.watch if watch.get("disturbance")] for row in rows}
+    names = [f"{name} ({len(texts)}: {texts[0]})" for name, texts in reasons.items() if texts]
+    return f"Disturbed rounds that count all the same: {', '.join(names)}." if names else None
 
 
 def _spread(rows: list[Row]) -> str | None:
-    spreads = {row.name: np.ptp(round_medians(row.rounds)) / median(row.rounds).value for row in rows}
+    medians = {row.name: round_medians(row.rounds) for row in rows}
+    spreads = {name: values.max() / values.min() - 1 for name, values in medians.items()}
     wide = [f"{name} ({spread:.0%})" for name, spread in spreads.items() if spread > MAX_SPREAD]
-    return wide and f"Round medians lie more than {MAX_SPREAD:.0%} apart: {', '.join(wide)}."
+    return f"The medians of the rounds are more than {MAX_SPREAD:.0%} apart: {', '.join(wide)}." if wide else None
+
+
+def _far_off(rows: list[Row]) -> str | None:
+    rounds = [
+        f"round {number} of {row.name} ({ratio:.2f}× the median of its other rounds)"
+        for row in rows
+        for number, ratio in far_off_rounds(row)
+    ]
+    return f"Rounds that are far off, and count in latencies and ratios: {'; '.join(rounds)}." if rounds else None
 
 
 def _few_rounds(rows: list[Row]) -> str | None:
     few = min((len(row.rounds) for row in rows), default=MIN_ROUNDS)
     if few >= MIN_ROUNDS:
         return None
-    return f"Only {few} round{'s' * (few != 1)}: with fewer than {MIN_ROUNDS} a median's interval is too narrow."
+    return f"Only {few} round{'s' * (few != 1)}: with fewer than {MIN_ROUNDS}, intervals are wide and decide little."
 
 
 def _few_samples(rows: list[Row]) -> str | None:
     few = [f"{row.name} ({count})" for row in rows if (count := sum(map(len, row.rounds))) < MIN_SAMPLES]
-    return few and f"Fewer than {MIN_SAMPLES} samples, too few for a tail such as p95: {', '.join(few)}."
+    return f"Fewer than {MIN_SAMPLES} samples, too few for a tail such as p95: {', '.join(few)}." if few else None

@@ -1,4 +1,4 @@
-"""What was measured: every sample of every variant. Statistics are derived when a report is read, never stored."""
+"""results.json: every sample of every variant. Statistics are derived when a report is made, never stored."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CURE = "Run `tvm-bench bench` to write a new one."
 class Row:
     """One variant. Times in milliseconds, memory in MB (lists: one value a round), accuracies as shares from 0 to 1.
 
-    `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
-    `argmax_agreement` are against the FP32 reference; those with `source_` against the model that a library was built
-    from, run by its own runtime, as are those in `distances`: of each image's scores, relative to their length,
+    `latency_ms` is `{"rounds": [[...], ...]}`: the samples of one process each. `max_abs_error`, `cosine` and
+    `argmax_agreement` are against the FP32 reference; those with `source_` against the source model, which the library
+    was built from, run by its own runtime. `distances` has both, of each image's scores relative to their length:
     `{"reference" | "source": {"images", "median", "worst"}}`.
     """
 
@@ -32,7 +32,7 @@ class Row:
     frontend: str | None = None
     tuned: bool = False
     batch: int = 1
-    threads: int = 0  # the budget; 0 where it is not known
+    threads: int = 0  # the thread budget; 0 where it is not known
     status: str = "ok"
     error: str | None = None
     latency_ms: dict[str, list[list[float]]] | None = None
@@ -46,8 +46,8 @@ class Row:
     live_threads: list[int] = field(default_factory=list)
     working_threads: list[int] = field(default_factory=list)
     cpu_per_wall: list[float] = field(default_factory=list)
-    watch: list[dict[str, Any]] = field(default_factory=list)  # what else the machine did, see measure/watch.py
-    disturbed: int = 0  # rounds that were thrown away and repeated
+    watch: list[dict[str, Any]] = field(default_factory=list)  # interference, see host/interference.py
+    disturbed: int = 0  # rounds that were discarded and repeated
     flagged: str | None = None  # why this row cannot win
     size_mb: float | None = None
     runtime_mb: float | None = None  # what must be shipped beside the artifact
@@ -62,6 +62,7 @@ class Row:
     distances: dict[str, dict[str, float]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
+    identity: str | None = None  # SHA-256 of what was timed: its files, the user's sources, code, versions
 
     @property
     def ok(self) -> bool:
@@ -76,12 +77,25 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """One run of the bench. The report reads `machine`: `busy_share` (of the CPU, by others, before the first round),
-    and `settings`: `threads`, `command`, `limits` and `reference`; whatever else they hold is printed as it is."""
+    """One run of the bench.
+
+    The report reads `busy_share` of `machine` (share of the usable CPUs that others took before the first round), and
+    `threads`, `command`, `limits`, `reference`, `rounds` and `finished_rounds` of `settings`. Of both it prints all.
+    """
 
     machine: dict[str, Any]
     settings: dict[str, Any]
     variants: tuple[Row, ...]
+
+    @property
+    def finished_rounds(self) -> int:
+        """The number of rounds that all variants have."""
+        return self.settings.get("finished_rounds", max((len(row.rounds) for row in self.variants), default=0))
+
+    @property
+    def partial(self) -> bool:
+        """Whether the race was interrupted before its last round, or still runs."""
+        return "finished_rounds" in self.settings and self.finished_rounds < self.settings["rounds"]
 
     @property
     def reference_form(self) -> str:
@@ -96,7 +110,7 @@ class Results:
 
 
 def save(results: Results, path: Path) -> None:
-    """Write `results` as JSON, whole or not at all."""
+    """Write `results` as JSON, atomically."""
     write_json(path, {"schema": SCHEMA, **asdict(results)})
 
 
@@ -121,14 +135,14 @@ def load(path: Path) -> Results:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested objects as one: `{"mhz": {"now": 2600}}` -> `{"mhz.now": "2600"}`. What is null is left out."""
-    found: dict[str, str] = {}
+    """Nested objects as one: `{"mhz": {"now": 2600}}` -> `{"mhz.now": "2600"}`. Null values are left out."""
+    texts: dict[str, str] = {}
     for key, value in values.items():
         if isinstance(value, dict):
-            found |= flat(value, f"{prefix}{key}.")
+            texts |= flat(value, f"{prefix}{key}.")
         elif value is not None:
-            found[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-    return found
+            texts[f"{prefix}{key}"] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return texts
 
 
 def _results(value: dict[str, Any]) -> Results:
@@ -138,7 +152,7 @@ def _results(value: dict[str, Any]) -> Results:
     rows = tuple(_row(item) for item in value["variants"])
     # Rounds are paired by their index: a variant with fewer would be compared with rounds that it did not share.
     if len(counts := {len(row.rounds) for row in rows if row.rounds}) > 1:
-        raise ValueError(f"the variants have unlike numbers of rounds ({', '.join(map(str, sorted(counts)))})")
+        raise ValueError(f"the variants have different numbers of rounds ({', '.join(map(str, sorted(counts)))})")
     return Results(value["machine"], value["settings"], rows)
 
 

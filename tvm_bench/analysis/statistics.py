@@ -18,8 +18,8 @@ CONFIDENCE = 0.95  # of the intervals of values
 # Of the intervals that decide who is faster. At 95 %, an A/A race would find a winner once in 20 times, and among
 # dozens of pairs two runs would soon contradict each other.
 DECISION = 0.99
-# Where its file happens to lie in memory favours a variant through all rounds of a run: no interval sees that, and
-# nobody deploys for less.
+# The memory layout of a run can favour a variant in all its rounds, which no interval shows; and so small a difference
+# decides no deployment.
 RELEVANT = 0.01
 POWER = 0.80
 MOST_ROUNDS = 1000
@@ -44,15 +44,17 @@ class Estimate:
         return int(self.low > 1 + RELEVANT) - int(self.high < 1 / (1 + RELEVANT))
 
 
-def median(rounds: Rounds) -> Estimate:
-    """Median over the rounds of each round's median, with a bootstrap interval; the unit of the samples."""
-    per_round = round_medians(rounds)
-    return _estimate(float(np.median(per_round)), np.median(per_round[_draws(len(rounds))], axis=1), len(rounds))
+def mean_latency(rounds: Rounds) -> Estimate:
+    """The geometric mean over the rounds of each round's median, with Student's interval; the unit of the samples.
+
+    It is what `ratio` is the ratio of: the ratio of two rows is the quotient of their mean latencies.
+    """
+    return _student(np.log(round_medians(rounds)), CONFIDENCE)
 
 
 def tail(rounds: Rounds) -> Estimate:
     """The 95th percentile of all samples, with a bootstrap interval over the rounds; the unit of the samples."""
-    samples = [np.asarray(each) for each in rounds]
+    samples = [np.asarray(times) for times in rounds]
     draws = _draws(len(rounds))[: RESAMPLES // 10]
     resampled = np.array([np.percentile(np.concatenate([samples[i] for i in draw]), 95) for draw in draws])
     return _estimate(percentiles(rounds)[95], resampled, len(rounds))
@@ -61,15 +63,15 @@ def tail(rounds: Rounds) -> Estimate:
 def ratio(rounds: Rounds, other: Rounds, confidence: float = CONFIDENCE) -> Estimate:
     """How many times as long `rounds` took as `other`: the geometric mean over the rounds, with Student's interval.
 
-    Round i of both ran side by side, so the logarithms of their ratios are taken: what slowed both down cancels. A
-    bootstrap of five rounds gives intervals that are too narrow; Student's t does not. Raises `ValueError` where the
-    numbers of rounds differ.
+    Round i of both ran side by side, so the statistic is the logarithm of each round's ratio: what slowed both down
+    cancels. A bootstrap of five rounds gives intervals that are too narrow; Student's t does not. Raises `ValueError`
+    where the numbers of rounds differ.
     """
     return _student(_log_ratios(rounds, other), confidence)
 
 
 def change(new: Rounds, old: Rounds, confidence: float = DECISION) -> Estimate:
-    """How many times as long `new` took as `old`, of two runs whose rounds are no pairs: Welch's interval."""
+    """How many times as long `new` took as `old`, of two runs whose rounds are not paired, with Welch's interval."""
     from scipy.stats import ttest_ind
 
     above, below = np.log(round_medians(new)), np.log(round_medians(old))
@@ -83,10 +85,10 @@ def change(new: Rounds, old: Rounds, confidence: float = DECISION) -> Estimate:
 
 
 def rounds_to_tell(rounds: Rounds, other: Rounds) -> int | None:
-    """Rounds that a race needs to name the faster of two with a probability of `POWER`, if they differ as they seem to.
+    """Rounds after which a race names the faster of two with a probability of `POWER`, if their ratio so far is real.
 
-    From the variance between the rounds so far, by the noncentral t distribution. None where they seem to differ by
-    less than `RELEVANT`, where there is one round only, and beyond `MOST_ROUNDS`.
+    From the variance between the rounds so far, by the noncentral t distribution. None where they differ by less than
+    `RELEVANT`, where there is one round only, and beyond `MOST_ROUNDS`.
     """
     from scipy.stats import nct, t
 
@@ -121,7 +123,7 @@ def speed_up(row: Row, results: Results) -> Estimate | None:
 
 def by_latency(results: Results) -> list[Row]:
     """The timed rows, fastest first."""
-    return sorted((row for row in results.variants if row.rounds), key=lambda row: np.median(round_medians(row.rounds)))
+    return sorted((row for row in results.variants if row.rounds), key=lambda row: mean_latency(row.rounds).value)
 
 
 def _log_ratios(rounds: Rounds, other: Rounds) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .names import short_names
 from .results import Results, Row
-from .statistics import median
+from .statistics import mean_latency
 
 MARKS = {"batch": "b", "threads": "t"}  # of the variants' names: fp32-eager-b4-t2
 
@@ -27,8 +27,8 @@ def sweeps(results: Results) -> list[Sweep]:
 
 
 def per_picture_ms(row: Row) -> float:
-    """Median latency of a call by the pictures in it."""
-    return median(row.rounds).value / row.batch
+    """Mean latency of a call, divided by the batch size."""
+    return mean_latency(row.rounds).value / row.batch
 
 
 def _sweep(results: Results, over: str) -> Sweep:

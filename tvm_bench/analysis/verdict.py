@@ -1,27 +1,41 @@
-"""Who wins a race under its limits, and who cannot be told from the winner."""
+"""Who wins a race under its constraints, and who cannot be told from the winner."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-import numpy as np
+from enum import Enum, auto
 
 from ..spec.constraints import Constraints
+from .comparable import races
 from .constraint_checks import Check, asked, checks
 from .results import Results, Row
-from .statistics import DECISION, Estimate, ratio, round_medians
+from .statistics import DECISION, Estimate, mean_latency, ratio, rounds_to_tell
+
+
+class Outcome(Enum):
+    """How a race ends."""
+
+    NO_COMPETITOR = auto()  # nothing was timed that can win
+    NO_CONSTRAINT_MET = auto()  # every competitor breaks a constraint
+    OPEN = auto()  # somebody is too close to a constraint to say
+    ALONE = auto()  # one competitor keeps the constraints
+    ONE_ROUND = auto()  # no interval, so no decision
+    TIE = auto()
+    WINNER = auto()
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """`first` is the fastest that keeps to the limits (None: nobody does), `second` the next of those.
+    """`first` is the fastest competitor that keeps the constraints (None: nobody does), `second` the next of those.
 
-    `level` cannot be told from `first`. `unclear` may or may not keep to the limits, and would not be clearly slower.
-    `barred` is clearly faster, and breaks a limit. `ratios` has the latency of every row over that of `first`.
+    `level` cannot be told from `first`. `unclear` may or may not keep the constraints, and would not be clearly slower.
+    `barred` is clearly faster, and breaks a constraint. `ratios` has the latency of every row over that of `first`.
     """
 
-    limits: Constraints
+    race: Results
+    constraints: Constraints
     first: Row | None
     second: Row | None
     level: tuple[Row, ...]
@@ -35,18 +49,52 @@ class Verdict:
         """The one variant that everything else was told from; None for a tie and for an open race."""
         return None if self.level or self.unclear else self.first
 
+    @property
+    def outcome(self) -> Outcome:
+        """How the race ends."""
+        if not self.checks:
+            return Outcome.NO_COMPETITOR
+        if self.unclear:
+            return Outcome.OPEN
+        if self.first is None:
+            return Outcome.NO_CONSTRAINT_MET
+        if self.second is None:
+            return Outcome.ALONE
+        if math.isnan(self.ratios[self.second.name].low):
+            return Outcome.ONE_ROUND
+        return Outcome.TIE if self.level else Outcome.WINNER
+
+    def rounds_needed(self, row: Row) -> int | None:
+        """Rounds that would tell `row` from `first`, if they differ as they seem to; None where no number would."""
+        return rounds_to_tell(row.rounds, self.first.rounds) if self.first else None
+
+    def nearest(self) -> Iterator[Row]:
+        """Of the barred rows, fastest first, each that needs less of some constraint than all faster ones."""
+        least: dict[str, float] = {}
+        for row in self.barred:
+            needed = {check.name: max(check.needed, check.limit) for check in self.checks[row.name]}
+            unknown = any(math.isinf(check.needed) for check in self.checks[row.name])
+            if unknown or any(value < least.get(name, math.inf) for name, value in needed.items()):
+                least = {name: min(value, least.get(name, math.inf)) for name, value in needed.items()}
+                yield row
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """The verdict on every race of a sweep; the first is the one that a report is about."""
+    return [judge(race) for race in races(results)]
+
 
 def judge(race: Results) -> Verdict:
-    """The verdict on rows of the same terms (see `groups.races`), under the limits of the race's settings.
+    """The verdict on rows of one batch size and thread count (see `comparable.races`), under the race's constraints.
 
     A winner is named only if each other variant is slower by an interval of `statistics.DECISION`. Since all these
     statements must hold at once, naming one needs no correction for their number (Berger 1982).
     """
-    limits = asked(race)
-    rows = sorted(competitors(race), key=lambda row: np.log(round_medians(row.rounds)).mean())
-    found = {row.name: tuple(checks(row, race, limits)) for row in rows}
-    inside = [row for row in rows if all(check.kept for check in found[row.name])]
-    outside = [row for row in rows if any(check.kept is False for check in found[row.name])]
+    constraints = asked(race)
+    rows = sorted(competitors(race), key=lambda row: mean_latency(row.rounds).value)
+    results = {row.name: tuple(checks(row, race, constraints)) for row in rows}
+    inside = [row for row in rows if all(check.kept for check in results[row.name])]
+    outside = [row for row in rows if any(check.kept is False for check in results[row.name])]
     between = [row for row in rows if row not in inside and row not in outside]
     first, second = (*inside, None, None)[:2]
     ratios = {row.name: ratio(row.rounds, first.rounds, DECISION) for row in rows} if first else {}
@@ -55,14 +103,15 @@ def judge(race: Results) -> Verdict:
         return tuple(row for row in candidates if first is None or ratios[row.name].direction in directions)
 
     return Verdict(
-        limits,
+        race,
+        constraints,
         first,
         second,
         level=directed(inside[1:], 0, -1),
         unclear=directed(between, 0, -1),
         barred=directed(outside, -1),
         ratios=ratios,
-        checks=found,
+        checks=results,
     )
 
 

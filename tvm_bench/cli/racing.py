@@ -22,8 +22,9 @@ from .run_spec import limits, run_spec
 @click.option(
     "--backends",
     callback=listed(BACKEND_NAMES, COMPETING, modules=True),
-    help=f"Of {', '.join(BACKEND_NAMES)}. relay-stock is Relay with TVM's own default schedules; null shows what the "
-    "harness itself costs; all is every other. A dotted name is a module of yours with a load() for ONNX files.  "
+    help=f"Of {', '.join(BACKEND_NAMES)}. relay-stock is Relay with TVM's own default schedules; null computes nothing "
+    "and shows what the harness costs; all is every other one. A dotted name is your own module, with a load() for "
+    "ONNX files.  "
     "[default: eager,relay,onnxruntime; without eager for an .onnx file]",
 )
 @click.option(
@@ -31,25 +32,24 @@ from .run_spec import limits, run_spec
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Fresh processes for each variant, interleaved.",
+    help="Fresh processes of a variant; those of all variants are interleaved.",
 )
-@click.option(
-    "--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in each of the processes."
-)
+@click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in a process.")
 @with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
-def bench(**given: Any) -> None:
+def bench(backends: tuple[str, ...], rounds: int, samples: int, images: int | None, **options: Any) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
-    With limits, it ends in the variant to deploy under them and what would change that; without, in the fastest and the
-    Pareto front. Finished steps are not repeated; latencies are always measured anew. Exits with 1 when a variant
-    failed.
+    With constraints, the verdict names the variant to deploy and what would change that; without, the fastest and the
+    Pareto front. Finished steps are not repeated. The results are saved after every round: the same command continues a
+    race that was interrupted. Exits with 1 when a variant failed.
     """
     from ..pipeline import race
 
-    asked, allowed, backends = run_spec(given), limits(given), given.pop("backends")
-    backends = backends or (() if asked.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
+    spec, constraints = run_spec(options), limits(options)
+    backends = backends or (() if spec.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
+    rules = race.Rules(rounds=rounds, samples=samples, images=images)
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
-    results, files = race.run(asked, backends, race.Rules(**given), command, allowed)
+    results, files = race.run(spec, backends, rules, command, constraints)
     _print_report(results, files)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
@@ -57,18 +57,18 @@ def bench(**given: Any) -> None:
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
 @with_options(LIMITS)
-def report(results: Path, **given: Any) -> None:
+def report(results: Path, **options: Any) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
 
-    Constraints stand in for those of the race.
+    Constraints given here replace those of the race.
     """
     from .. import report as reports
     from ..analysis import results as stored
 
     path = _results_file(results)
     loaded = stored.load(path)
-    if allowed := limits(given).given():
-        loaded = replace(loaded, settings={**loaded.settings, "limits": allowed})
+    if constraints := limits(options).given():
+        loaded = replace(loaded, settings={**loaded.settings, "limits": constraints})
     _print_report(loaded, reports.write(loaded, path.parent))
 
 
@@ -80,26 +80,26 @@ def report(results: Path, **given: Any) -> None:
     type=click.FloatRange(0),
     default=0.05,
     show_default=True,
-    help="How much slower, as a share, a variant may have become.",
+    help="How much slower a variant may have become, as a share: 0.05 is 5 %.",
 )
 def compare(old: Path, new: Path, tolerance: float) -> None:
     """Say what became faster or slower from OLD to NEW (a results.json each, or its folder), variant by variant.
 
     Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that fails now.
-    Results of unlike machines, threads or versions are refused.
+    Results of different machines, thread counts or package versions are refused.
     """
     from ..analysis import compare as comparing
     from ..analysis import results as stored
     from ..report import comparison
 
-    files = _results_file(old), _results_file(new)
-    changes = comparing.compare(*map(stored.load, files), tolerance)
-    comparison.show(changes, *files, console())
+    old, new = _results_file(old), _results_file(new)
+    changes = comparing.compare(stored.load(old), stored.load(new), tolerance)
+    comparison.show(changes, old, new, console())
     sys.exit(1 if any(change.regressed for change in changes) else 0)
 
 
-def _results_file(given: Path) -> Path:
-    return given / "results.json" if given.is_dir() else given
+def _results_file(path: Path) -> Path:
+    return path / "results.json" if path.is_dir() else path
 
 
 def _print_report(results: Any, files: list[Path]) -> None:
@@ -107,6 +107,6 @@ def _print_report(results: Any, files: list[Path]) -> None:
 
     terminal = console()
     tables.show(results, terminal)
-    summary_text.show(results, terminal)
+    summary_text.show(summary_text.summarize(results), terminal)
     for file in files:
         click.echo(str(file))

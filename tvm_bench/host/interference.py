@@ -1,4 +1,4 @@
-"""What the kernel counted, read before and after the samples: nothing runs beside them. Standard library only."""
+"""Interference while samples are taken: counters of the kernel, read before and after. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,20 +10,24 @@ from typing import Any
 
 from . import machine
 
-WORKING = 0.10  # of the wall time: a thread that used less only looked after something
+WORKING = 0.10  # share of the wall time: a thread that used less did not compute
 UNSEEN = 0.001  # seconds that reading the counters itself may add to one of them
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Seconds since some beginning; `threads` by thread id, `busy` and `stolen` of all cores (None: not readable)."""
+    """Seconds since some beginning; `threads` by thread id, `busy` and `stolen` by CPU number (empty: not readable).
+
+    `cpus` are those that this process may run on.
+    """
 
     wall: float
     process: float
     threads: dict[int, float]
-    busy: float | None
-    stolen: float | None
+    cpus: list[int]
+    busy: dict[int, float]
+    stolen: dict[int, float]
     switches: int
 
 
@@ -34,8 +38,9 @@ def read() -> Counters:
         wall=time.perf_counter(),
         process=time.process_time(),
         threads={int(name): _thread_seconds(int(name)) for name in os.listdir("/proc/self/task")},
-        busy=(sum(ticks[:3]) + sum(ticks[5:7])) / TICKS if ticks else None,
-        stolen=ticks[7] / TICKS if ticks else None,
+        cpus=machine.usable_cpus(),
+        busy={cpu: (sum(counts[:3]) + sum(counts[5:7])) / TICKS for cpu, counts in ticks.items()},
+        stolen={cpu: counts[7] / TICKS for cpu, counts in ticks.items()},
         switches=resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw,
     )
 
@@ -49,13 +54,17 @@ def working_threads(before: Counters, after: Counters) -> int:
 
 
 def between(before: Counters, after: Counters, threads: int) -> dict[str, Any]:
-    """What disturbed the process in between. Shares are of the CPU time that its budget of `threads` could use."""
+    """What disturbed the process in between, on the CPUs that it could run on.
+
+    Shares are of the CPU time that `threads` could use there: a CPU outside the process's mask disturbs nothing.
+    """
     seconds = after.wall - before.wall
-    budget = seconds * threads
+    budget = seconds * min(threads, len(before.cpus))
     others = stolen = None
-    if before.busy is not None and after.busy is not None:
-        others = max(0.0, after.busy - before.busy - (after.process - before.process)) / budget
-        stolen = (after.stolen - before.stolen) / budget
+    if before.busy and after.busy:
+        busy = _increase(before.busy, after.busy, before.cpus)
+        others = max(0.0, busy - (after.process - before.process)) / budget
+        stolen = _increase(before.stolen, after.stolen, before.cpus) / budget
     return {
         "seconds": seconds,
         "load": machine.load_average(),
@@ -63,8 +72,12 @@ def between(before: Counters, after: Counters, threads: int) -> dict[str, Any]:
         "steal_share": stolen,
         "involuntary_switches": after.switches - before.switches,
         "mhz": machine.mhz_now(),
-        "cpus": sorted(os.sched_getaffinity(0)),
+        "cpus": after.cpus,
     }
+
+
+def _increase(before: dict[int, float], after: dict[int, float], cpus: list[int]) -> float:
+    return sum(after[cpu] - before[cpu] for cpu in cpus if cpu in before and cpu in after)
 
 
 def _thread_seconds(thread: int) -> float:

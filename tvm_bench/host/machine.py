@@ -1,4 +1,4 @@
-"""The machine that figures belong to, and this process's memory. Imports neither torch nor tvm."""
+"""This machine: hardware, load, package versions; and the memory of this process. Imports neither torch nor tvm."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import platform
 import re
 import sys
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,9 @@ SMT = Path("/sys/devices/system/cpu/smt/active")
 BOOST = Path("/sys/devices/system/cpu/cpufreq/boost")
 NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+STAT = Path("/proc/stat")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+TICK_KINDS = 8  # numbers of a CPU in /proc/stat that do not overlap
 PACKAGES = (
     "torch",
     "torchvision",
@@ -35,7 +38,7 @@ PACKAGES = (
 
 
 def describe() -> dict[str, Any]:
-    """What `results.json` keeps under "machine". A value that cannot be read is null; MB are 10**6 bytes."""
+    """The machine as `results.json` records it. A value that cannot be read is None; MB are 10**6 bytes."""
     return {
         "cpu": cpu.model_name(),
         "features": sorted(cpu.host_features()),
@@ -61,7 +64,7 @@ def describe() -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """Mean number of processes that ran or waited for a core in the last minute; 0 where none is kept."""
+    """Mean number of processes that ran or waited for a core in the last minute; 0 where the system does not count."""
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -90,30 +93,30 @@ def memory_mb() -> float | None:
 
 
 def caches() -> list[dict[str, Any]]:
-    """The caches that core 0 sees: level, type, size in KiB, and the logical cores that share each."""
-    found = []
+    """The caches of core 0: level, type, size in KiB, and the logical cores that share it."""
+    result = []
     for folder in sorted(CACHES.glob("index[0-9]*")):
         level, kind, size = (_read(folder / name) for name in ("level", "type", "size"))
         if level and kind and size:
             shared = _read(folder / "shared_cpu_list")
-            found.append({"level": int(level), "type": kind, "kib": int(size.rstrip("K")), "cores": shared})
-    return found
+            result.append({"level": int(level), "type": kind, "kib": int(size.rstrip("K")), "cores": shared})
+    return result
 
 
 def mhz() -> dict[str, float | None]:
-    """Core 0's frequency now, and the most its governor allows, in MHz. Under a hypervisor, what that claims."""
+    """Core 0's frequency now and the highest that its governor allows, in MHz; on a virtual machine, as reported."""
     most, now = _read(FREQUENCY / "scaling_max_freq"), cpu.cpuinfo().get("cpu MHz")  # kHz, and MHz
     return {"now": float(now) if now else None, "max": float(most) / 1000 if most else None}
 
 
 def mhz_now() -> float | None:
-    """The fastest core's frequency at this moment, MHz. Under a hypervisor, what that claims."""
+    """The highest frequency of a core now, in MHz; on a virtual machine, as reported."""
     lines = (_read(cpu.CPUINFO) or "").splitlines()
     return max((float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")), default=None)
 
 
 def pss_mb() -> float | None:
-    """Memory held now, pages that are shared with other processes by their share (PSS), in MB of 10**6 bytes."""
+    """The proportional set size (PSS) now, in MB of 10**6 bytes: shared pages count by this process's share."""
     for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
         if line.startswith("Pss:"):
             return round(int(line.split()[1]) * 1024 / 1e6, 2)
@@ -121,7 +124,7 @@ def pss_mb() -> float | None:
 
 
 def boost() -> bool | None:
-    """Whether cores may go above their nominal frequency; None where neither driver says."""
+    """Whether cores may exceed their nominal frequency; None where no driver tells."""
     allowed, forbidden = _read(BOOST), _read(NO_TURBO)
     if allowed is None and forbidden is None:
         return None
@@ -130,37 +133,47 @@ def boost() -> bool | None:
 
 def huge_pages() -> str | None:
     """The kernel's policy for transparent huge pages: `always`, `madvise` or `never`."""
-    found = re.search(r"\[(\w+)\]", _read(HUGE_PAGES) or "")
-    return found and found[1]
+    match = re.search(r"\[(\w+)\]", _read(HUGE_PAGES) or "")
+    return match[1] if match else None
 
 
 def busy_share(seconds: float = 1.0) -> float | None:
-    """Share of all cores, 0 to 1, that others use while this process sleeps for `seconds`; stolen time counts."""
+    """Share, 0 to 1, of the CPUs that this process may use that others take while it sleeps for `seconds`.
+
+    Time that the hypervisor takes counts. None where the kernel does not count.
+    """
     before = cpu_ticks()
     time.sleep(seconds)
     after = cpu_ticks()
-    if not before or not after:
-        return None
-    spent = [b - a for a, b in zip(before, after, strict=True)]
+    cpus = [number for number in usable_cpus() if number in before and number in after]
+    spent = [sum(after[cpu][i] - before[cpu][i] for cpu in cpus) for i in range(TICK_KINDS)]
     idle = spent[3] + spent[4]  # idle and waiting for disks
-    return round(1 - idle / max(sum(spent), 1), 4)
+    return round(1 - idle / max(sum(spent), 1), 4) if cpus else None
 
 
 def packages() -> dict[str, str]:
     """Versions of those of `PACKAGES` that this interpreter has."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
-def cpu_ticks() -> list[int]:
-    """Ticks of all cores in user, nice, system, idle, iowait, irq, softirq, steal; empty where the kernel has none."""
-    first = (_read(Path("/proc/stat")) or "").partition("\n")[0].split()
-    return [int(ticks) for ticks in first[1:9]]
+def usable_cpus() -> list[int]:
+    """The numbers of the CPUs that this process may run on, sorted."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def cpu_ticks() -> dict[int, list[int]]:
+    """For each CPU, by number, its ticks in user, nice, system, idle, iowait, irq, softirq and steal.
+
+    Empty where there is no /proc/stat.
+    """
+    lines = re.findall(r"^cpu(\d+) (.+)$", _read(STAT) or "", re.MULTILINE)
+    return {int(number): [int(ticks) for ticks in text.split()[:TICK_KINDS]] for number, text in lines}
 
 
 def _status(key: str) -> float | None:

@@ -36,7 +36,8 @@ class Progress:
             auto_refresh=False,  # a thread that redraws would be a neighbour to what is measured
             speed_estimate_period=300,
         )
-        self.task = self.bar.add_task(title, total=total, completed=int(start), note="")
+        self.task = self.bar.add_task(title, total=total, note="")
+        self.bar.update(self.task, completed=start)
 
     def __enter__(self) -> Progress:
         self.bar.start()
@@ -51,6 +52,10 @@ class Progress:
         """One step of the total is done, and `note` begins."""
         self.steps += 1
         self.to(self.steps - 1, note)
+
+    def skip(self, steps: int) -> None:
+        """So many steps were done by an earlier run."""
+        self.steps += steps
 
     def to(self, done: float, note: str = "") -> None:
         """Show that `done` of the total is done."""

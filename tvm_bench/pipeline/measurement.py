@@ -6,6 +6,8 @@ samples = measure(variant)     one round of latencies, in a fresh process
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,15 @@ def evaluate(
 def answers(bench: Workbench, variant: Variant) -> Path:
     """The file of the variant's logits, which `evaluate` writes."""
     return bench.folder / "answers" / f"{variant.form}.npy"
+
+
+def identity(bench: Workbench, variant: Variant) -> str | None:
+    """SHA-256 of what `evaluate` ran: artifact, the user's sources, code, versions, CPU. None where it did not run."""
+    try:
+        receipt = json.loads((bench.folder / "jobs" / f"evaluate-{variant.form}.receipt.json").read_text())
+    except FileNotFoundError:
+        return None
+    return hashlib.sha256(json.dumps([receipt["key"], receipt["sources"]]).encode()).hexdigest()
 
 
 def _check_answers(bench: Workbench, variant: Variant) -> Path:

@@ -1,4 +1,4 @@
-"""Step 9: results -> statistics, verdict, tables, pictures, Markdown and HTML. Never imports torch or tvm."""
+"""Step 9: results -> tables, plots, sentences, Markdown and HTML. Never imports torch or tvm."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ if TYPE_CHECKING:
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write `report.md`, the pictures that it shows, and `report.html` into `folder`; the two reports come first."""
+    """Write `report.md`, the plots that it shows, and `report.html` into `folder`; the two reports come first."""
     from ..host.files import replace_with
     from . import html_page, markdown_page
+    from .content import content
     from .plots import all_plots
 
     drawn = all_plots.draw_all(results, folder / "plots")
-    reports = {"report.md": markdown_page.markdown(results, drawn, folder), "report.html": html_page.html(results)}
+    page = content(results)
+    reports = {"report.md": markdown_page.markdown(page, drawn, folder), "report.html": html_page.html(page)}
     for name, text in reports.items():
         with replace_with(folder / name) as beside:
             beside.write_text(text)

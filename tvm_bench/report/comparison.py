@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..analysis.compare import Change
-from ..analysis.statistics import RELEVANT, median
+from ..analysis.statistics import RELEVANT, mean_latency
 from . import formatting
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def show(changes: list[Change], old: Path, new: Path, console: Console) -> None:
         table.add_column(name, justify="right" if name else "left")
     for each in changes:
         times = [
-            formatting.ms(median(row.rounds).value) if row and row.rounds else formatting.NONE
+            formatting.ms(mean_latency(row.rounds).value) if row and row.rounds else formatting.NONE
             for row in (each.old, each.new)
         ]
         ratio = formatting.times(each.ratio) if each.ratio else formatting.NONE

@@ -1,4 +1,4 @@
-"""The machine and the settings as lines of a key and a text."""
+"""The settings of a race, and its command."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ import shlex
 from ..analysis.results import Results, flat
 
 
-def machine(results: Results) -> list[str]:
-    """`cores: 2`, a line each."""
-    return [f"{key}: {value}" for key, value in flat(results.machine).items()]
-
-
-def settings(results: Results) -> list[str]:
-    """The settings but for the command, a line each."""
-    return [f"{key}: {value}" for key, value in flat(results.settings).items() if key != "command"]
+def settings(results: Results) -> dict[str, str]:
+    """The settings but for the command, as text by name."""
+    return {key: value for key, value in flat(results.settings).items() if key != "command"}
 
 
 def command(results: Results) -> str:
     """The command that ran the race; empty where it was not recorded."""
-    given = results.settings.get("command") or ""
-    return given if isinstance(given, str) else shlex.join(given)
+    recorded = results.settings.get("command") or ""
+    return recorded if isinstance(recorded, str) else shlex.join(recorded)

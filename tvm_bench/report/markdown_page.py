@@ -1,45 +1,51 @@
-"""report.md: the finding, the doubts about it, the numbers, and how to get them again."""
+"""report.md: the verdict, quality warnings, the numbers, and how to get them again."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from ..analysis.comparable import races
-from ..analysis.names import model_name
-from ..analysis.quality_warnings import doubts
-from ..analysis.results import Results
-from . import environment, summary_text, table, tables
+from ..analysis.results import flat
+from . import environment, table
+from .content import Content
+from .summary_text import INCLUDES, Section, Summary
 
 
-def markdown(results: Results, plots: list[Path], folder: Path) -> str:
-    """The whole report as Markdown; pictures are linked relative to `folder`."""
-    model = model_name(row.name for row in results.variants)
-    sections = [
-        f"# {model}: speed, memory and accuracy",
-        "\n".join(verdict(results)).strip(),
-        _section("Doubts", "\n".join(_bullets(doubts(results))) or "None of the checks failed."),
-        _section("Numbers", table.markdown(tables.every(results))),
+def markdown(content: Content, plots: list[Path], folder: Path) -> str:
+    """The whole report as Markdown; plots are linked relative to `folder`."""
+    results, warnings = content.results, content.summary.warnings
+    command = environment.command(results)
+    parts = [
+        f"# {content.model}: speed, memory and accuracy",
+        _verdict(content.summary),
+        _part(warnings.kind.value, _bullets(warnings.lines) or "None."),
+        _part("Numbers", table.markdown(content.tables)),
         *[f"![{plot.stem}]({plot.relative_to(folder).as_posix()})" for plot in plots],
-        _section("What each figure includes", "\n".join(_bullets(summary_text.INCLUDES))),
-        _section("Machine", "\n".join(_bullets(environment.machine(results)))),
-        _section("Settings", "\n".join(_bullets(environment.settings(results)))),
-        _section("To reproduce", f"```sh\n{command}\n```" if (command := environment.command(results)) else ""),
+        _part("What each figure includes", _bullets(INCLUDES)),
+        _part("Machine", _bullets(_pairs(flat(results.machine)))),
+        _part("Settings", _bullets(_pairs(environment.settings(results)))),
+        _part("To reproduce", f"```sh\n{command}\n```" if command else ""),
     ]
-    return "\n\n".join(section for section in sections if section) + "\n"
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def verdict(results: Results) -> Iterator[str]:
-    """The headline, what it costs, what would change it, and the Pareto front: one line of Markdown each."""
-    yield f"**{summary_text.headline(races(results)[0])}.**"
-    for title, lines in summary_text.sections(results):
-        yield from ("", title, "") if title else ("",)
-        yield from _bullets(lines)
+def _verdict(summary: Summary) -> str:
+    """The headline, what it rests on, the Pareto front, and who failed."""
+    return "\n\n".join([f"**{summary.headline}.**", *map(_section, summary.sections)])
 
 
-def _section(title: str, body: str) -> str:
+def _section(section: Section) -> str:
+    title = section.kind.value
+    return f"{title}\n\n{_bullets(section.lines)}" if title else _bullets(section.lines)
+
+
+def _part(title: str, body: str) -> str:
     return f"## {title}\n\n{body}" if body else ""
 
 
-def _bullets(lines: Iterable[str]) -> Iterator[str]:
-    return (f"- {line}" for line in lines)
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _pairs(values: dict[str, str]) -> list[str]:
+    return [f"{key}: {value}" for key, value in values.items()]

@@ -32,8 +32,13 @@ def rich_table(model: str, table: Table) -> rich.table.Table:
     title = Text(f"{model}: {table.title.lower()}", style="bold")
     shown = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(table.header):
-        justify = "right" if index else "left"
-        shown.add_column(Text(name), justify=justify, no_wrap=not index, overflow="fold", vertical="bottom")
+        shown.add_column(
+            Text(name),
+            justify="right" if index else "left",
+            no_wrap=not index,
+            overflow="fold",
+            vertical="bottom",
+        )
     for cells in table.lines:
         if len(cells) > 2:
             shown.add_row(*map(Text, cells))

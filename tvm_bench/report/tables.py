@@ -1,7 +1,8 @@
-"""A row's numbers as cells, once, for the terminal, Markdown and HTML."""
+"""The result tables, for the terminal, Markdown and HTML."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..analysis.accuracy import Pair, drop, pair, wilson
 from ..analysis.comparable import reference
 from ..analysis.names import model_name, short_names
 from ..analysis.results import Results, Row
-from ..analysis.statistics import median, percentiles, speed_up
+from ..analysis.statistics import mean_latency, percentiles, speed_up
 from . import footprint, formatting, sweep_tables
 from .table import Table, rich_table
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 SPEED = (
     "variant",
-    "median ms [95 %]",
+    "latency ms [95 %]",
     "p95\nms",
     "speed-up vs\n{reference} [95 %]",
     "time_evaluator\nms",
@@ -48,17 +49,26 @@ PAIRS = (
 
 def tables(results: Results) -> list[Table]:
     """Speed; memory and accuracy; and where it is recorded which images were right, those in pairs."""
-    found = []
-    for title, header, cells in (("Speed", SPEED, speed_cells), ("Memory and accuracy", QUALITY, quality_cells)):
-        lines = [cells(row, results) if row.ok else [_short(row, results), failure(row)] for row in results.variants]
-        found.append(Table(title, _named(header, results), lines))
-    pairs = [
-        (row, base, pair(base, row))
-        for row in results.variants
-        if (base := reference(row, results)) and base is not row
+    names = short_names(row.name for row in results.variants)
+    return [
+        Table("Speed", _named(SPEED, results), _lines(results, names, speed_cells)),
+        Table("Memory and accuracy", _named(QUALITY, results), _lines(results, names, quality_cells)),
+        *_pairs(results, names),
     ]
-    lines = [pair_cells(row, base, both, results) for row, base, both in pairs if both]
-    return [*found, Table("Accuracy on the same images", _named(PAIRS, results), lines)] if lines else found
+
+
+def _lines(results: Results, names: dict[str, str], cells: Callable[[Row, Results], list[str]]) -> list[list[str]]:
+    return [[names[row.name], *(cells(row, results) if row.ok else [failure(row)])] for row in results.variants]
+
+
+def _pairs(results: Results, names: dict[str, str]) -> list[Table]:
+    """A table of the rows that were scored on the same images as their reference; none where there are no such rows."""
+    lines = []
+    for row in results.variants:
+        base = reference(row, results)
+        if base and base is not row and (both := pair(base, row)):
+            lines.append([names[row.name], *pair_cells(row, base, both)])
+    return [Table("Accuracy on the same images", _named(PAIRS, results), lines)] if lines else []
 
 
 def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
@@ -66,30 +76,28 @@ def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
 
 
 def every(results: Results) -> list[Table]:
-    """Those, the sweeps, and what each variant took."""
+    """Those, the tables of sweeps, and that of memory, size and threads."""
     return [*tables(results), *sweep_tables.tables(results), *footprint.tables(results)]
 
 
 def speed_cells(row: Row, results: Results) -> list[str]:
-    """One cell for each of `SPEED`, of a row that is `ok`."""
+    """One cell for each of `SPEED` but the name, of a row that is `ok`."""
     kernels = row.time_evaluator_ms
     return [
-        _short(row, results),
-        formatting.ms_interval(median(row.rounds)) if row.rounds else formatting.NONE,
+        formatting.ms_interval(mean_latency(row.rounds)) if row.rounds else formatting.NONE,
         formatting.ms(percentiles(row.rounds)[95]) if row.rounds else formatting.NONE,
         _speed_up(row, results),
-        formatting.ms(median(kernels).value) if kernels else formatting.NONE,
+        formatting.ms(mean_latency(kernels).value) if kernels else formatting.NONE,
         formatting.ms(_middle(row.load_ms), digits=3),
         formatting.ms(_middle(row.first_call_ms), digits=3),
     ]
 
 
 def quality_cells(row: Row, results: Results) -> list[str]:
-    """One cell for each of `QUALITY`, of a row that is `ok`."""
+    """One cell for each of `QUALITY` but the name, of a row that is `ok`."""
     peak = formatting.mb(_middle(row.peak_rss_mb))
     imports = f" ({formatting.mb(_middle(row.rss_after_import_mb))})" if row.rss_after_import_mb else ""
     return [
-        _short(row, results),
         peak + imports,
         formatting.mb(row.size_mb),
         top1(row),
@@ -100,11 +108,12 @@ def quality_cells(row: Row, results: Results) -> list[str]:
     ]
 
 
-def pair_cells(row: Row, base: Row, both: Pair, results: Results) -> list[str]:
-    """One cell for each of `PAIRS`."""
+def pair_cells(row: Row, base: Row, both: Pair) -> list[str]:
+    """One cell for each of `PAIRS` but the name."""
     lost = drop(row, base)
+    assert lost, "a pair has two accuracies"
     counts = [f"{count:,}" for count in (both.only_first, both.only_second, both.images)]
-    return [_short(row, results), formatting.interval(lost, 2), *counts, f"{both.p:.2g}"]
+    return [formatting.interval(lost, 2), *counts, f"{both.p:.2g}"]
 
 
 def top1(row: Row) -> str:
@@ -131,10 +140,6 @@ def show(results: Results, console: Console) -> None:
     for table in tables(results):
         if any(len(cells) > 2 for cells in table.lines):
             console.print(rich_table(model, table))
-
-
-def _short(row: Row, results: Results) -> str:
-    return short_names(other.name for other in results.variants)[row.name]
 
 
 def _speed_up(row: Row, results: Results) -> str:

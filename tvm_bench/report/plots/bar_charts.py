@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from ...analysis.accuracy import drop, wilson
 from ...analysis.comparable import reference
 from ...analysis.results import Results, Row
-from ...analysis.statistics import Estimate, by_latency, median, percentiles, round_medians, speed_up
+from ...analysis.statistics import Estimate, by_latency, mean_latency, percentiles, round_medians, speed_up
+from ...analysis.verdict import judge
 from .. import formatting, summary_text
 from . import style
 from .style import Frame
@@ -18,13 +19,14 @@ PALE = {"facecolor": "#f3f3f3", "edgecolor": "#b5b5b5", "lw": 1}
 
 
 def latency(results: Results, frame: Frame) -> Figure | None:
-    """Median latency in ms with its interval, the samples below it; None where nothing was timed."""
+    """Latency in ms with its interval, the samples below it; None where nothing was timed."""
     rows = by_latency(results)
     if not rows:
         return None
-    figure, (axes,) = style.figure(rows, results, summary_text.headline(results), frame)
+    figure, (axes,) = style.figure(rows, results, summary_text.headline(judge(results)), frame)
+    end = max(max(percentiles(row.rounds)[99], round_medians(row.rounds).max()) for row in rows)
     for y, row in enumerate(rows):
-        estimate, samples = median(row.rounds), np.concatenate(row.rounds)
+        estimate, samples = mean_latency(row.rounds), np.concatenate(row.rounds)
         style.bar(axes, y, estimate.value, row)
         axes.plot([estimate.low, estimate.high], [y, y], color=style.INK, lw=2.5, solid_capstyle="butt")
         lane = y + style.BAR / 2 + np.random.default_rng(0).uniform(0.05, 0.2, len(samples))
@@ -32,14 +34,15 @@ def latency(results: Results, frame: Frame) -> Figure | None:
         axes.plot(samples, lane, ".", ms=2.5, mew=0, color=style.SOFT, alpha=0.35, rasterized=True)
         gain = speed_up(row, results)
         text = f"{formatting.ms(estimate.value)} ms" + (f" · {gain.value:.2f}× as fast" if gain else "")
-        style.label(axes, frame, max(estimate.value, np.nan_to_num(estimate.high)), y, text)
-    end = max(max(percentiles(row.rounds)[99], round_medians(row.rounds).max()) for row in rows)
+        style.label(axes, frame, min(max(estimate.value, np.nan_to_num(estimate.high)), end), y, text)
     reach = (1.02 if frame.narrow else 1.28) * end
     axes.set_xlim(0, reach)
     beyond = sum(int((np.concatenate(row.rounds) > reach).sum()) for row in rows)
     compared = f"; × as fast as {results.reference_form}" if reference(rows[0], results) in rows else ""
     note = f" ({beyond} beyond the axis)" if beyond else ""
-    axes.set_xlabel(f"wall clock of a call in ms{compared}\nbar: median, line: 95 % interval, dots: samples{note}")
+    axes.set_xlabel(
+        f"wall clock of a call in ms{compared}\nbar: mean of the rounds, line: 95 % interval, dots: samples{note}"
+    )
     return figure
 
 

@@ -14,7 +14,7 @@ from ...analysis.accuracy import wilson
 from ...analysis.names import short_names
 from ...analysis.pareto import front
 from ...analysis.results import Results, Row
-from ...analysis.statistics import median
+from ...analysis.statistics import mean_latency
 from ...analysis.verdict import competitors
 from .. import sweep_tables
 from . import style as canvas
@@ -45,7 +45,7 @@ def pareto(results: Results, frame: Frame) -> Figure | None:
                 edge, face = canvas.colours(row)
                 style = {"color": edge, "mfc": face, "mec": edge, "label": names[row.name]}
                 _point(axes, row, found, marker=mark, ms=9, zorder=3, **style)
-        _scales(axes, "median latency in ms", text)
+        _scales(axes, "latency in ms", text)
     handles, labels = every[0].get_legend_handles_labels()
     if len(best) < len(rows):
         handles += every[0].plot([], [], ls="none", **OUT)
@@ -72,7 +72,7 @@ def _sweep(results: Results, over: str, frame: Frame) -> Figure | None:
     figure, (left, right) = canvas.empty(results, f"latency and throughput by {noun}", frame, PANEL, 2, False)
     for mark, (name, rows) in zip(itertools.cycle(MARKS), sweep.rows.items()):
         x = sorted(rows)
-        found = [median(rows[value].rounds) for value in x]
+        found = [mean_latency(rows[value].rounds) for value in x]
         edge, face = canvas.colours(rows[x[0]])
         style = {"color": edge, "marker": mark, "ms": 6, "mfc": face, "lw": 1.2, "label": name}
         size = [rows[value].batch for value in x]
@@ -103,7 +103,7 @@ def _peak(row: Row) -> tuple[float, float, float] | None:
 
 
 def _point(axes: Axes, row: Row, found: tuple[float, float, float], **style: object) -> None:
-    latency, (value, below, above) = median(row.rounds), found
+    latency, (value, below, above) = mean_latency(row.rounds), found
     ends = np.nan_to_num([[latency.value - latency.low], [latency.high - latency.value]])
     axes.errorbar(latency.value, value, [[below], [above]], ends, ls="none", elinewidth=1.2, **style)
 

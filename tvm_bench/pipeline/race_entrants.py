@@ -1,0 +1,102 @@
+"""Who takes part in a race: the variants of the run spec, tuned ones, and what all are compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..analysis.results import Row
+from ..jobs.launcher import JobError
+from ..spec import backends as runtimes
+from ..spec.errors import Unavailable, UserError
+from ..spec.variant import Variant
+from . import measurement, steps
+from .steps import Workbench
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A variant, its row so far, and what was built for it: the file or folder that its backend loads."""
+
+    bench: Workbench
+    variant: Variant
+    row: Row
+    built: Path | None = None
+    timed: bool = True  # False for a reference that nobody asked for: it only has answers
+
+    @property
+    def artifact(self) -> Path:
+        """What was built. Only for an entrant that was."""
+        assert self.built, f"{self.variant.name} is not built"
+        return self.built
+
+    @property
+    def races(self) -> bool:
+        """Whether rounds of it are measured."""
+        return self.timed and self.row.ok
+
+
+def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
+    """Every variant of the run spec, tuned ones where there are records, and the reference.
+
+    The reference is FP32 eager, and for a compressed model that of the model before compression. Where there are only
+    tuning records of another CPU, a skipped row says so.
+    """
+    run_spec = bench.run_spec
+    pairs = runtimes.pairs(backends, run_spec.precisions)
+    variants = [variant for pair in pairs for variant in run_spec.variants(*pair)]
+    for precision, backend in pairs:
+        if backend == "relay":
+            tuned = run_spec.variants(precision, backend, tuned=True)
+            variants += [variant for variant in tuned if bench.tuned_by(variant)]
+    competitors = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
+    reference = measurement.reference_form(bench)
+    if bench.recipe.steps:
+        plain = steps.with_recipe(bench, "")
+        return [entrant(plain, variant) for variant in plain.run_spec.variants(*reference)] + competitors
+    if reference not in pairs:
+        return [entrant(bench, variant, timed=False) for variant in run_spec.variants(*reference)] + competitors
+    return competitors
+
+
+def entrant(bench: Workbench, variant: Variant, *, timed: bool = True) -> Entrant:
+    """A variant at the start."""
+    return Entrant(bench, variant, _empty_row(variant), timed=timed)
+
+
+def attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
+    """The entrant after `step`; one that fails in it has the reason in its row, and takes no further step."""
+    if not entrant.row.ok:
+        return entrant
+    try:
+        return step(entrant)
+    except (UserError, JobError) as error:
+        # No number of a failed variant is shown, earlier ones included.
+        status = "skipped" if isinstance(error, Unavailable) else "failed"
+        failed = replace(_empty_row(entrant.variant), status=status, error=str(error))
+        return replace(entrant, row=replace(failed, disturbed=entrant.row.disturbed, identity=entrant.row.identity))
+
+
+def _tuned_elsewhere(bench: Workbench, pairs: list[tuple[str, str]]) -> list[Entrant]:
+    """A skipped row for each precision whose tuning records are all for other CPUs, thread counts or batch sizes."""
+    skipped = []
+    for precision in (precision for precision, backend in pairs if backend == "relay"):
+        variant, *more = bench.run_spec.variants(precision, "relay", tuned=True)
+        if not any(map(bench.tuned_by, (variant, *more))) and (others := bench.tuned_elsewhere(variant)):
+            here, there = bench.records(variant, "").name, ", ".join(others)
+            reason = f"its tuning records are for {there}, and this is {here}. Make them: tvm-bench tune"
+            skipped.append(Entrant(bench, variant, replace(_empty_row(variant), status="skipped", error=reason)))
+    return skipped
+
+
+def _empty_row(variant: Variant) -> Row:
+    return Row(
+        name=variant.name,
+        precision=variant.precision,
+        backend=variant.backend,
+        frontend=variant.resolved_frontend,
+        tuned=variant.tuned,
+        batch=variant.batch,
+        threads=variant.threads,
+    )

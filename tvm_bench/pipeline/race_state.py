@@ -1,0 +1,137 @@
+"""A race on disk: `results.json` is saved after every round, and an interrupted race goes on from there."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..analysis.compare import MACHINE
+from ..analysis.results import Results, Row, flat, load, save
+from ..spec.errors import UserError
+from .race_entrants import Entrant
+from .race_rounds import PER_ROUND
+
+MEASURED = ("latency_ms", "time_evaluator_ms", "disturbed", *PER_ROUND)
+# Settings that decide nothing that is measured, and those that are not known before the race is over.
+NOT_COMPARED = ("command", "limits", "dirty", "start", "end", "resumed", "finished_rounds")
+
+
+def begin(path: Path, entrants: list[Entrant], machine: dict[str, Any], settings: dict[str, Any]) -> Results:
+    """The results to start from: those of an interrupted race at `path` if it was the same race, else new ones.
+
+    Says which on the terminal where there was an interrupted one.
+    """
+    rows = tuple(entrant.row for entrant in entrants)
+    fresh = Results(machine, {**settings, "start": now(), "end": None, "finished_rounds": 0}, rows)
+    if (saved := _partial(path)) is None:
+        return _seeded(fresh)
+    rounds = f"{saved.finished_rounds} of {saved.settings['rounds']} rounds"
+    if reason := difference(saved, fresh, [entrant.timed for entrant in entrants]):
+        _say(f"{path} has {rounds} of an interrupted race, but {reason}: the race starts anew")
+        return _seeded(fresh)
+    _say(f"{path} has {rounds} of this race, which was interrupted: it goes on with round {saved.finished_rounds + 1}")
+    return _joined(saved, fresh)
+
+
+def save_round(results: Results, entrants: list[Entrant], path: Path) -> Results:
+    """The results with one more finished round of all entrants, saved."""
+    settings = {**results.settings, "finished_rounds": results.finished_rounds + 1, "end": now()}
+    results = Results(results.machine, settings, tuple(entrant.row for entrant in entrants))
+    save(results, path)
+    return results
+
+
+@contextmanager
+def explained(path: Path, start: str) -> Iterator[None]:
+    """Where the user interrupts the race that began at `start`, or writing fails, say which rounds are kept."""
+    try:
+        yield
+    except (KeyboardInterrupt, OSError):
+        saved = _partial(path)
+        if saved and saved.settings["start"] == start:
+            rounds = f"{saved.finished_rounds} of {saved.settings['rounds']} rounds"
+            _say(f"interrupted: {path} keeps {rounds}; the same command goes on from there")
+        raise
+
+
+def difference(saved: Results, fresh: Results, timed: list[bool]) -> str | None:
+    """Why rounds of `fresh` cannot continue those of `saved`, in words; None where they can.
+
+    `timed` says of each row of `fresh` whether it is to be timed.
+    """
+    for part, old, new in (
+        ("machine", _only(saved.machine, MACHINE), _only(fresh.machine, MACHINE)),
+        ("settings", _compared(saved, fresh), _compared(fresh, fresh)),
+    ):
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                return f"{part}.{key} was {old.get(key)} and is {new.get(key)}"
+    if [row.name for row in saved.variants] != [row.name for row in fresh.variants]:
+        return "its variants were others"
+    for old_row, new_row, is_timed in zip(saved.variants, fresh.variants, timed, strict=True):
+        if old_row.identity != new_row.identity:
+            return f"{old_row.name} has changed since"
+        if old_row.ok and bool(old_row.rounds) != is_timed:
+            return f"{old_row.name} was {'timed' if old_row.rounds else 'not timed'}"
+    return None
+
+
+def now() -> str:
+    """The time as ISO 8601, UTC: `2025-01-31T12:00:00+00:00`."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _partial(path: Path) -> Results | None:
+    """The results at `path` if their race is not finished; None where there are none that can be read."""
+    try:
+        saved = load(path)
+    except UserError:
+        return None
+    return saved if saved.partial else None
+
+
+def _joined(saved: Results, fresh: Results) -> Results:
+    """The saved rounds with what was built and answered anew."""
+    earlier = {name: saved.settings[name] for name in ("seed", "start", "end", "finished_rounds")}
+    resumed = [*saved.settings.get("resumed", []), fresh.settings["start"]]
+    busy = [share for run in (saved, fresh) if (share := run.machine.get("busy_share")) is not None]
+    return Results(
+        {**fresh.machine, "busy_share": max(busy, default=None)},
+        {**fresh.settings, **earlier, "resumed": resumed},
+        tuple(map(_joined_row, saved.variants, fresh.variants)),
+    )
+
+
+def _joined_row(saved: Row, fresh: Row) -> Row:
+    if not fresh.ok:
+        return fresh
+    if not saved.ok:
+        return saved
+    measured = {name: getattr(saved, name) for name in MEASURED}
+    return replace(fresh, flagged=fresh.flagged or saved.flagged, **measured)
+
+
+def _seeded(results: Results) -> Results:
+    """With a seed drawn, unless one was given."""
+    seed = results.settings.get("seed")
+    return replace(results, settings={**results.settings, "seed": secrets.randbelow(2**32) if seed is None else seed})
+
+
+def _compared(results: Results, fresh: Results) -> dict[str, str]:
+    """The settings that must be the same; the seed only where one was given."""
+    left_out = (*NOT_COMPARED, "seed") if fresh.settings.get("seed") is None else NOT_COMPARED
+    return flat({key: value for key, value in results.settings.items() if key not in left_out})
+
+
+def _only(values: dict[str, Any], keys: tuple[str, ...]) -> dict[str, str]:
+    return flat({key: value for key, value in values.items() if key in keys})
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
