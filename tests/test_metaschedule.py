@@ -68,8 +68,9 @@ def test_a_cost_model_is_learned_from_records_and_never_unpickled(tmp_path, monk
     np.save(tmp_path / "data.npy", np.array([Payload(str(tmp_path / "ran"))], dtype=object))
     tar(str(tmp_path / "logs" / f"{key}.model.tar"), [str(tmp_path / "data.npy")])
     step = TuningStep("", [], 1, None, records=str(tmp_path), reference="", tasks=(key,), trials=2)
-    for trials in (2, 4):
-        metaschedule._measure(task, step)
-        measured = metaschedule._measured(tmp_path)[key]
-        assert measured.trials == trials and measured.best_ms
+    metaschedule._measure(task, step)
     assert not (tmp_path / "ran").exists()
+    earlier = records.database(tmp_path).get_all_tuning_records()
+    context = ms.TuneContext(task.dispatched[0], target=task.target)
+    model = metaschedule._learned(context, list(earlier), 1)
+    assert model.booster and model.data_size == len(earlier) == metaschedule._measured(tmp_path)[key].trials == 2
