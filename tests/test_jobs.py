@@ -1,6 +1,7 @@
 """The process boundary: nothing is done twice, nothing stale is served, nothing half-written looks whole."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -161,3 +162,20 @@ def test_files_are_whole_or_not_there(tmp_path):
     with replace_with(path) as beside:
         beside.write_text("whole")
     assert path.read_text() == "whole" and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_left_is_swept_by_the_next(tmp_path):
+    library, process = tmp_path / "lib[1].so", subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    dead, living = (tmp_path / f".lib[1].{pid}.so" for pid in (process.pid, os.getppid()))
+    others = [
+        tmp_path / ".lib[1].old.so",
+        tmp_path / f".other.{process.pid}.so",
+        tmp_path / f".lib[1].{process.pid}.npz",
+    ]
+    for path in (dead, living, *others):
+        path.write_text("half")
+    with replace_with(library) as path:
+        path.write_text("whole")
+    assert library.read_text() == "whole" and not dead.exists()
+    assert all(path.exists() for path in (living, *others))

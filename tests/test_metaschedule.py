@@ -1,15 +1,20 @@
 """What MetaSchedule is offered for INT8, and the instructions that it then uses."""
 
+import os
+
 import numpy as np
 import pytest
 import tvm
 from tvm import meta_schedule as ms
 from tvm import relay
+from tvm.contrib.tar import tar
 
 from tests import test_schedules
 from tvm_bench.backends.relay import schedules, target
+from tvm_bench.backends.relay.records import metaschedule as records
 from tvm_bench.backends.relay.schedules import int8_dot
 from tvm_bench.backends.relay.tuners import metaschedule
+from tvm_bench.backends.relay.tuners.request import TuningStep
 
 
 @pytest.mark.skipif(not test_schedules.RUNS, reason="this CPU has no INT8 dot product")
@@ -41,3 +46,31 @@ def test_every_dot_product_is_exact_in_tir():
         result = tvm.nd.array(sums)
         compiled(tvm.nd.array(data), tvm.nd.array(weights), result)
         np.testing.assert_array_equal(result.numpy(), sums + weights.astype(np.int32) @ data.astype(np.int32))
+
+
+class Payload:
+    """What runs when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (os.mkdir, (self.path,))
+
+
+def test_a_cost_model_is_learned_from_records_and_never_unpickled(tmp_path, monkeypatch):
+    """MetaSchedule's own file of a cost model is a pickle: one that lies among the records must not be opened."""
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+    dense = relay.nn.dense(relay.var("data", shape=(1, 16)), relay.const(np.ones((16, 16), np.float32)))
+    (task,) = metaschedule._extracted(tvm.IRModule.from_expr(dense), target.resolve(None, 1))
+    key = records.task_key(task.dispatched[0])
+    (tmp_path / "logs").mkdir()
+    np.save(tmp_path / "data.npy", np.array([Payload(str(tmp_path / "ran"))], dtype=object))
+    tar(str(tmp_path / "logs" / f"{key}.model.tar"), [str(tmp_path / "data.npy")])
+    step = TuningStep("", [], 1, None, records=str(tmp_path), reference="", tasks=(key,), trials=2)
+    metaschedule._measure(task, step)
+    assert not (tmp_path / "ran").exists()
+    earlier = records.database(tmp_path).get_all_tuning_records()
+    context = ms.TuneContext(task.dispatched[0], target=task.target)
+    model = metaschedule._learned(context, list(earlier), 1)
+    assert model.booster and model.data_size == len(earlier) == metaschedule._measured(tmp_path)[key].trials == 2

@@ -1,35 +1,42 @@
-"""What tuning came to."""
+"""The outcome of tuning one variant."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .ledger import Ledger, StopReason
+
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a tuning came to: the ledgers of its tuners, and the library that was built with its records."""
+    """The ledgers of the tuners, and the library that was built with their records."""
 
     precision: str
     records: Path
-    ledgers: dict[str, dict[str, Any]]  # by tuner
+    ledgers: Mapping[str, Ledger]  # by tuner
     spent: int  # trials of this run
-    ends: dict[str, str]  # why each tuner ended, in words
-    measured: dict[str, Any]  # of the built model: see `compiler.best`
+    stops: Mapping[str, StopReason]  # by tuner
+    measured: Mapping[str, Any]  # of the built model: see `compiler.best`
 
     @property
     def seconds(self) -> float:
-        """What the rounds of all tuners took, those of earlier runs included."""
-        return sum(ledger["seconds"] for ledger in self.ledgers.values())
+        """Time of the steps of all tuners, those of earlier runs included."""
+        return sum(ledger.seconds for ledger in self.ledgers.values())
 
     @property
     def gained_ms(self) -> float:
-        """What the chosen library is faster than the one with default schedules, each measured as a whole."""
-        times = self.measured["candidates_ms"]
-        return times["default"] - times[self.measured["chosen"]]
+        """By how much the library is faster than the one with default schedules, each measured as a whole model.
+
+        Zero where the library keeps the default schedules, as it does when the difference may be chance, and where this
+        CPU cannot run it.
+        """
+        times, chosen = self.measured["candidates_ms"], self.measured["chosen"]
+        return times["default"] - times[chosen] if times and chosen != "default" else 0.0
 
     @property
-    def paid_after(self) -> float | None:
-        """Inferences after which the rounds' time is won back; None when nothing was gained."""
+    def amortised_after(self) -> float | None:
+        """Inferences that save as much time as tuning took; None when nothing was gained."""
         return self.seconds * 1e3 / self.gained_ms if self.gained_ms > 0 else None

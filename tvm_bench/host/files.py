@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Atomic file writes (temporary file and rename), and checks of what was written."""
 
 from __future__ import annotations
 
@@ -7,20 +7,38 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 
 @contextmanager
 def replace_with(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it into place at the end, delete it after an error."""
+    """Give a path beside `path` to write to; rename it into place at the end, delete it after an error.
+
+    What killed processes left of earlier writes of `path` is deleted.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
+        writer = left.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
+        if writer.isdecimal() and not _runs(int(writer)):
+            left.unlink(missing_ok=True)
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield beside
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)  # sends nothing
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # it belongs to another user
+        return True
+    return True
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -30,7 +48,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def drop_cut_lines(path: Path) -> None:
-    """Remove what is no whole line of JSON: a process that was killed while it wrote leaves half a line."""
+    """Remove lines that are not whole JSON: a process that is killed while it writes leaves half a line."""
     if not path.exists():
         return
     lines = path.read_text().splitlines(keepends=True)

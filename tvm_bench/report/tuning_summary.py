@@ -1,8 +1,10 @@
-"""What a tuning came to, as a table and in words."""
+"""The outcome of tuning, as a table and in words."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from ..analysis.ledger import StopReason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -12,10 +14,17 @@ if TYPE_CHECKING:
 
 MEGA, GIGA = 1e6, 1e9
 MINUTE = 60.0
+STOPS = {
+    StopReason.TRIALS: "the trials are spent",
+    StopReason.MINUTES: "the minutes are spent",
+    StopReason.MEASURED: "every schedule was measured",
+    StopReason.NO_GAIN: "no task promises a further gain",
+    StopReason.FAILURES: "the compiler fails on what is left",
+}
 
 
 def show(tuned: Tuned, console: Console) -> None:
-    """Print each tuner's tasks, the heaviest first; then what was gained, what is covered, and when it has paid."""
+    """Print each tuner's tasks, the heaviest first; then the gain, the coverage, the cost, and when it is amortised."""
     from rich.text import Text
 
     for tuner in tuned.ledgers:
@@ -34,17 +43,17 @@ def _table(tuned: Tuned, tuner: str) -> Table:
     table = Table("task", box=box.SIMPLE_HEAD, title=f"{tuned.precision}, {tuner}", title_justify="left")
     for name in ("weight", "MFLOP", "trials", "failed", "default ms", "best ms", "GFLOP/s"):
         table.add_column(name, justify="right")
-    for task in sorted(tuned.ledgers[tuner]["tasks"], key=lambda task: -task["weight"] * task["flops"]):
-        default, best = in_place.get(f"{tuner}: {task['key']}", (task.get("default_ms"), task["best_ms"]))
+    for task in sorted(tuned.ledgers[tuner].tasks, key=lambda task: -task.weight * task.flops):
+        default, best = in_place.get(f"{tuner}: {task.key}", (task.default_ms, task.best_ms))
         table.add_row(
-            Text(task["name"].removeprefix("vm_mod_")[:60]),
-            str(task["weight"]),
-            f"{task['flops'] / MEGA:,.1f}",
-            str(task["trials"]),
-            ", ".join(f"{count} {kind}" for kind, count in task["failed"].items()) or "–",
+            Text(task.name.removeprefix("vm_mod_")[:60]),
+            str(task.weight),
+            f"{task.flops / MEGA:,.1f}",
+            str(task.trials),
+            ", ".join(f"{count} {kind}" for kind, count in task.failed.items()) or "–",
             f"{default:.3f}" if default else "–",
             f"{best:.3f}" if best else "–",
-            f"{task['flops'] / GIGA / (best / 1e3):,.0f}" if best else "",
+            f"{task.flops / GIGA / (best / 1e3):,.0f}" if best else "",
         )
     return table
 
@@ -53,16 +62,20 @@ def summary(tuned: Tuned) -> list[str]:
     """The gain measured in the built model, the coverage by time, the cost, and where the records are."""
     measured = tuned.measured
     spent = f"{tuned.spent} trials now" if tuned.spent else "nothing was left to do"
-    ends = "; ".join(f"{tuner}: {why}" for tuner, why in tuned.ends.items())
-    crashes = sum(len(each) for ledger in tuned.ledgers.values() for each in ledger["crashes"].values())
+    stops = "; ".join(f"{tuner}: {STOPS[stop]}" for tuner, stop in tuned.stops.items())
+    failed = sum(len(ledger.failed_steps) for ledger in tuned.ledgers.values())
     lines = [
-        f"{spent} ({ends}); {tuned.seconds / MINUTE:.1f} minutes of rounds in all, {crashes} without a result",
-        f"the model, measured as built: {_milliseconds(measured['candidates_ms'])}; kept: {measured['chosen']}",
-        f"of its time: {coverage(measured['coverage'])}",
+        f"{spent} ({stops}); {tuned.seconds / MINUTE:.1f} minutes of tuning in all, {failed} steps failed",
+        f"latency of the whole model: {_milliseconds(measured['candidates_ms'])}; used: {measured['chosen']}",
+        f"shares of its time: {coverage(measured['coverage'])}",
     ]
-    if tuned.paid_after:
-        gained = f"{tuned.gained_ms:.3f} ms gained"
-        lines.append(f"{gained}: the time of the rounds is won back after {tuned.paid_after:,.0f} inferences")
+    if tuned.amortised_after:
+        gain = f"{tuned.gained_ms:.3f} ms gained"
+        lines.append(f"{gain}: the tuning time is amortised after {tuned.amortised_after:,.0f} inferences")
+    elif not measured["candidates_ms"]:
+        lines.append("the gain was not measured: this CPU cannot run the library")
+    elif measured.get("tie"):
+        lines.append("a tie within the noise of the measurement: the library keeps the default schedules")
     else:
         lines.append("tuning gained nothing: the library keeps the default schedules")
     return [*lines, f"records: {tuned.records}"]

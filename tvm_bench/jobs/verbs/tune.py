@@ -9,6 +9,6 @@ from ... import backends
 
 
 def run(tuner: str, **request: Any) -> dict[str, Any]:
-    """Run one step of `tuner`; see `backends.relay.tuners.request.Round`."""
+    """Run one step of `tuner` and return its tasks; see `backends.relay.tuners.request.TuningStep`."""
     module = importlib.import_module(f"{backends.__name__}.relay.tuners.{tuner}")
     return module.tune(**request)

@@ -1,4 +1,4 @@
-"""Records of AutoScheduler, applied to a build."""
+"""AutoScheduler's records, applied to a build."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECORDS = "records.json"
 
 
 class Records(auto_scheduler.ApplyHistoryBest):
-    """The best records by task, and which kernels of a build found one: TVM falls back in silence."""
+    """The best record of each task, and in `kernels` those of a build that use one: TVM falls back silently."""
 
     def __init__(self, path: Path):
         super().__init__(str(path))

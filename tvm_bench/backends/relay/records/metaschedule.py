@@ -1,4 +1,4 @@
-"""Records of MetaSchedule, applied to a build."""
+"""MetaSchedule's records, applied to a build."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 KERNEL = "tvmgen_default_"  # begins the name of every kernel in a library
 
 for _kind in int8_dot.KINDS:
-    int8_dot.register(_kind)  # schedules name them, those that are read from records too
+    int8_dot.register(_kind)  # schedules name these intrinsics, also those that are read from records
 
 
 def database(folder: Path) -> ms.database.JSONDatabase:
+    """The records in `folder`, read and written as JSON."""
     return ms.database.JSONDatabase(str(folder / WORKLOADS), str(folder / RECORDS))
 
 
 def task_key(module: tvm.IRModule) -> str:
+    """The structural hash of a task, as 16 hexadecimal digits."""
     return f"{tvm.ir.structural_hash(module) & (2**64 - 1):016x}"
 
 
 @derived_object
 class Records(ms.database.PyDatabase):
-    """The best records by task, and what each kernel of a build found: TVM falls back in silence.
+    """The best record of each task, and in `kernels` what each kernel of a build uses: TVM falls back silently.
 
     `kept` names kernels that keep the default schedule although there is a record.
     """
@@ -47,7 +49,7 @@ class Records(ms.database.PyDatabase):
         self, mod: tvm.IRModule, target: tvm.target.Target, workload_name: str | None = None
     ) -> ms.database.TuningRecord | None:
         record = self.stored.query_tuning_record(mod, target, workload_name)
-        # TVM lowers a model twice, and folds constants between: only the last time do kernels have their own names.
+        # TVM lowers a model twice and folds constants in between: kernels have their final names the second time only.
         name = str(workload_name)
         if name.startswith(KERNEL) and self.stored.has_workload(mod):
             kind = FAILED if record is None else KEPT if name in self.kept else TUNED

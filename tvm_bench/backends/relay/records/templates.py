@@ -1,4 +1,4 @@
-"""What tuning by templates has measured: a JSON line for each convolution and schedule."""
+"""The records of templates: a JSON line for each convolution and schedule that was measured."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ NAME = "records.jsonl"
 
 
 def best(folder: Path) -> dict[str, str]:
-    """The fastest schedule of each convolution that was measured, its default among them, by `str(Convolution)`."""
+    """The fastest measured schedule of each convolution, by `str(Convolution)`; it may be the default."""
     return {key: min(measured, key=lambda name: measured[name]) for key, measured in ratios(folder).items()}
 
 
 def records(folder: Path) -> Iterator[dict[str, Any]]:
-    """`convolution`, `schedule`, `default` (the one it competes with), and milliseconds of all kernels of the
-    convolution by each, measured in turns: `ms`, `default_ms`."""
+    """`convolution`, `schedule`, the `default` schedule, and the milliseconds of all kernels of the convolution by each
+    of the two, measured in turns: `ms` and `default_ms`."""
     path = folder / NAME
     yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
 
 
 def ratios(folder: Path) -> dict[str, dict[str, float]]:
-    """Time in parts of the default's, by convolution and schedule; the ratio does not drift with the machine."""
-    found: dict[str, dict[str, float]] = defaultdict(dict)
+    """Time relative to the default's, by convolution and schedule. The ratio does not drift with the machine."""
+    relative: dict[str, dict[str, float]] = defaultdict(dict)
     for record in records(folder):
-        found[record["convolution"]] |= {
+        relative[record["convolution"]] |= {
             record["default"]: 1.0,
             record["schedule"]: record["ms"] / record["default_ms"],
         }
-    return found
+    return relative

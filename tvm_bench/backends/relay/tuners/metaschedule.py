@@ -1,13 +1,13 @@
 """Tuning by MetaSchedule (Shao et al. 2022, "Tensor Program Optimization with Probabilistic Programs", NeurIPS,
 arXiv:2205.13603): FP32 and INT8, in the blocked layout that the default schedules use too.
 
-One job measures one task for a few trials: what a compiler that aborts can cost is those trials and no more.
+A tuning step measures one task for a few trials: a compiler that aborts loses no more than those.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -22,36 +22,43 @@ from .. import schedules
 from ..records import metaschedule as records
 from ..records import templates
 from ..schedules import int8_dot
-from .request import Round
+from .measured import Measured
+from .request import TuningStep
 
-FAILURES = "failures.jsonl"  # which MetaSchedule's own records do not tell apart
-FAILED_S = 1e9  # MetaSchedule writes this as the time of a schedule that did not build or run
+FAILURES = "failures.jsonl"  # the kinds of failures, which MetaSchedule's own records do not have
+FAILED_S = 1e9  # any time from here on is a failed trial: MetaSchedule records 1e10 seconds for it
 EVALUATOR = {"number": 3, "repeat": 1, "min_repeat_ms": 60}
-# Schedules that compete for each one that is measured, and the most: MetaSchedule's own numbers, for large rounds.
+# Unmeasured schedules for each measured one, and the most of them: MetaSchedule's defaults, for large steps.
 POPULATION, MAX_POPULATION, MAX_UNMEASURED = 8, 512, 50
 BUILD_TIMEOUT_S, RUN_TIMEOUT_S = 30.0, 10.0
 
 
 def tune(**request: Any) -> dict[str, Any]:
-    """One `Round`. Returns every task with its weight (how often it occurs), operations, trials so far, how many
-    `failed` of each kind, and the best time in milliseconds."""
-    asked = Round(**request)
+    """Run one `TuningStep`. Returns `tasks`: every task as `Measured.row` describes it."""
+    step = TuningStep(**request)
     for name in (records.WORKLOADS, records.RECORDS, FAILURES):
-        drop_cut_lines(asked.folder / name)
-    chosen, module = asked.opened()
-    with schedules.using(templates.best(asked.folder.with_name("templates"))):
-        tasks = {records.task_key(found.dispatched[0]): found for found in _extracted(module, chosen)}
-    if asked.task in tasks:
-        asked.folder.mkdir(parents=True, exist_ok=True)
-        _measure(tasks[asked.task], asked)
-    return {"tasks": _ledger(tasks, asked.folder)}
+        drop_cut_lines(step.folder / name)
+    cpu, module = step.open_model()
+    with schedules.using(templates.best(step.folder.with_name("templates"))):
+        tasks = {records.task_key(task.dispatched[0]): task for task in _extracted(module, cpu)}
+    for key in step.tasks:
+        if key in tasks:
+            step.folder.mkdir(parents=True, exist_ok=True)
+            _measure(tasks[key], step)
+    measured = _measured(step.folder)
+    return {
+        "tasks": [
+            measured[key].row(key, task.task_name, task.weight, float(estimate_tir_flops(task.dispatched[0])))
+            for key, task in tasks.items()
+        ]
+    }
 
 
-def space(chosen: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
+def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     """MetaSchedule's rules for CPUs, and before its tiling one that uses the CPU's INT8 dot product."""
     rules = list(ms.schedule_rule.schedule_rule.create("llvm"))
     postprocessors = list(ms.postproc.postproc.create("llvm"))
-    with chosen:
+    with cpu:
         kind = int8_dot.best()
     if kind:
         tiling = next(i for i, rule in enumerate(rules) if isinstance(rule, ms.schedule_rule.MultiLevelTiling))
@@ -68,57 +75,54 @@ def space(chosen: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     )
 
 
-def _extracted(module: tvm.IRModule, chosen: tvm.target.Target) -> list[ms.ExtractedTask]:
-    return ms.relay_integration.extract_tasks(module, chosen, {}, pass_config=records.CONFIG)
+def _extracted(module: tvm.IRModule, cpu: tvm.target.Target) -> list[ms.ExtractedTask]:
+    return ms.relay_integration.extract_tasks(module, cpu, {}, pass_config=records.CONFIG)
 
 
-def _measure(found: ms.ExtractedTask, asked: Round) -> None:
-    database, trials = records.database(asked.folder), asked.trials
-    key, logs = records.task_key(found.dispatched[0]), asked.folder / "logs"
-    seen = len(_times(database)[key])
+def _measure(task: ms.ExtractedTask, step: TuningStep) -> None:
+    database, trials = records.database(step.folder), step.trials
+    key, logs = records.task_key(task.dispatched[0]), str(step.folder / "logs")
+    earlier = [record for record in database.get_all_tuning_records() if records.task_key(record.workload.mod) == key]
     search = ms.search_strategy.EvolutionarySearch(
         population_size=min(MAX_POPULATION, POPULATION * trials), init_min_unmeasured=min(MAX_UNMEASURED, trials)
     )
     contexts, weights = ms.relay_integration.extracted_tasks_to_tune_contexts(
-        [found], str(logs), space(found.target), search, num_tuning_cores=asked.threads, seed=1 + seen
+        [task], logs, space(task.target), search, num_tuning_cores=step.threads, seed=1 + len(earlier)
     )
-    learns, learned = asked.cost_model != "random", logs / f"{key}.model.tar"
-    model = ms.cost_model.XGBModel(num_tuning_cores=asked.threads) if learns else ms.cost_model.RandomModel()
-    if learns and learned.exists():
-        model.load(str(learned))
+    model = ms.cost_model.RandomModel() if step.cost_model == "random" else _learned(contexts[0], earlier, step.threads)
     evaluator = ms.runner.EvaluatorConfig(**EVALUATOR)
     runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
-    if rpc := asked.rpc:
+    if rpc := step.rpc:
         config = ms.runner.RPCConfig(rpc["host"], rpc["port"], rpc["key"], session_timeout_sec=int(RUN_TIMEOUT_S))
-        runner = ms.runner.RPCRunner(config, evaluator, max_workers=asked.servers())
+        runner = ms.runner.RPCRunner(config, evaluator, max_workers=step.servers())
     ms.tune.tune_tasks(
         tasks=contexts,
         task_weights=weights,
-        work_dir=str(logs),
+        work_dir=logs,
         max_trials_global=trials,
         num_trials_per_iter=trials,
-        builder=ms.builder.LocalBuilder(max_workers=asked.threads, timeout_sec=BUILD_TIMEOUT_S, f_build=_build),
+        builder=ms.builder.LocalBuilder(max_workers=step.threads, timeout_sec=BUILD_TIMEOUT_S, f_build=_build),
         runner=runner,
         database=database,
         cost_model=model,
-        measure_callbacks=[*ms.measure_callback.MeasureCallback.create("default"), _Failures(asked.folder, key)],
+        measure_callbacks=[*ms.measure_callback.MeasureCallback.create("default"), _Failures(step.folder, key)],
     )
-    if learns:
-        model.save(str(learned))
 
 
-def _build(module: tvm.IRModule, chosen: tvm.target.Target, parameters: Any) -> tvm.runtime.Module:
+def _learned(context: ms.TuneContext, earlier: list[ms.database.TuningRecord], threads: int) -> ms.cost_model.XGBModel:
+    """A cost model that has learned from the `earlier` records of its task.
+
+    It is trained anew for each step: MetaSchedule's own file of a model is a pickle, which runs what somebody put in.
+    """
+    model = ms.cost_model.XGBModel(num_tuning_cores=threads)
+    results = [ms.runner.RunnerResult(record.run_secs, None) for record in earlier]
+    model.update(context, [record.as_measure_candidate() for record in earlier], results)
+    return model
+
+
+def _build(module: tvm.IRModule, cpu: tvm.target.Target, parameters: Any) -> tvm.runtime.Module:
     with tvm.transform.PassContext(3, config=records.LOWERING):
-        return default_build(module, chosen, parameters)
-
-
-def _times(database: ms.database.Database) -> dict[str, list[float]]:
-    """Seconds of every schedule that was measured, by the key of its task; infinite for one that failed."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for record in database.get_all_tuning_records():
-        seconds = min((float(s) for s in record.run_secs or ()), default=FAILED_S)
-        found[records.task_key(record.workload.mod)].append(seconds)
-    return found
+        return default_build(module, cpu, parameters)
 
 
 @derived_object
@@ -145,27 +149,15 @@ class _Failures(ms.measure_callback.PyMeasureCallback):
                     file.write(json.dumps({"key": self.key, "kind": kind, "message": message[-500:]}) + "\n")
 
 
-def _failed(folder: Path) -> dict[str, Counter[str]]:
-    """By the key of a task, how many of its schedules failed of which kind."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+def _measured(folder: Path) -> dict[str, Measured]:
+    """The trials in the records, by the key of their task."""
+    measured: dict[str, Measured] = defaultdict(Measured)
+    if (folder / records.RECORDS).exists():
+        for record in records.database(folder).get_all_tuning_records():
+            seconds = min((float(s) for s in record.run_secs or ()), default=FAILED_S)
+            task = measured[records.task_key(record.workload.mod)]
+            task.add(seconds * 1e3 if seconds < FAILED_S else None)
     if (folder / FAILURES).exists():
         for line in map(json.loads, (folder / FAILURES).read_text().splitlines()):
-            found[line["key"]][line["kind"]] += 1
-    return found
-
-
-def _ledger(tasks: dict[str, ms.ExtractedTask], folder: Path) -> list[dict[str, Any]]:
-    times = _times(records.database(folder)) if (folder / records.RECORDS).exists() else {}
-    failed = _failed(folder)
-    return [
-        {
-            "key": key,
-            "name": task.task_name,
-            "weight": task.weight,
-            "flops": float(estimate_tir_flops(task.dispatched[0])),
-            "trials": len(found := times.get(key, [])),
-            "failed": failed.get(key, {}),
-            "best_ms": best * 1e3 if (best := min(found, default=FAILED_S)) < FAILED_S else None,
-        }
-        for key, task in tasks.items()
-    ]
+            measured[line["key"]].failed[line["kind"]] += 1
+    return measured

@@ -1,4 +1,4 @@
-"""What one round of tuning is asked for, whichever tuner does it."""
+"""The request of one tuning step, whichever tuner runs it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from tvm import rpc
 from ....spec.errors import UserError
 from .. import frontend, passes, target
 
-ANSWER_S = 5.0
+TRACKER_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
-class Round:
-    """Measure up to `trials` new schedules of the task with the key `task` (None: only look at what there is).
+class TuningStep:
+    """Measure up to `trials` new schedules of the tasks with the keys `tasks`; without tasks, only read the records.
 
-    `source` is the model's file, for inputs of `shape`; `records` the tuner's folder; `reference` the library that was
-    built without tuning. `cost_model` is `xgboost`, which learns but can abort, or `random`; `rpc` has `host`, `port`
-    and `key` of a tracker to measure by, None measures here.
+    `source` is the model's file, for inputs of `shape` (batch, channels, height, width); `records` the tuner's folder;
+    `reference` the library that was built without tuning. `candidate` is the index of what templates measure of each
+    task. `cost_model` is `xgboost`, which learns but can abort, or `random`. `rpc` has `host`, `port` and `key` of a
+    tracker to measure by; None measures here.
     """
 
     source: str
@@ -31,7 +32,8 @@ class Round:
     target_text: str | None
     records: str
     reference: str
-    task: str | None = None
+    tasks: tuple[str, ...] = ()
+    candidate: int | None = None
     trials: int = 0
     cost_model: str = "xgboost"
     rpc: dict[str, Any] | None = None
@@ -42,30 +44,30 @@ class Round:
         return Path(self.records)
 
     def servers(self) -> int:
-        """How many servers the tracker of `rpc` has for its key, which is how many schedules it measures at a time.
+        """How many servers the tracker of `rpc` has for its key: as many schedules are measured at a time.
 
-        Raises `UserError` when there is no tracker or no server: else each trial would fail, and count as spent.
+        Raises `UserError` without a tracker or a server: else every trial would fail, and count as spent.
         """
         assert self.rpc
         host, port, key = self.rpc["host"], self.rpc["port"], self.rpc["key"]
         try:
-            socket.create_connection((host, port), ANSWER_S).close()
+            socket.create_connection((host, port), TRACKER_TIMEOUT_S).close()
             servers = rpc.connect_tracker(host, port).summary()["server_info"]
         except (OSError, RuntimeError) as error:
             raise UserError(
                 f"no RPC tracker answers at {host}:{port} ({error}). Start one: python -m tvm.exec.rpc_tracker."
             ) from error
-        count = sum(each["key"] == f"server:{key}" for each in servers)
+        count = sum(server["key"] == f"server:{key}" for server in servers)
         if not count:
-            keys = sorted({each["key"].removeprefix("server:") for each in servers})
+            keys = sorted({server["key"].removeprefix("server:") for server in servers})
             raise UserError(
                 f"the RPC tracker at {host}:{port} has no server with the key '{key}', only {keys or 'none at all'}. "
                 "Give another --rpc-key, or start one: python -m tvm.exec.rpc_server."
             )
         return count
 
-    def opened(self, layout: str = "NCHW") -> tuple[tvm.target.Target, tvm.IRModule]:
+    def open_model(self, layout: str = "NCHW") -> tuple[tvm.target.Target, tvm.IRModule]:
         """The target, and the model as it is before scheduling, its convolutions in `layout`."""
-        chosen = target.resolve(self.target_text, self.threads)
-        module = passes.lower_quantization(frontend.relay_from_file(Path(self.source), tuple(self.shape)), chosen)
-        return chosen, passes.convert_layouts(module, layout)
+        cpu = target.resolve(self.target_text, self.threads)
+        module = passes.lower_quantization(frontend.relay_from_file(Path(self.source), tuple(self.shape)), cpu)
+        return cpu, passes.convert_layouts(module, layout)

@@ -1,8 +1,8 @@
-"""Tuning by trial of the project's own schedules (see schedules.py), in place: Winograd or direct, and which tile.
+"""Tuning by this project's own schedules (see `schedules/`): Winograd or direct, and which tile, measured in place.
 
-One job gives every convolution the next of its candidates, builds the model, and profiles it in turns with the library
-that has the default schedules. So a kernel is timed with the caches as its neighbours leave them, and a few builds
-decide for all convolutions.
+A tuning step gives some convolutions the next of their candidates, builds the whole model, and profiles it in turns
+with the library that has the default schedules. So a kernel is timed with the caches as its neighbours leave them, and
+a few builds decide for all convolutions.
 """
 
 from __future__ import annotations
@@ -19,66 +19,67 @@ from ....spec.errors import UserError
 from .. import compiler, profile
 from ..artifact import open_verified
 from ..records import templates
-from .request import Round
+from .measured import Measured
+from .request import TuningStep
 
 
 def tune(**request: Any) -> dict[str, Any]:
-    """One `Round`, whose `task` is the number of a candidate, 0 being the default.
+    """Run one `TuningStep`, whose `candidate` is an index of the candidates of each convolution; 0 is the default.
 
-    Returns a task for each unlike convolution: its weight (how often it occurs), operations, number of candidates,
-    trials (those that were measured), the numbers of those that are left, and milliseconds of one occurrence by default
-    and at best.
+    Returns `tasks`: each different convolution, as `analysis.ledger.Task` reads it.
     """
-    asked = Round(**request)
-    if asked.rpc:
+    step = TuningStep(**request)
+    if step.rpc:
         raise UserError("templates are measured in the whole model, on this machine. Give --tuner metaschedule.")
-    drop_cut_lines(asked.folder / templates.NAME)
-    found, reference = open_verified(Path(asked.reference))
-    if asked.task is not None:
-        _measure(asked, found["kernels"], reference, int(asked.task))
-    return {"tasks": _ledger(asked.folder, found["kernels"])}
+    drop_cut_lines(step.folder / templates.NAME)
+    built, reference = open_verified(Path(step.reference))
+    if step.candidate is not None:
+        _measure(step, step.candidate, built["kernels"], reference)
+    return {"tasks": _tasks(step.folder, built["kernels"])}
 
 
-def _measure(asked: Round, kernels: dict[str, dict[str, Any]], reference: tvm.runtime.Module, number: int) -> None:
-    """Build with the candidate `number` of every convolution that has so many, and append what was measured."""
-    left = {task["key"] for task in _ledger(asked.folder, kernels) if number in task["left"]}
-    able = [kernel for kernel in kernels.values() if kernel.get("convolution") in left]
-    defaults = {kernel["convolution"]: kernel["schedule"] for kernel in able}
-    trial = {kernel["convolution"]: kernel["candidates"][number] for kernel in able}
-    chosen, module = asked.opened()
-    build = compiler.compiled(module, chosen, compiler.Schedules(choices=trial))
-    ours, theirs = profile.kernels(build.factory.module, reference)
-    ours, theirs = _by_convolution(build.kernels, ours), _by_convolution(kernels, theirs)
-    asked.folder.mkdir(parents=True, exist_ok=True)
-    with (asked.folder / templates.NAME).open("a") as file:
-        for key, schedule in trial.items():
-            record = {"convolution": key, "schedule": schedule, "default": defaults[key]}
-            file.write(json.dumps({**record, "ms": ours[key], "default_ms": theirs[key]}) + "\n")
+def _measure(
+    step: TuningStep, candidate: int, kernels: dict[str, dict[str, Any]], reference: tvm.runtime.Module
+) -> None:
+    """Build with this candidate of the step's convolutions, and append what was measured to the records."""
+    kernel_of = {kernel["convolution"]: kernel for kernel in kernels.values() if "convolution" in kernel}
+    tried = {key: kernel_of[key]["candidates"][candidate] for key in step.tasks}
+    cpu, module = step.open_model()
+    build = compiler.compiled(module, cpu, compiler.Schedules(choices=tried))
+    tuned_ms, default_ms = profile.kernels(build.factory.module, reference)
+    tuned_ms, default_ms = _by_convolution(build.kernels, tuned_ms), _by_convolution(kernels, default_ms)
+    step.folder.mkdir(parents=True, exist_ok=True)
+    with (step.folder / templates.NAME).open("a") as file:
+        for key, schedule in tried.items():
+            record = {"convolution": key, "schedule": schedule, "default": kernel_of[key]["schedule"]}
+            file.write(json.dumps({**record, "ms": tuned_ms[key], "default_ms": default_ms[key]}) + "\n")
 
 
 def _by_convolution(kernels: dict[str, dict[str, Any]], times: dict[str, float]) -> dict[str, float]:
     """Milliseconds of all kernels that compute the same convolution."""
-    found: dict[str, float] = defaultdict(float)
+    sums: dict[str, float] = defaultdict(float)
     for name, kernel in kernels.items():
         if "convolution" in kernel:
-            found[kernel["convolution"]] += times[name]
-    return dict(found)
+            sums[kernel["convolution"]] += times[name]
+    return dict(sums)
 
 
-def _ledger(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+def _tasks(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ratios = templates.ratios(folder)
     default_ms: dict[str, float] = {}
     for record in templates.records(folder):  # the first time stands, so that the best can only fall
         default_ms.setdefault(record["convolution"], record["default_ms"])
-    tasks: dict[str, dict[str, Any]] = {}
+    same: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for kernel in kernels.values():
         if key := kernel.get("convolution"):
-            task = tasks.setdefault(key, {"key": key, "name": key, "weight": 0, "flops": kernel["operations"]})
-            task["weight"] += kernel["calls"]
-            task["candidates"] = len(kernel["candidates"])
-            task["left"] = [n for n, name in enumerate(kernel["candidates"]) if n and name not in ratios.get(key, ())]
-    for key, task in tasks.items():
-        mine = default_ms[key] / task["weight"] if key in default_ms else None
-        best = mine and mine * min(ratios[key].values())
-        task |= {"trials": max(len(ratios.get(key, ())) - 1, 0), "failed": {}, "default_ms": mine, "best_ms": best}
-    return list(tasks.values())
+            same[key].append(kernel)
+    rows = []
+    for key, alike in same.items():
+        candidates, tried = alike[0]["candidates"], ratios.get(key, {})
+        weight = sum(kernel["calls"] for kernel in alike)
+        default = default_ms[key] / weight if key in default_ms else None
+        best = default * min(tried.values()) if default is not None else None
+        row = Measured(max(len(tried) - 1, 0), best_ms=best).row(key, key, weight, alike[0]["operations"])
+        left = [index for index, name in enumerate(candidates) if index and name not in tried]
+        rows.append({**row, "default_ms": default, "candidates": len(candidates), "left": left})
+    return rows
