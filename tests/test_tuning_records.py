@@ -11,7 +11,7 @@ from tvm_bench.export import onnx_file, onnx_layers
 from tvm_bench.jobs.verbs import describe
 from tvm_bench.models import layer_sizes
 from tvm_bench.models.torchvision_models import architecture
-from tvm_bench.pipeline import race
+from tvm_bench.pipeline import race_entrants
 from tvm_bench.pipeline.steps import LEDGER, Workbench, with_recipe
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
@@ -74,7 +74,7 @@ def test_other_sizes_are_another_architecture():
 def test_describe_names_the_architecture_of_modules_and_onnx_files(tmp_path):
     onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "m.onnx", (1, 3, 32, 32))
     models = (TINY, "tests.tiny:three_classes", str(tmp_path / "m.onnx"))
-    described = [describe.run(model, "default", None, None, 1, False, None, 1) for model in models]
+    described = [describe.run(ModelSpec(model).request(), 1, False, None, 1, []) for model in models]
     assert len({about["architecture"] for about in described}) == 1
     assert len({about["fingerprint"] for about in described}) == 3
 
@@ -103,9 +103,11 @@ def test_records_are_found_whatever_the_folder_is_called(tmp_path):
 def test_records_of_another_cpu_are_named_and_not_used(tmp_path):
     bench = workbench(tmp_path)
     write_records(bench)
-    assert race._tuned_elsewhere(bench, [("fp32", "relay")]) == []
-    (found,) = race._tuned_elsewhere(workbench(tmp_path, mcpu="skylake", weights="random"), [("fp32", "relay")])
+    assert race_entrants._tuned_elsewhere(bench, [("fp32", "relay")]) == []
+    (found,) = race_entrants._tuned_elsewhere(
+        workbench(tmp_path, mcpu="skylake", weights="random"), [("fp32", "relay")]
+    )
     assert found.row.status == "skipped" and found.row.tuned
     assert all(word in found.row.error for word in ("znver4-2t-b1", "skylake-2t-b1", "tvm-bench tune"))
     other = workbench(tmp_path, architecture="b" * 64, mcpu="skylake")
-    assert race._tuned_elsewhere(other, [("fp32", "relay")]) == []
+    assert race_entrants._tuned_elsewhere(other, [("fp32", "relay")]) == []
