@@ -7,11 +7,13 @@ import pytest
 import torch
 import tvm
 from torch.nn import functional as F
-from tvm import relay
+from tvm import relay, topi
 from tvm.contrib import graph_executor
+from tvm.relay.op import strategy
+from tvm.topi.x86 import conv2d_alter_op
 
 from tvm_bench.backends.relay import schedules, target
-from tvm_bench.backends.relay.schedules import conv_workload, direct_conv, int8_dot, winograd
+from tvm_bench.backends.relay.schedules import conv_workload, direct_conv, int8_dot, override, winograd
 from tvm_bench.host.cpu import host_features
 
 
@@ -21,13 +23,13 @@ def offline(monkeypatch):
 
 
 @pytest.fixture
-def on_small_pictures(monkeypatch):
+def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_OUTPUTS", 0)
 
 
-def run(output, data, choices=schedules.NONE):
+def run(output, data, by_convolution=schedules.DEFAULTS):
     """Build `output` with the project's schedules; returns what it answers, its kernels' names and their assembly."""
-    with schedules.using(choices), tvm.transform.PassContext(3):
+    with schedules.using(by_convolution), tvm.transform.PassContext(3):
         library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
     executor.run(data=data)
@@ -55,7 +57,7 @@ def convolution(data, weight, out_dtype, **attributes):
         ((1, 16, 5, 5), 16, (2, 1)),
     ],
 )
-def test_winograd_is_right_with_what_is_fused_behind_it(on_small_pictures, shape, outputs, padding):
+def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding):
     random = np.random.default_rng(0)
     data = random.standard_normal(shape).astype(np.float32)
     weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
@@ -77,7 +79,7 @@ def test_winograd_is_right_with_what_is_fused_behind_it(on_small_pictures, shape
         (16, 16, {"groups": 2}),
     ],
 )
-def test_winograd_is_left_alone_where_it_does_not_fit(on_small_pictures, inputs, outputs, attributes):
+def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, outputs, attributes):
     data = np.ones((1, inputs, 8, 8), np.float32)
     weight = np.ones((outputs, inputs // attributes.get("groups", 1), 3, 3), np.float32)
     output = convolution(data, weight, "float32", padding=(1, 1), **attributes)
@@ -142,7 +144,52 @@ def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
             assert np.prod(tile) + tile[0] + 1 <= registers
 
 
-def test_tvms_schedules_come_back(on_small_pictures):
+def test_an_inner_context_ends_in_the_schedules_of_the_outer_one(on_small_images):
+    """What was registered before comes back: of another context, or of somebody else."""
+    data = np.ones((1, 16, 8, 8), np.float32)
+    output = convolution(data, np.ones((16, 16, 3, 3), np.float32), "float32", padding=(1, 1))
+    calls = []
+
+    def of_somebody_else(config, *arguments):
+        calls.append(arguments)
+        original(config, *arguments)
+
+    original = conv2d_alter_op._get_default_config
+    with override.attribute(conv2d_alter_op, "_get_default_config", of_somebody_else):
+        with schedules.using():
+            with schedules.using():
+                assert "winograd" in run(output, data)[1]
+            with tvm.transform.PassContext(3):
+                outer = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+            assert "winograd" in " ".join(map(str, outer.function_metadata))
+            assert not calls
+        with tvm.transform.PassContext(3):
+            relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+        assert calls
+    assert conv2d_alter_op._get_default_config is original
+
+
+@pytest.mark.parametrize(
+    "generic", [topi.nn.conv2d_legalize, strategy.conv2d_NCHWc_strategy], ids=["kept in Python", "kept in C++"]
+)
+def test_a_registration_comes_back_after_an_error(generic):
+    def registered():
+        function = override.registered(generic)
+        return function.handle.value if isinstance(function, tvm.runtime.PackedFunc) else function
+
+    before = registered()
+    with pytest.raises(ZeroDivisionError), override.registration(generic, print):
+        assert registered() != before
+        raise ZeroDivisionError
+    assert registered() == before
+
+
+def test_another_version_of_tvm_is_refused():
+    with pytest.raises(RuntimeError, match=r"TVM 0\.20\.0.*TVM 0\.19\.0"):
+        override.check_version("0.20.0")
+
+
+def test_tvms_schedules_come_back(on_small_images):
     data = np.ones((1, 16, 8, 8), np.float32)
     output = convolution(data, np.ones((16, 16, 3, 3), np.float32), "float32", padding=(1, 1))
     assert "winograd" in run(output, data)[1], "nothing fused behind it"

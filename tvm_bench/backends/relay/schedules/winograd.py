@@ -30,11 +30,11 @@ TAG = "conv2d_winograd_NCHWc"
 
 
 def alter_layout(
-    attrs: Any, inputs: list, types: list[relay.TensorType], *, chosen: Callable[[Convolution], str]
+    attrs: Any, inputs: list, types: list[relay.TensorType], *, schedule_of: Callable[[Convolution], str]
 ) -> relay.Expr | None:
-    """The convolution by Winograd where `chosen(convolution)` says so, None where not."""
+    """The convolution by Winograd where `schedule_of(convolution)` is one of its tiles, else None."""
     convolution = conv_workload.of(attrs, *types)
-    schedule = chosen(convolution) if fits(convolution) and attrs.data_layout == "NCHW" else ""
+    schedule = schedule_of(convolution) if fits(convolution) and attrs.data_layout == "NCHW" else ""
     if not schedule.startswith(NAME):
         return None
     size = int(schedule.removeprefix(NAME))

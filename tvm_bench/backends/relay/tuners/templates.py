@@ -18,6 +18,7 @@ from ....host.files import drop_cut_lines
 from ....spec.errors import UserError
 from .. import compiler, profile
 from ..artifact import open_verified
+from ..kernels import to_json
 from ..records import templates
 from .request import Round
 
@@ -46,9 +47,9 @@ def _measure(asked: Round, kernels: dict[str, dict[str, Any]], reference: tvm.ru
     defaults = {kernel["convolution"]: kernel["schedule"] for kernel in able}
     trial = {kernel["convolution"]: kernel["candidates"][number] for kernel in able}
     chosen, module = asked.opened()
-    build = compiler.compiled(module, chosen, compiler.Schedules(choices=trial))
+    build = compiler.compiled(module, chosen, compiler.Schedules(by_convolution=trial))
     ours, theirs = profile.kernels(build.factory.module, reference)
-    ours, theirs = _by_convolution(build.kernels, ours), _by_convolution(kernels, theirs)
+    ours, theirs = _by_convolution(to_json(build.kernels), ours), _by_convolution(kernels, theirs)
     asked.folder.mkdir(parents=True, exist_ok=True)
     with (asked.folder / templates.NAME).open("a") as file:
         for key, schedule in trial.items():
