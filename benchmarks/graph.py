@@ -37,7 +37,7 @@ NO_PASS = tvm.transform.Sequential([])
 # Name of each pass -> where it is defined (owner, attribute), and the model file that it is tried on.
 PASSES = {
     "`_ScalarZeroPoints`: zero points of weights become one zero": (passes, "_ScalarZeroPoints", "int8-onnx.onnx"),
-    "`_RoundedOnce`: sums and averages are rounded once, in float": (passes, "_RoundedOnce", "int8-onnx.onnx"),
+    "`RoundedOnce`: sums and averages are rounded once, in float": (passes, "RoundedOnce", "int8-onnx.onnx"),
     "`FoldExplicitPadding`: pads go into the convolutions": (
         relay.transform,
         "FoldExplicitPadding",
@@ -120,10 +120,10 @@ def _weights(kernel: dict) -> float:
     """MB of weights that one call reads: Winograd's are transformed when the model is built."""
     sizes = re.match(r"(\w+) (\d+)->(\d+) (\d+)x(\d+)", kernel["convolution"])
     assert sizes, kernel["convolution"]
-    values = np.prod([int(size) for size in sizes.groups()[1:]])
+    values = float(np.prod([int(size) for size in sizes.groups()[1:]]))
     if tile := re.fullmatch(r"winograd(\d)", kernel["schedule"]):
         values *= (int(tile[1]) + 2) ** 2 / 9
-    return float(values) * (1 if sizes[1] == "int8" else 4) / 1e6
+    return values * (1 if sizes[1] == "int8" else 4) / 1e6
 
 
 def _read_ms(threads: int, rows: int) -> float:

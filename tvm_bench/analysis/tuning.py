@@ -16,7 +16,7 @@ class Tuned:
     ledgers: dict[str, dict[str, Any]]  # by tuner
     spent: int  # trials of this run
     ends: dict[str, str]  # why each tuner ended, in words
-    measured: dict[str, Any]  # of the built model: see `compiler.best`
+    measured: dict[str, Any]  # of the built model: see `selection.best`
 
     @property
     def seconds(self) -> float:
@@ -27,7 +27,7 @@ class Tuned:
     def gained_ms(self) -> float:
         """What the chosen library is faster than the one with default schedules, each measured as a whole."""
         times = self.measured["candidates_ms"]
-        return times["default"] - times[self.measured["chosen"]]
+        return times["default"] - times[self.measured["chosen"]] if times else 0.0
 
     @property
     def paid_after(self) -> float | None:

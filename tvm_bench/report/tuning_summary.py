@@ -63,13 +63,17 @@ def summary(tuned: Tuned) -> list[str]:
     if tuned.paid_after:
         gained = f"{tuned.gained_ms:.3f} ms gained"
         lines.append(f"{gained}: the time of the rounds is won back after {tuned.paid_after:,.0f} inferences")
+    elif not measured["candidates_ms"]:
+        lines.append("the gain was not measured: this CPU cannot run the library")
+    elif measured["tie"]:
+        lines.append("a tie within the noise of the measurement: the library keeps the default schedules")
     else:
         lines.append("tuning gained nothing: the library keeps the default schedules")
     return [*lines, f"records: {tuned.records}"]
 
 
 def coverage(shares: dict[str, float]) -> str:
-    """`71.0% tuned; 20.0% default, faster than its record; 0.0% default, tuning failed; 9.0% default`."""
+    """`71.0% tuned; 20.0% default, its record is not faster; 0.0% default, tuning failed; 9.0% default`."""
     return "; ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
 
 

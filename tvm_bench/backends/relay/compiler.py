@@ -98,7 +98,7 @@ def _total(sizes: Any) -> int:
 class _LastFusion:
     """The module after the last fusion of `relay.build`: optimizing it again would double the time of the build."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.module: tvm.IRModule | None = None
 
     def run_after_pass(self, module: tvm.IRModule, info: Any) -> None:

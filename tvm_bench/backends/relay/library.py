@@ -14,6 +14,7 @@ from ...data.preprocess import InputSpec
 from ...spec.errors import UserError
 from .artifact import open_verified
 
+
 def load(artifact: Path, *, threads: int | None = None) -> Library:
     """Check the manifest, then open the library. `threads` defaults to the number that it was built for.
 
@@ -24,11 +25,11 @@ def load(artifact: Path, *, threads: int | None = None) -> Library:
 
 
 class Library:
-    """A compiled classifier: float32 (batch, channels, height, width) in, float32 (batch, classes) out."""
+    """A compiled classifier. Input float32 (batch, channels, height, width), output float32 (batch, classes)."""
 
     def __init__(self, about: dict[str, Any], factory: tvm.runtime.Module, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
-            # TVM's own default is half of the hardware threads.
+            # TVM's default is half of the logical cores.
             tvm.get_global_func("runtime.config_threadpool")(1, threads)
         self.manifest = about
         self.shape = tuple(about["input"]["shape"])
@@ -49,6 +50,6 @@ class Library:
         return self.executor.get_output(0).numpy()
 
     def time_evaluator(self, runs: int) -> list[float]:
-        """Milliseconds of each of `runs` single runs by TVM's clock: kernels only, hot cache, no copies of NumPy."""
+        """Milliseconds of each of `runs` runs by TVM's clock: kernels only, warm caches, without NumPy's copies."""
         clock = self.executor.module.time_evaluator("run", self.device, number=1, repeat=runs)
         return [seconds * 1e3 for seconds in clock().results]

@@ -9,6 +9,7 @@ TVM's depthwise schedule writes its sums to memory before the operators behind i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import product
@@ -68,6 +69,7 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
     if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
         return None
     out, into = _block(convolution.kernel[0], INT8_BLOCKS), _block(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
+    assert out and into, "else there are no tiles"
     changed = {
         "data_layout": f"NCHW{into}c",
         "kernel_layout": f"OIHW{into // int8_dot.BYTES}i{out}o{int8_dot.BYTES}i",
@@ -82,9 +84,7 @@ def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]
     data, kernel, out = types
     if not int8_dot.best() or kernel.dtype != "int8" or not in_half_blocks(conv_workload.of(attrs, data, kernel)):
         return conv2d_alter_op._conv2d_legalize(attrs, inputs, types)
-    return conv2d_alter_int8_common(
-        inputs[0], data, inputs[1], kernel, out, attrs, "uint8", int8_dot.BYTES, HALF_BLOCK
-    )
+    return conv2d_alter_int8_common(inputs[0], data, inputs[1], kernel, out, attrs, "uint8", int8_dot.BYTES, HALF_BLOCK)
 
 
 def in_half_blocks(convolution: conv_workload.Convolution) -> bool:
@@ -126,9 +126,9 @@ def written(tile: Tile) -> str:
 
 
 def parsed(text: str) -> Tile | None:
-    """The way back from `written`; None for the name of another schedule."""
-    parts = text.split("x")
-    return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdigit() for part in parts) else None
+    """The inverse of `written`; None for the name of another schedule."""
+    numbers = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text, re.ASCII)
+    return (int(numbers[1]), int(numbers[2]), int(numbers[3])) if numbers else None
 
 
 def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
@@ -137,13 +137,13 @@ def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
 
 
 def _fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
-    """Tiles that divide the output evenly and leave registers for a weight vector of each block and one input.
+    """Tiles that divide the output evenly and fit the `registers`, each of which holds the sums of one block.
 
-    The one with the most accumulators first, of `registers` that hold a block of sums each; among equals the fewest
-    loads for a multiplication, then the most rows.
+    Besides the sums, each block of channels needs a register for its weights, and all together one for the input.
+    Sorted by the number of sums, most first; then by loads per multiplication, fewest first; then by rows, most first.
     """
-    every = product(*(_divisors(number, registers) for number in (blocks, height, width)))
-    fitting = [tile for tile in every if prod(tile) + tile[0] + 1 <= registers]
+    tiles = product(*(_divisors(number, registers) for number in (blocks, height, width)))
+    fitting: list[Tile] = [(o, h, w) for o, h, w in tiles if o * h * w + o + 1 <= registers]
     return sorted(fitting, key=lambda tile: (-prod(tile), 1 / tile[0] + tile[0] / prod(tile), -tile[1]))
 
 
@@ -178,7 +178,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
 
     padded = convolution.input_tensors[0]
     if isinstance(padded.op, te.ComputeOp):
-        # The rows that a task needs: a copy in L1 costs less than a pass of its own over the image.
+        # Only the rows that a task needs: they stay in L1, and padding the whole image first costs more.
         s[padded].compute_at(s[last], task)
         s[padded].vectorize(s[padded].op.axis[-1])
 
@@ -189,6 +189,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     if convolution.tag == "conv2d_NCHWc_int8":
         y, x, block, four, element = reduced
         kind = int8_dot.best(int(k.dom.extent))
+        assert kind, "without an INT8 dot product there are no tiles"
         vector, k = s[accumulator].split(k, kind.lanes)
         s[accumulator].reorder(block, y, x, four, h, w, o, vector, k, element)
         inner = (h, w, o, vector)

@@ -24,7 +24,7 @@ KEY = "cpu"  # under which TVM registers its functions for x86
 def check_version(version: str = tvm.__version__) -> None:
     """Raise `RuntimeError` for another version of TVM: its private parts may differ."""
     if version != VERSION:
-        raise RuntimeError(f"this is TVM {version}. The project's schedules replace private functions of TVM {VERSION}.")
+        raise RuntimeError(f"this is TVM {version}; the project replaces private functions of {VERSION}. Install that.")
 
 
 @contextmanager
