@@ -15,6 +15,8 @@ from tvm_bench.backends.relay import passes, target
 SHAPE = (1, 16, 8, 8)
 SCALE = 0.0625  # a power of two: float32 has all values, so that ties are ties in every library
 
+HALVED = {"kernel_shape": [2, 2], "strides": [2, 2]}
+
 
 @pytest.fixture(autouse=True)
 def offline(monkeypatch):
@@ -59,7 +61,7 @@ def steps(zero, seed=0):
     return (values * SCALE).astype(np.float32)
 
 
-def qdq_model(operator, inputs, output):
+def qdq_model(operator, inputs, output, **attributes):
     """Quantize and dequantize `inputs` by (scale, zero point), apply the `operator`, and do so with its `output`."""
     nodes, constants = [], []
 
@@ -72,7 +74,6 @@ def qdq_model(operator, inputs, output):
     names = [f"x{number}" for number in range(len(inputs))]
     for name, parameters in zip(names, inputs, strict=True):
         pair(name, f"{name}-steps", *parameters)
-    attributes = {"kernel_shape": [2, 2], "strides": [2, 2]} if operator == "AveragePool" else {}
     nodes.append(helper.make_node(operator, [f"{name}-steps" for name in names], ["real"], **attributes))
     pair("real", "out", *output)
     graph = helper.make_graph(
@@ -94,19 +95,20 @@ def by_onnxruntime(model, data):
 
 
 @pytest.mark.parametrize(
-    ("operator", "inputs", "output"),
+    ("operator", "inputs", "output", "attributes"),
     [
-        ("AveragePool", [(SCALE, 0)], (SCALE, 0)),
-        ("AveragePool", [(SCALE, 117)], (SCALE, 117)),
-        ("AveragePool", [(SCALE, 117)], (0.04321, 3)),
-        ("GlobalAveragePool", [(SCALE, 0)], (SCALE, 0)),
-        ("GlobalAveragePool", [(SCALE, 117)], (0.04321, 3)),
-        ("Add", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117)),
+        ("AveragePool", [(SCALE, 0)], (SCALE, 0), HALVED),
+        ("AveragePool", [(SCALE, 117)], (SCALE, 117), HALVED),
+        ("AveragePool", [(SCALE, 117)], (0.04321, 3), HALVED),
+        ("AveragePool", [(SCALE, 117)], (0.04321, 3), {**HALVED, "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+        ("GlobalAveragePool", [(SCALE, 0)], (SCALE, 0), {}),
+        ("GlobalAveragePool", [(SCALE, 117)], (0.04321, 3), {}),
+        ("Add", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
     ],
 )
-def test_what_onnx_quantizes_is_rounded_as_onnx_says(operator, inputs, output):
+def test_what_onnx_quantizes_is_rounded_as_onnx_says(operator, inputs, output, attributes):
     """Of averages of four, a quarter are ties; TVM alone cuts off what is left over."""
-    model = qdq_model(operator, inputs, output)
+    model = qdq_model(operator, inputs, output, **attributes)
     onnx.checker.check_model(model)
     data = {f"x{number}": steps(zero, number) for number, (_, zero) in enumerate(inputs)}
     module, _ = relay.frontend.from_onnx(model, freeze_params=True)

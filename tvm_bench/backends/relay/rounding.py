@@ -36,35 +36,42 @@ class _Rounding(ExprMutator):
             return _sum(*map(self.visit, call.args), dtype=dtype)
         if name == "qnn.avg_pool2d" and dtype in BYTES and all(map(_is_scalar, call.args[1:])):
             attributes = {key: call.attrs[key] for key in POOLING}
-            data = relay.cast(self.visit(call.args[0]), "float32")
+            data = _steps(self.visit(call.args[0]), call.args[2])
             average = relay.nn.avg_pool2d(data, call.attrs.pool_size, **attributes)
-            return _quantized(*_rescaled(average, *call.args[1:]), BYTES[dtype], dtype)
+            return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_requantize(call) and dtype in BYTES and _is_average(call.args[0]):
             average, zero = self._average(call.args[0])
-            return _quantized(*_rescaled(average + _float(zero), *call.args[1:]), BYTES[dtype], dtype)
+            average += _float(zero - _number(call.args[2]))
+            return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_average(call):
             return _quantized(*self._average(call), ANY_BYTE, dtype)
         return super().visit_call(call)
 
     def _average(self, call: relay.Call) -> tuple[relay.Expr, float]:
-        """The average in float, in steps of its scale above its zero point; 0 if that is not known here."""
+        """The average in float steps above its zero point, and that; 0 if it is not known here."""
         data = call.args[0]
-        source = data.args[0] if _is_requantize(data) else data
-        average = relay.Call(call.op, [relay.cast(self.visit(source), "float32")], call.attrs)
-        return _rescaled(average, *data.args[1:]) if _is_requantize(data) else (average, 0.0)
+        if not _is_requantize(data):
+            return relay.Call(call.op, [relay.cast(self.visit(data), "float32")], call.attrs), 0.0
+        steps = _steps(self.visit(data.args[0]), data.args[2])
+        return _rescaled(relay.Call(call.op, [steps], call.attrs), data)
 
 
 def _sum(left: relay.Expr, right: relay.Expr, *parameters: relay.Constant, dtype: str) -> relay.Expr:
-    left_scale, left_zero, right_scale, right_zero, scale, zero = map(_number, parameters)
-    left = (relay.cast(left, "float32") - _float(left_zero)) * _float(left_scale / scale)
-    right = (relay.cast(right, "float32") - _float(right_zero)) * _float(right_scale / scale)
-    return _quantized(left + right, zero, BYTES[dtype], dtype)
+    left_scale, left_zero, right_scale, right_zero, scale, zero = parameters
+    left = _steps(left, left_zero) * _float(_number(left_scale) / _number(scale))
+    right = _steps(right, right_zero) * _float(_number(right_scale) / _number(scale))
+    return _quantized(left + right, _number(zero), BYTES[dtype], dtype)
 
 
-def _rescaled(value: relay.Expr, *parameters: relay.Constant) -> tuple[relay.Expr, float]:
-    """`value` in float steps of a scale, zero point included: in steps of another, above its zero point."""
-    from_scale, from_zero, scale, zero = map(_number, parameters)
-    return (value - _float(from_zero)) * _float(from_scale / scale), zero
+def _steps(data: relay.Expr, zero: relay.Constant) -> relay.Expr:
+    """Quantized `data` as float steps above the zero point: padding with 0 is right for these."""
+    return relay.cast(data, "float32") - _float(_number(zero))
+
+
+def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
+    """Float steps of the input scale of `call` in steps of its output scale, and the zero point of the output."""
+    from_scale, _, scale, zero = map(_number, call.args[1:])
+    return value * _float(from_scale / scale), zero
 
 
 def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: str) -> relay.Expr:
