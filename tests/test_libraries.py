@@ -76,35 +76,35 @@ assert "tvm_bench" not in sys.modules
 
 
 def test_the_manifest_says_what_was_built(built):
-    found = manifest.verify(built / "int8-relay-pytorch")
-    assert "-mcpu=" in found["target"] and "-num-cores=" in found["target"]
-    assert found["kernels"] and {kernel["kind"] for kernel in found["kernels"].values()} == {"default"}
-    assert found["quantization"]["calibration"]["images"] == 512
-    assert "per channel" in found["quantization"]["weights"] and "Observer" in found["quantization"]["activations"]
-    assert len(found["fingerprint"]) == 64
+    about = manifest.verify(built / "int8-relay-pytorch")
+    assert "-mcpu=" in about["target"] and "-num-cores=" in about["target"]
+    assert about["kernels"] and {kernel["kind"] for kernel in about["kernels"].values()} == {"default"}
+    assert about["quantization"]["calibration"]["images"] == 512
+    assert "per channel" in about["quantization"]["weights"] and "Observer" in about["quantization"]["activations"]
+    assert len(about["fingerprint"]) == 64
 
 
 def altered(built, tmp_path, change):
     folder = tmp_path / "copy"
     shutil.copytree(built / "fp32-relay-onnx", folder)
-    found = json.loads((folder / "manifest.json").read_text())
-    change(folder, found)
-    (folder / "manifest.json").write_text(json.dumps(found))
+    about = json.loads((folder / "manifest.json").read_text())
+    change(folder, about)
+    (folder / "manifest.json").write_text(json.dumps(about))
     return folder
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder, found: found["cpu_features"].append("amx-fictional"), None),
-        (lambda folder, found: found.update(cpu_features=["amx-tile", "avx512fp16"]), "lacks"),
-        (lambda folder, found: (folder / "lib.so").write_bytes(b"\x7fELF"), "not the file that was built"),
-        (lambda folder, found: (folder / "lib.so").unlink(), "missing"),
-        (lambda folder, found: found.update(schema=99), "schema 99"),
-        (lambda folder, found: found.update(files={}), "lists no lib.so"),
-        (lambda folder, found: found["files"].pop("lib.so"), "lists no lib.so"),
-        (lambda folder, found: found.pop("cpu_features"), "no usable cpu_features"),
-        (lambda folder, found: found.update(files=["lib.so"], threads="2"), "no usable files, threads"),
+        (lambda folder, about: about["cpu_features"].append("amx-fictional"), None),
+        (lambda folder, about: about.update(cpu_features=["amx-tile", "avx512fp16"]), "lacks"),
+        (lambda folder, about: (folder / "lib.so").write_bytes(b"\x7fELF"), "not the file that was built"),
+        (lambda folder, about: (folder / "lib.so").unlink(), "missing"),
+        (lambda folder, about: about.update(schema=99), "schema 99"),
+        (lambda folder, about: about.update(files={}), "lists no lib.so"),
+        (lambda folder, about: about["files"].pop("lib.so"), "lists no lib.so"),
+        (lambda folder, about: about.pop("cpu_features"), "no usable cpu_features"),
+        (lambda folder, about: about.update(files=["lib.so"], threads="2"), "no usable files, threads"),
     ],
 )
 def test_a_library_is_checked_before_it_is_opened(built, tmp_path, change, words, monkeypatch):

@@ -63,10 +63,10 @@ def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, 
     weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
     bias = random.standard_normal(outputs).astype(np.float32)
     output = convolution(data, weight, "float32", padding=padding)
-    found, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data)
+    result, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data)
     exact = F.conv2d(*(torch.from_numpy(a).double() for a in (data, weight, bias)), padding=padding).relu().numpy()
     assert "winograd" in kernels
-    assert np.abs(found - exact).max() < 2e-5
+    assert np.abs(result - exact).max() < 2e-5
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, o
     data = np.ones((1, inputs, 8, 8), np.float32)
     weight = np.ones((outputs, inputs // attributes.get("groups", 1), 3, 3), np.float32)
     output = convolution(data, weight, "float32", padding=(1, 1), **attributes)
-    found, kernels, _ = run(output, data)
+    result, kernels, _ = run(output, data)
     expected = F.conv2d(
         torch.from_numpy(data),
         torch.from_numpy(weight),
@@ -93,14 +93,14 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, o
         groups=attributes.get("groups", 1),
     )
     assert "winograd" not in kernels
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(result, expected.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "pays"), [(7, False), (14, True)])
 def test_winograd_pays_unless_the_output_is_small(size, pays):
-    found = conv_workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    workload = conv_workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
     with target.resolve(None, 2):
-        assert winograd.pays(found) == pays
+        assert winograd.pays(workload) == pays
 
 
 # AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
@@ -126,11 +126,11 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
     bias = random.integers(-1000, 1000, (outputs, 1, 1)).astype(np.int32)
     attributes = {"strides": (stride, stride), "padding": (kernel // 2, kernel // 2)}
     output = convolution(data, weight, "int32", **attributes)
-    found, _, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
+    result, _, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
     exact = F.conv2d(
         torch.from_numpy(data).double(), torch.from_numpy(weight).double(), stride=stride, padding=kernel // 2
     )
-    np.testing.assert_array_equal(found, np.maximum(exact.numpy() + bias, 0))
+    np.testing.assert_array_equal(result, np.maximum(exact.numpy() + bias, 0))
     np.testing.assert_array_equal(run(output, data)[0], exact.numpy(), err_msg="nothing fused behind it")
     assert ("vpdpbusd" if "vnni" in kind.feature else "vpmaddwd") in assembly
 
@@ -227,15 +227,15 @@ def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, chann
     module = tvm.IRModule.from_expr(output)
     with schedules.using(), tvm.transform.PassContext(3):
         library = relay.build(module, target=target.resolve(None, 2))
-    (found,) = set(conv_workload.in_kernels(library).values())
+    (workload,) = set(conv_workload.in_kernels(library).values())
     with target.resolve(None, 2):
-        names = schedules.candidates(found)
+        names = schedules.candidates(workload)
     stride = attributes.get("strides", 1)
     tensors = (torch.from_numpy(array).double() for array in (data, weight))
     expected = F.conv2d(*tensors, padding=1, stride=stride, groups=groups).relu().numpy()
     assert len(names) > 3
     for name in names:
-        answer, *_ = run(output, data, {str(found): name})
+        answer, *_ = run(output, data, {str(workload): name})
         np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=expected.max() * 1e-5, err_msg=name)
 
 
@@ -245,9 +245,9 @@ def test_quantizing_padding_and_blocking_the_input_is_exact():
     quantized = relay.cast(relay.clip(scaled, 0, 255), "uint8")
     padded = relay.nn.pad(quantized, ((0, 0), (0, 0), (3, 3), (3, 3)), pad_value=114)
     blocked = relay.layout_transform(relay.nn.pad(padded, ((0, 0), (0, 1), (0, 0), (0, 0))), "NCHW", "NCHW4c")
-    found, *_ = run(blocked, data)
+    result, *_ = run(blocked, data)
     expected = np.clip(np.round(data / np.float32(0.02)) + 114, 0, 255).astype(np.uint8)
     expected = np.pad(
         np.pad(expected, ((0, 0), (0, 0), (3, 3), (3, 3)), constant_values=114), ((0, 0), (0, 1), (0, 0), (0, 0))
     )
-    np.testing.assert_array_equal(found, expected.transpose(0, 2, 3, 1)[:, None])
+    np.testing.assert_array_equal(result, expected.transpose(0, 2, 3, 1)[:, None])

@@ -44,7 +44,7 @@ class BuildRequest:
 
     @classmethod
     def from_dict(cls, request: dict[str, Any]) -> BuildRequest:
-        """The way back from `to_dict`."""
+        """The inverse of `to_dict`."""
         return cls(**{**request, "about": About(**request["about"])})
 
     def to_dict(self) -> dict[str, Any]:

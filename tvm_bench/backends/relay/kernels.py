@@ -1,4 +1,4 @@
-"""What is known of each kernel of a build, by its name; the manifest has it as JSON."""
+"""Facts about the kernels of a build: where their schedules come from. The manifest has them as JSON."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def to_json(kernels: Kernels) -> dict[str, dict[str, Any]]:
 
 
 def from_json(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, KernelInfo]:
-    """The way back from `to_json`."""
+    """The inverse of `to_json`."""
     return {
         name: KernelInfo(**{**entry, "candidates": tuple(entry["candidates"]) if "candidates" in entry else None})
         for name, entry in entries.items()

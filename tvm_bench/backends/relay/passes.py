@@ -13,7 +13,7 @@ from tvm.relay.expr_functor import ExprMutator
 
 from .rounding import RoundedOnce
 
-# Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbors,
+# Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
 # and need two transforms.
 CONVOLUTIONS = ("nn.conv2d", "qnn.conv2d")
 

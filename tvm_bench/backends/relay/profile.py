@@ -1,4 +1,4 @@
-"""How long each kernel of a built model takes inside the model, with its neighbors' data in the caches."""
+"""How long each kernel of a built model takes inside the model, with its neighbours' data in the caches."""
 
 from __future__ import annotations
 

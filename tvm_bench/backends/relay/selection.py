@@ -1,7 +1,7 @@
-"""Which of a model's builds is used: those of the tuners' records compete with the default schedules.
+"""Selects a model's build: the candidates are one build for each tuner's records, and the default schedules.
 
-A candidate replaces the default only if it is faster beyond the noise of paired measurements, as a whole; so does a
-single kernel of MetaSchedule, inside the model. Otherwise the default is kept.
+A candidate is selected only if the whole model is faster than with the default schedules, beyond the noise of paired
+measurements. A kernel of MetaSchedule is used only if it is faster inside the model. Otherwise the default is kept.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Kept:
-    """MetaSchedule's kernels that keep their default schedule, and times of one call by record: default, searched."""
+    """MetaSchedule's kernels that keep their default schedule; by record, milliseconds by default and as searched."""
 
     kernels: frozenset[str]
     in_place_ms: dict[str, tuple[float, float]]
@@ -44,10 +44,13 @@ def best(
 ) -> tuple[Compiled, dict[str, Any]]:
     """The fastest build of a lowered `module`: by the `records` of a tuner, or by the `default` schedules.
 
-    Returns the build, and for the manifest: `candidates_ms`, medians of each candidate; `ratios` of those to the
-    default, with their intervals; `in_place_ms`, milliseconds of kernels inside the model by MetaSchedule's record
-    (without it, with it); the `chosen` candidate; whether that is a `tie`, so that the default was kept; and
-    `coverage`, the share of the model's time by schedule source.
+    Returns the build and, for the manifest:
+    - `candidates_ms`: the median latency of each candidate;
+    - `ratios`: of their times to those of the default, with confidence intervals;
+    - `in_place_ms`: by MetaSchedule's record, milliseconds of one call of its kernel by default and with the record;
+    - `chosen`: the name of the selected candidate;
+    - `tie`: whether the default was kept although a candidate may be as fast;
+    - `coverage`: the share of the model's time by schedule source.
     """
     builds, in_place = candidates(module, target, records, default)
     times = timing.whole_models({"default": default.library, **{name: b.library for name, b in builds.items()}})
@@ -101,10 +104,10 @@ def keep_faster_defaults(searched: Compiled, default: Reference) -> Kept:
         other = kernel_infos.counterpart(name, searched.kernels, default.kernels)
         if other is None or other not in default_runs or name not in searched_runs:
             continue
-        ours = default_runs[other] / default.kernels[other].calls
-        theirs = searched_runs[name] / kernel.calls
-        in_place[kernel.record] = float(np.median(ours)), float(np.median(theirs))
-        if not timing.ratio(theirs, ours).is_faster:
+        default_ms = default_runs[other] / default.kernels[other].calls
+        searched_ms = searched_runs[name] / kernel.calls
+        in_place[kernel.record] = float(np.median(default_ms)), float(np.median(searched_ms))
+        if not timing.ratio(searched_ms, default_ms).is_faster:
             kept.add(name)
     return Kept(frozenset(kept), in_place)
 

@@ -1,4 +1,4 @@
-"""Times of compiled models that are compared with each other: measured in turns, and faster only beyond the noise."""
+"""Latencies of compiled models, measured in turns, and whether one is faster beyond the noise."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from scipy import stats
 from tvm.contrib import graph_executor
 
 TURNS, RUNS = 20, 5
-# Each comparison with the default is one of a few candidates, or of dozens of kernels.
+# More than the usual 0.95: several candidates, and dozens of kernels, are compared with the default.
 CONFIDENCE = 0.99
 
 
@@ -30,7 +30,7 @@ class Ratio:
 
 
 def ratio(times: np.ndarray, reference: np.ndarray) -> Ratio:
-    """`times` in parts of `reference`, pair by pair. The interval is of order statistics: outliers do not move it.
+    """`times` divided by `reference`, pair by pair. The interval is of order statistics: outliers do not move it.
 
     It needs at least 8 pairs; with fewer its ends are NaN, and nothing is faster.
     """
