@@ -62,10 +62,10 @@ def clock(output: relay.Expr, own: bool, threads: int) -> graph_executor.GraphMo
 
 
 def main() -> None:
-    """Print a row for each convolution: medians of interleaved runs, and the speed of ours."""
+    """Print a row for each convolution: medians of interleaved runs, and the speed of the project's schedule."""
     threads = int(os.environ.get("TVM_NUM_THREADS", "1"))
     print(
-        "| convolution | precision | TVM's ms | ours ms | ratio | GOP/s |",
+        "| convolution | precision | TVM's ms | project's ms | ratio | GOP/s |",
         "| --- | --- | ---: | ---: | ---: | ---: |",
         sep="\n",
     )

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ import pytest
 import tvm_bench
 from tvm_bench import data
 from tvm_bench.backends import eager, onnxruntime
+from tvm_bench.backends.relay import target
 from tvm_bench.data.preprocess import InputSpec
-from tvm_bench.host import manifest
+from tvm_bench.host import cpu, manifest
+from tvm_bench.jobs.verbs import build
 from tvm_bench.spec.errors import UserError
 
 IMAGES = 100
@@ -72,32 +75,36 @@ assert "tvm_bench" not in sys.modules
     subprocess.run([sys.executable, "-c", code, str(built / "int8-relay-pytorch")], check=True, cwd="/")
 
 
-def test_manifest_tells_what_was_built(built):
-    found = manifest.verify(built / "int8-relay-pytorch")
-    assert "-mcpu=" in found["target"] and "-num-cores=" in found["target"]
-    assert found["kernels"] and {kernel["kind"] for kernel in found["kernels"].values()} == {"default"}
-    assert found["quantization"]["calibration"]["images"] == 512
-    assert "per channel" in found["quantization"]["weights"] and "Observer" in found["quantization"]["activations"]
-    assert len(found["fingerprint"]) == 64
+def test_the_manifest_says_what_was_built(built):
+    about = manifest.verify(built / "int8-relay-pytorch")
+    assert "-mcpu=" in about["target"] and "-num-cores=" in about["target"]
+    assert about["kernels"] and {kernel["kind"] for kernel in about["kernels"].values()} == {"default"}
+    assert about["quantization"]["calibration"]["images"] == 512
+    assert "per channel" in about["quantization"]["weights"] and "Observer" in about["quantization"]["activations"]
+    assert len(about["fingerprint"]) == 64
 
 
 def altered(built, tmp_path, change):
     folder = tmp_path / "copy"
     shutil.copytree(built / "fp32-relay-onnx", folder)
-    found = json.loads((folder / "manifest.json").read_text())
-    change(folder, found)
-    (folder / "manifest.json").write_text(json.dumps(found))
+    about = json.loads((folder / "manifest.json").read_text())
+    change(folder, about)
+    (folder / "manifest.json").write_text(json.dumps(about))
     return folder
 
 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda folder, found: found["cpu_features"].append("amx-fictional"), None),
-        (lambda folder, found: found.update(cpu_features=["amx-tile", "avx512fp16"]), "lacks"),
-        (lambda folder, found: (folder / "lib.so").write_bytes(b"\x7fELF"), "not the file that was built"),
-        (lambda folder, found: (folder / "lib.so").unlink(), "missing"),
-        (lambda folder, found: found.update(schema=99), "schema 99"),
+        (lambda folder, about: about["cpu_features"].append("amx-fictional"), None),
+        (lambda folder, about: about.update(cpu_features=["amx-tile", "avx512fp16"]), "lacks"),
+        (lambda folder, about: (folder / "lib.so").write_bytes(b"\x7fELF"), "not the file that was built"),
+        (lambda folder, about: (folder / "lib.so").unlink(), "missing"),
+        (lambda folder, about: about.update(schema=99), "schema 99"),
+        (lambda folder, about: about.update(files={}), "lists no lib.so"),
+        (lambda folder, about: about["files"].pop("lib.so"), "lists no lib.so"),
+        (lambda folder, about: about.pop("cpu_features"), "no usable cpu_features"),
+        (lambda folder, about: about.update(files=["lib.so"], threads="2"), "no usable files, threads"),
     ],
 )
 def test_a_library_is_checked_before_it_is_opened(built, tmp_path, change, words, monkeypatch):
@@ -110,6 +117,65 @@ def test_a_library_is_checked_before_it_is_opened(built, tmp_path, change, words
     with pytest.raises(UserError, match=words):
         tvm_bench.load(folder)
     assert not opened
+
+
+def test_a_manifest_that_is_no_object_is_refused(tmp_path):
+    (tmp_path / "manifest.json").write_text("[1]")
+    with pytest.raises(UserError, match="Build it again"):
+        manifest.read(tmp_path)
+
+
+def rebuilt(built, folder, mcpu, records=None):
+    """Build the tiny network for a CPU in `folder`, in place of a library for this one; the manifest and outputs."""
+    shutil.copytree(built / "fp32-relay-onnx", folder)
+    (request,) = (path for path in (built / "jobs").glob("build-*.request.json") if "fp32-relay-onnx" in path.name)
+    request = json.loads(request.read_text())["request"]
+    request |= {"out": str(folder), "target_text": f"llvm -mcpu={mcpu}", "records": records}
+    request |= {"reference": str(built / "fp32-relay-onnx") if records else None}
+    before = json.dumps(request)
+    outputs = build.run(**request)["outputs"]
+    assert json.dumps(request) == before, "the receipt says what was asked for"
+    return json.loads((folder / "manifest.json").read_text()), [Path(path) for path in outputs]
+
+
+def foreign_cpu():
+    """A CPU with features that this one lacks."""
+    for mcpu in ("sapphirerapids", "znver5", "diamondrapids"):
+        if cpu.missing(target.features(target.resolve(f"llvm -mcpu={mcpu}", 1))):
+            return mcpu
+    return pytest.skip("this CPU has the features of all others")
+
+
+def test_a_library_for_another_cpu_has_no_golden_outputs_and_is_not_opened(built, tmp_path):
+    about, outputs = rebuilt(built, tmp_path / "foreign", foreign_cpu())
+    assert sorted(path.name for path in outputs) == ["lib.so", "manifest.json"]
+    assert all(path.is_file() for path in outputs)
+    assert about["files"].keys() == {"lib.so"} and "latency_ms_when_built" not in about
+    assert not (tmp_path / "foreign" / "golden.npz").exists(), "that of an earlier build for this CPU"
+    with pytest.raises(UserError, match="lacks .* It was not opened"):
+        tvm_bench.load(tmp_path / "foreign")
+
+
+def test_a_library_for_an_older_cpu_is_tried_where_this_one_can_run_it(built, tmp_path, spec):
+    about, outputs = rebuilt(built, tmp_path / "older", "skylake-avx512")
+    runs = not cpu.missing(about["cpu_features"])
+    assert ("golden.npz" in {path.name for path in outputs}) == ("golden.npz" in about["files"]) == runs
+    if runs:
+        own, older = (tvm_bench.load(folder) for folder in (built / "fp32-relay-onnx", tmp_path / "older"))
+        assert np.abs(answers(own, spec) - answers(older, spec)).max() < 1e-4
+
+
+def test_tuning_records_for_another_cpu_are_used_without_measuring(built, tmp_path):
+    mcpu = foreign_cpu()
+    about, _ = rebuilt(built, tmp_path / "default", mcpu)
+    kernel = next(kernel for kernel in about["kernels"].values() if "convolution" in kernel)
+    default, other, *_ = kernel["candidates"]
+    record = {"convolution": kernel["convolution"], "schedule": other, "default": default, "ms": 1.0, "default_ms": 2.0}
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "templates" / "records.jsonl").write_text(json.dumps(record) + "\n")
+    about, _ = rebuilt(built, tmp_path / "tuned", mcpu, {"templates": str(tmp_path / "templates")})
+    assert about["tuning"]["chosen"] == "templates" and about["tuning"]["candidates_ms"] == {}
+    assert {kernel["schedule"] for kernel in about["kernels"].values() if kernel["kind"] == "tuned"} == {other}
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 3, 32, 32), np.float64)])

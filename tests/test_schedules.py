@@ -7,11 +7,13 @@ import pytest
 import torch
 import tvm
 from torch.nn import functional as F
-from tvm import relay
+from tvm import relay, topi
 from tvm.contrib import graph_executor
+from tvm.relay.op import strategy
+from tvm.topi.x86 import conv2d_alter_op
 
 from tvm_bench.backends.relay import schedules, target
-from tvm_bench.backends.relay.schedules import conv_workload, direct_conv, int8_dot, winograd
+from tvm_bench.backends.relay.schedules import conv_workload, direct_conv, int8_dot, override, winograd
 from tvm_bench.host.cpu import host_features
 
 
@@ -21,13 +23,13 @@ def offline(monkeypatch):
 
 
 @pytest.fixture
-def on_small_pictures(monkeypatch):
+def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_OUTPUTS", 0)
 
 
-def run(output, data, choices=schedules.NONE):
+def run(output, data, by_convolution=schedules.DEFAULTS):
     """Build `output` with the project's schedules; returns what it answers, its kernels' names and their assembly."""
-    with schedules.using(choices), tvm.transform.PassContext(3):
+    with schedules.using(by_convolution), tvm.transform.PassContext(3):
         library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
     executor.run(data=data)
@@ -55,16 +57,16 @@ def convolution(data, weight, out_dtype, **attributes):
         ((1, 16, 5, 5), 16, (2, 1)),
     ],
 )
-def test_winograd_is_right_with_what_is_fused_behind_it(on_small_pictures, shape, outputs, padding):
+def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding):
     random = np.random.default_rng(0)
     data = random.standard_normal(shape).astype(np.float32)
     weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
     bias = random.standard_normal(outputs).astype(np.float32)
     output = convolution(data, weight, "float32", padding=padding)
-    found, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data)
+    result, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data)
     exact = F.conv2d(*(torch.from_numpy(a).double() for a in (data, weight, bias)), padding=padding).relu().numpy()
     assert "winograd" in kernels
-    assert np.abs(found - exact).max() < 2e-5
+    assert np.abs(result - exact).max() < 2e-5
 
 
 @pytest.mark.parametrize(
@@ -77,11 +79,11 @@ def test_winograd_is_right_with_what_is_fused_behind_it(on_small_pictures, shape
         (16, 16, {"groups": 2}),
     ],
 )
-def test_winograd_is_left_alone_where_it_does_not_fit(on_small_pictures, inputs, outputs, attributes):
+def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, outputs, attributes):
     data = np.ones((1, inputs, 8, 8), np.float32)
     weight = np.ones((outputs, inputs // attributes.get("groups", 1), 3, 3), np.float32)
     output = convolution(data, weight, "float32", padding=(1, 1), **attributes)
-    found, kernels, _ = run(output, data)
+    result, kernels, _ = run(output, data)
     expected = F.conv2d(
         torch.from_numpy(data),
         torch.from_numpy(weight),
@@ -91,14 +93,14 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_pictures, inputs,
         groups=attributes.get("groups", 1),
     )
     assert "winograd" not in kernels
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+    np.testing.assert_allclose(result, expected.numpy(), rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "pays"), [(7, False), (14, True)])
 def test_winograd_pays_unless_the_output_is_small(size, pays):
-    found = conv_workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    workload = conv_workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
     with target.resolve(None, 2):
-        assert winograd.pays(found) == pays
+        assert winograd.pays(workload) == pays
 
 
 # AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
@@ -124,11 +126,11 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
     bias = random.integers(-1000, 1000, (outputs, 1, 1)).astype(np.int32)
     attributes = {"strides": (stride, stride), "padding": (kernel // 2, kernel // 2)}
     output = convolution(data, weight, "int32", **attributes)
-    found, _, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
+    result, _, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
     exact = F.conv2d(
         torch.from_numpy(data).double(), torch.from_numpy(weight).double(), stride=stride, padding=kernel // 2
     )
-    np.testing.assert_array_equal(found, np.maximum(exact.numpy() + bias, 0))
+    np.testing.assert_array_equal(result, np.maximum(exact.numpy() + bias, 0))
     np.testing.assert_array_equal(run(output, data)[0], exact.numpy(), err_msg="nothing fused behind it")
     assert ("vpdpbusd" if "vnni" in kind.feature else "vpmaddwd") in assembly
 
@@ -142,7 +144,52 @@ def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
             assert np.prod(tile) + tile[0] + 1 <= registers
 
 
-def test_tvms_schedules_come_back(on_small_pictures):
+def test_an_inner_context_ends_in_the_schedules_of_the_outer_one(on_small_images):
+    """What was registered before comes back: of another context, or of somebody else."""
+    data = np.ones((1, 16, 8, 8), np.float32)
+    output = convolution(data, np.ones((16, 16, 3, 3), np.float32), "float32", padding=(1, 1))
+    calls = []
+
+    def of_somebody_else(config, *arguments):
+        calls.append(arguments)
+        original(config, *arguments)
+
+    original = conv2d_alter_op._get_default_config
+    with override.attribute(conv2d_alter_op, "_get_default_config", of_somebody_else):
+        with schedules.using():
+            with schedules.using():
+                assert "winograd" in run(output, data)[1]
+            with tvm.transform.PassContext(3):
+                outer = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+            assert "winograd" in " ".join(map(str, outer.function_metadata))
+            assert not calls
+        with tvm.transform.PassContext(3):
+            relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+        assert calls
+    assert conv2d_alter_op._get_default_config is original
+
+
+@pytest.mark.parametrize(
+    "generic", [topi.nn.conv2d_legalize, strategy.conv2d_NCHWc_strategy], ids=["kept in Python", "kept in C++"]
+)
+def test_a_registration_comes_back_after_an_error(generic):
+    def registered():
+        function = override.registered(generic)
+        return function.handle.value if isinstance(function, tvm.runtime.PackedFunc) else function
+
+    before = registered()
+    with pytest.raises(ZeroDivisionError), override.registration(generic, print):
+        assert registered() != before
+        raise ZeroDivisionError
+    assert registered() == before
+
+
+def test_another_version_of_tvm_is_refused():
+    with pytest.raises(RuntimeError, match=r"TVM 0\.20\.0.*of 0\.19\.0"):
+        override.check_version("0.20.0")
+
+
+def test_tvms_schedules_come_back(on_small_images):
     data = np.ones((1, 16, 8, 8), np.float32)
     output = convolution(data, np.ones((16, 16, 3, 3), np.float32), "float32", padding=(1, 1))
     assert "winograd" in run(output, data)[1], "nothing fused behind it"
@@ -180,15 +227,15 @@ def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, chann
     module = tvm.IRModule.from_expr(output)
     with schedules.using(), tvm.transform.PassContext(3):
         library = relay.build(module, target=target.resolve(None, 2))
-    (found,) = set(conv_workload.in_kernels(library).values())
+    (workload,) = set(conv_workload.in_kernels(library).values())
     with target.resolve(None, 2):
-        names = schedules.candidates(found)
+        names = schedules.candidates(workload)
     stride = attributes.get("strides", 1)
     tensors = (torch.from_numpy(array).double() for array in (data, weight))
     expected = F.conv2d(*tensors, padding=1, stride=stride, groups=groups).relu().numpy()
     assert len(names) > 3
     for name in names:
-        answer, *_ = run(output, data, {str(found): name})
+        answer, *_ = run(output, data, {str(workload): name})
         np.testing.assert_allclose(answer, expected, rtol=1e-5, atol=expected.max() * 1e-5, err_msg=name)
 
 
@@ -198,9 +245,9 @@ def test_quantizing_padding_and_blocking_the_input_is_exact():
     quantized = relay.cast(relay.clip(scaled, 0, 255), "uint8")
     padded = relay.nn.pad(quantized, ((0, 0), (0, 0), (3, 3), (3, 3)), pad_value=114)
     blocked = relay.layout_transform(relay.nn.pad(padded, ((0, 0), (0, 1), (0, 0), (0, 0))), "NCHW", "NCHW4c")
-    found, *_ = run(blocked, data)
+    result, *_ = run(blocked, data)
     expected = np.clip(np.round(data / np.float32(0.02)) + 114, 0, 255).astype(np.uint8)
     expected = np.pad(
         np.pad(expected, ((0, 0), (0, 0), (3, 3), (3, 3)), constant_values=114), ((0, 0), (0, 1), (0, 0), (0, 0))
     )
-    np.testing.assert_array_equal(found, expected.transpose(0, 2, 3, 1)[:, None])
+    np.testing.assert_array_equal(result, expected.transpose(0, 2, 3, 1)[:, None])

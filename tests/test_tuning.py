@@ -162,6 +162,8 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
     assert rows["tiny-cnn/fp32-relay-tuned"]["max_abs_error"] < 1e-4
     found = json.loads((folder / "fp32-relay-tuned" / "manifest.json").read_text())
     assert set(found["tuning"]["candidates_ms"]) == {"default", "autoscheduler"}
+    ratio = found["tuning"]["ratios"]["autoscheduler"]
+    assert (found["tuning"]["chosen"] == "autoscheduler") == (ratio["high"] < 1)
     kinds = {kernel["kind"] for kernel in found["kernels"].values()}
     assert (schedule_source.TUNED in kinds) == (found["tuning"]["chosen"] == "autoscheduler")
     plain, library = (tvm_bench.load(folder / form) for form in ("fp32-relay", "fp32-relay-tuned"))

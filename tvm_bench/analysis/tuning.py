@@ -19,7 +19,7 @@ class Tuned:
     ledgers: Mapping[str, Ledger]  # by tuner
     spent: int  # trials of this run
     stops: Mapping[str, StopReason]  # by tuner
-    measured: Mapping[str, Any]  # of the built model: see `compiler.best`
+    measured: Mapping[str, Any]  # of the built model: see `selection.best`
 
     @property
     def seconds(self) -> float:

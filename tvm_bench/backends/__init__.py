@@ -2,8 +2,8 @@
 
     def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]
 
-NumPy in and NumPy out for all, so that each pays for its own copies inside the timed call. Nothing here imports a
-runtime before it is asked for. `spec/backends.py` lists the backends.
+All take and return NumPy arrays, so that the timed call includes the copies that a runtime needs. A runtime is imported
+only when it is used. `spec/backends.py` lists the backends.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ def runtime(name: str) -> ModuleType:
 
 
 def load(name: str, artifact: Path, *, threads: int) -> Callable[[Any], Any]:
-    """Open an artifact. Raises `UserError` for one that is damaged: each runtime has an error of its own for that."""
+    """Open an artifact. Raises `UserError` for a damaged one, whatever error the runtime raises."""
     module = runtime(name)
     try:
         return module.load(artifact, threads=threads)
     except UserError:
         raise
     except Exception as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{name} cannot open '{artifact}': {said}. If the file is damaged, delete it: the next run makes it again."
+            f"{name} cannot open '{artifact}': {message}. If it is damaged, delete it: the next run writes it again."
         ) from error

@@ -1,6 +1,6 @@
-"""Eager PyTorch, as people run it: evaluation mode, inference mode, the default memory layout.
+"""Eager PyTorch as it is usually run: evaluation mode, inference mode, the default memory layout.
 
-An eager model is Python, not a file of a runtime: it needs the project's own code to load.
+An eager model is Python code and a file of weights: the project's own code loads it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def load(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Open a module file. Input float32 (batch, channels, height, width), output float32 (batch, classes)."""
     torch.set_num_threads(threads)
-    module = module_file.load(artifact).to(memory_format=memory_format)
+    module = module_file.load(artifact).to(memory_format=memory_format)  # type: ignore[call-overload]  # not in stubs
 
     def run(images: np.ndarray) -> np.ndarray:
         with torch.inference_mode():

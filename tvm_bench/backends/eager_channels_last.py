@@ -1,5 +1,4 @@
-"""Eager PyTorch in channels_last, the layout that oneDNN's convolutions are fastest in; the input is laid out in each
-call."""
+"""Eager PyTorch in channels_last, the fastest layout of oneDNN's convolutions; each call converts its input."""
 
 from functools import partial
 

@@ -1,7 +1,7 @@
 """`torch.compile` with Inductor: weights frozen into the code, as its documentation advises for inference on a CPU.
 
-It compiles in its first call, for the shape that it is called with. What it compiled stays in a folder beside the
-module's file, so only the first process ever pays a C++ compiler; later ones trace again and find the rest there.
+It compiles in its first call, for the shape of that call. The compiled code is cached in a folder beside the module's
+file: only the first process runs the C++ compiler; later ones trace the module and load the code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch._inductor.compile_fx  # otherwise its imports would count as loading
+import torch._inductor.compile_fx  # imported here, so that its time does not count as loading the model
 from torch._inductor import config
 
 from ..export import module_file
@@ -25,7 +25,7 @@ def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np
     Raises `UserError` without a C++ compiler.
     """
     torch.set_num_threads(threads)
-    config.cpp.cxx = (packages.need_compiler("torch.compile"),)
+    config.cpp.cxx = (packages.need_compiler("torch.compile"),)  # type: ignore[assignment]  # typed by its default
     config.freezing = True
     config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(artifact.with_suffix(".inductor").absolute())

@@ -1,4 +1,4 @@
-"""`torch.compile` that tries several kernels for each matrix product, and keeps the fastest."""
+"""`torch.compile` with max-autotune: it times several kernels for each matrix product and uses the fastest."""
 
 from functools import partial
 

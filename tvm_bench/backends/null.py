@@ -1,4 +1,4 @@
-"""A backend that does nothing: what is measured with it is the harness's own cost."""
+"""A backend that does nothing: its latency is the cost of the harness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ import numpy as np
 
 
 def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Ignore both arguments; every output is the same zeros."""
+    """Ignore both arguments; every call returns the same zeros."""
     logits = np.zeros((1, 10), np.float32)
     return lambda images: logits

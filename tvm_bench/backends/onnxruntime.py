@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, with its defaults but for the thread budget."""
+"""ONNX Runtime on the CPU, with its default settings except for the number of threads."""
 
 from __future__ import annotations
 

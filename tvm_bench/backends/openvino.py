@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: one stream for the lowest latency, all threads of the budget in it."""
+"""OpenVINO on the CPU: one stream with all threads, for the lowest latency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
 def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Open an `.xml` file and the `.bin` beside it, which say the precision to compute in.
+    """Open an `.xml` file and the `.bin` beside it; the `.xml` file names the precision of the computation.
 
     Input float32 (batch, channels, height, width), output float32 (batch, classes).
     """
@@ -22,9 +22,9 @@ def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     model = core.read_model(artifact)
     settings = {
         hint.performance_mode: hint.PerformanceMode.LATENCY,
-        # Left alone, it takes BF16 for an FP32 model wherever the CPU has it.
+        # By default, OpenVINO computes an FP32 model in BF16 if the CPU has it.
         hint.inference_precision: PRECISIONS[model.get_rt_info("inference_precision").astype(str)],
-        hint.enable_hyper_threading: True,  # the budget counts logical cores, as for all others
+        hint.enable_hyper_threading: True,  # threads are logical cores, as for all other backends
         properties.inference_num_threads: threads,
         properties.num_streams: 1,
     }

@@ -1,4 +1,4 @@
-"""TensorRT on an NVIDIA GPU: an engine for the GPU that it is built on, kept beside the file that it was built from."""
+"""TensorRT on an NVIDIA GPU: an engine for this GPU, cached beside the file that it was built from."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LOG = tensorrt.Logger(tensorrt.Logger.ERROR)
 
 
 def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Open an `.onnx` file that says in what precision to compute.
+    """Open an `.onnx` file whose metadata name the precision of the computation.
 
-    Input float32 (batch, channels, height, width), output float32 (batch, classes), both in main memory. The engine is
-    built by the first process, which takes minutes. Raises `UserError` for what TensorRT cannot read.
+    Input float32 (batch, channels, height, width), output float32 (batch, classes), both in main memory. The first
+    process builds the engine, which takes minutes. Raises `UserError` for a file that TensorRT cannot read.
     """
     torch.set_num_threads(threads)
     engine = _engine(artifact)
@@ -43,14 +43,14 @@ def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _engine(artifact: Path) -> tensorrt.ICudaEngine:
-    """The engine that was kept, if this GPU and this TensorRT can run it, else a new one."""
-    kept, runtime = artifact.with_suffix(".engine"), tensorrt.Runtime(LOG)
-    if kept.exists() and kept.stat().st_mtime >= artifact.stat().st_mtime:
-        engine = runtime.deserialize_cuda_engine(kept.read_bytes())
+    """The cached engine, if this GPU and this TensorRT can run it, else a new one."""
+    cached, runtime = artifact.with_suffix(".engine"), tensorrt.Runtime(LOG)
+    if cached.exists() and cached.stat().st_mtime >= artifact.stat().st_mtime:
+        engine = runtime.deserialize_cuda_engine(cached.read_bytes())
         if engine is not None:
             return engine
     built = _built(artifact)
-    with replace_with(kept) as beside:
+    with replace_with(cached) as beside:
         beside.write_bytes(built)
     return runtime.deserialize_cuda_engine(built)
 
@@ -61,7 +61,7 @@ def _built(artifact: Path) -> bytes:
     parser = tensorrt.OnnxParser(network, LOG)
     if not parser.parse(artifact.read_bytes()):
         raise UserError(f"TensorRT cannot read '{artifact}': {parser.get_error(0)}")
-    compute = {each.key: each.value for each in onnx.load(artifact).metadata_props}["compute"]
+    compute = {entry.key: entry.value for entry in onnx.load(artifact).metadata_props}["compute"]
     config.clear_flag(tensorrt.BuilderFlag.TF32)
     if compute == "fp16":
         config.set_flag(tensorrt.BuilderFlag.FP16)

@@ -13,7 +13,7 @@ import torch
 def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     """Open a traced module. Input float32 (batch, channels, height, width), output float32 (batch, classes).
 
-    Freezing is part of loading: oneDNN's packed weights cannot be written to a file.
+    Freezing is part of loading: the weights that oneDNN packs cannot be saved to a file.
     """
     torch.set_num_threads(threads)
     torch.backends.quantized.engine = "x86"

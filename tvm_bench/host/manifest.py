@@ -1,4 +1,8 @@
-"""What a built library says of itself, and the check that comes before it is opened. Standard library only."""
+"""The manifest of a built library, and the checks before the library is opened. Standard library only.
+
+The checks are of integrity, not of authenticity: whoever can change the library can change its manifest too. Open only
+libraries from people whom you trust.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +15,23 @@ from . import cpu
 from .files import sha256
 
 NAME = "manifest.json"
+LIBRARY = "lib.so"
 SCHEMA = 1
+# What a reader of a manifest relies on.
+KEYS = {
+    "files": dict,
+    "cpu_features": list,
+    "target": str,
+    "threads": int,
+    "input": dict,
+    "spec": dict,
+    "classes": list,
+    "kernels": dict,
+}
 
 
 def read(artifact: Path) -> dict[str, Any]:
-    """Read `artifact/manifest.json`. Raises `UserError` where there is none, or it is damaged."""
+    """Read `artifact/manifest.json`. Raises `UserError` if there is none, it is damaged, or a key is missing."""
     path = artifact / NAME
     if not path.is_file():
         raise UserError(f"'{artifact}' is not a built artifact: it has no {NAME}. Build one with `tvm-bench build`.")
@@ -23,18 +39,26 @@ def read(artifact: Path) -> dict[str, Any]:
         manifest = json.loads(path.read_text())
     except ValueError as error:
         raise UserError(f"'{path}' is damaged ({error}). Build it again with `tvm-bench build`.") from error
-    if manifest.get("schema") != SCHEMA:
-        raise UserError(f"'{path}' has schema {manifest.get('schema')}; this version reads {SCHEMA}. Build it again.")
+    schema = manifest.get("schema") if isinstance(manifest, dict) else None
+    if schema != SCHEMA:
+        raise UserError(f"'{path}' has schema {schema}; this version reads {SCHEMA}. Build it again.")
+    if wrong := [key for key, kind in KEYS.items() if not isinstance(manifest.get(key), kind)]:
+        raise UserError(f"'{path}' is damaged: no usable {', '.join(wrong)}. Build it again with `tvm-bench build`.")
     return manifest
 
 
 def verify(artifact: Path) -> dict[str, Any]:
     """Check files and CPU **before** anything is opened, and return the manifest.
 
-    Opening a shared library runs code, and code for another CPU dies of SIGILL: raises `UserError` for a missing or
-    changed file, and for vector features that this CPU lacks.
+    Opening a shared library runs code, and code for another CPU ends in SIGILL. Raises `UserError` for a manifest that
+    does not list the library, for a missing or changed file, and for vector features that this CPU lacks.
     """
     manifest = read(artifact)
+    if LIBRARY not in manifest["files"]:
+        raise UserError(
+            f"'{artifact / NAME}' lists no {LIBRARY}, so that it cannot be checked. It was not opened. "
+            "Build it again with `tvm-bench build`."
+        )
     for name, digest in manifest["files"].items():
         path = artifact / name
         if not path.is_file():

@@ -47,6 +47,8 @@ def build(run_spec: RunSpec, require_coverage: float | None) -> list[tuple[Path,
 def _require(share: float | None, found: dict[str, Any]) -> None:
     if not share or not found["tuning"]:
         return
+    if not found["tuning"]["coverage"]:
+        raise UserError(f"the coverage of {found['name']} cannot be measured: this CPU cannot run {found['target']}.")
     covered = sum(part for kind, part in found["tuning"]["coverage"].items() if kind in schedule_source.SEARCHED)
     if covered < share:
         untuned = sorted(

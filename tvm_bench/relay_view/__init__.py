@@ -1,1 +1,1 @@
-"""Looking into a built artifact. The parent's side: imports neither tvm nor torch."""
+"""Views of a built artifact. Part of the parent: imports neither tvm nor torch."""

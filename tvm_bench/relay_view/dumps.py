@@ -1,4 +1,4 @@
-"""Reads `artifact/relay/`, as `backends/relay/stages.py` wrote it: tables of stages, operators and groups, diffs."""
+"""Reads the dumps of `backends/relay/ir_dump.py` in `artifact/relay/`: tables of stages, operators, groups; diffs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.text import Text
 from ..spec.errors import UserError
 
 CONTEXT = 2  # lines around a change
-# Numbers that shift when something comes before them: values (%12), parameters of fused functions (%p021), constants.
+# Numbers that change when a line is inserted before them: values (%12), parameters of functions (%p021), constants.
 SHIFTING = ((r"%p?\d+\b", "%"), (r"meta\[relay\.Constant\]\[\d+\]", "constant"))
 
 
@@ -43,21 +43,21 @@ class Stage:
 
 
 def show(artifact: Path, *, groups: bool, diff: tuple[str, str] | None, stage: str | None, console: Console) -> None:
-    """Print what was asked of the dumps of `artifact`; the stages and their operators when nothing was."""
-    found = stages(artifact)
+    """Print the requested views of the dumps of `artifact`; without a request, its stages and their operators."""
+    dumped = stages(artifact)
     if stage is not None:
-        _print_text(find(found, stage), artifact, console)
+        _print_text(find(dumped, stage), artifact, console)
     if groups:
-        console.print(groups_table(_fused(found)))
+        console.print(groups_table(_fused(dumped)))
     if diff:
-        console.print(diff_of(find(found, diff[0]), find(found, diff[1]), artifact), soft_wrap=True)
+        console.print(diff_of(find(dumped, diff[0]), find(dumped, diff[1]), artifact), soft_wrap=True)
     if stage is None and not groups and not diff:
-        console.print(stages_table(found))
-        console.print(operators_table(found))
+        console.print(stages_table(dumped))
+        console.print(operators_table(dumped))
 
 
 def stages(artifact: Path) -> list[Stage]:
-    """The stages of a Relay build, in order. Raises `UserError` where there are none, or one is damaged."""
+    """The stages of a Relay build, in order. Raises `UserError` if there are none, or one is damaged."""
     folder = artifact / "relay"
     files = sorted(folder.glob("[0-9]*-*.json"), key=lambda path: int(path.name.partition("-")[0]))
     if not files:
@@ -66,18 +66,18 @@ def stages(artifact: Path) -> list[Stage]:
 
 
 def find(stages: list[Stage], text: str) -> Stage:
-    """The stage with the number `text`, or the only one whose name begins so. Raises `UserError` with the list."""
+    """The stage with the number `text`, or the only one whose name begins with it. Raises `UserError` otherwise."""
     hits = [stage for stage in stages if text in (str(stage.number), stage.name, stage.label)]
     hits = hits or [stage for stage in stages if text and stage.name.startswith(text.lower())]
     if len(hits) != 1:
-        problem = "fits several stages" if hits else "is no stage"
+        problem = "matches several stages" if hits else "is no stage"
         allowed = ", ".join(f"{stage.number} {stage.name}" for stage in stages)
         raise UserError(f"'{text}' {problem}. Give a number or the beginning of a name: {allowed}.")
     return hits[0]
 
 
 def stages_table(stages: list[Stage]) -> Table:
-    """A row a stage: what it contains, in numbers."""
+    """One row for each stage: numbers of calls, casts, groups and lines."""
     numbers = ("calls", "kinds", "casts", "layout\ntrans-\nforms", "fused\ngroups", "lines")
     table = _table("Relay, stage by stage")
     table.add_column("stage", no_wrap=True)
@@ -93,7 +93,7 @@ def stages_table(stages: list[Stage]) -> Table:
 
 
 def operators_table(stages: list[Stage]) -> Table:
-    """Calls by operator, a column a stage; what is most often called at any stage comes first."""
+    """Calls by operator, one column for each stage; the operator with the most calls in a stage comes first."""
     table = _table("Calls by operator")
     table.add_column("operator", no_wrap=True)
     for stage in stages:
@@ -107,7 +107,7 @@ def operators_table(stages: list[Stage]) -> Table:
 
 
 def groups_table(stage: Stage) -> Table:
-    """A row a fused function, in the order of execution: its anchor, what was fused into it, shapes, MFLOP."""
+    """One row for each fused function, in the order of execution: anchor, operators fused into it, shapes, MFLOP."""
     table = _table(f"{len(stage.groups)} fused groups of stage {stage.label}")
     table.add_column("#", justify="right")
     table.add_column("anchor <- fused into it")
@@ -123,16 +123,16 @@ def groups_table(stage: Stage) -> Table:
 
 
 def diff_of(a: Stage, b: Stage, artifact: Path) -> RenderableType:
-    """What changed from `a` to `b`: counts of operators, then the texts, compared without the numbers of values."""
+    """The changes from `a` to `b`: counts of operators, then texts, compared without the numbers of values."""
     summary = [f"calls from {a.label} to {b.label}", *_changed_counts(a.calls, b.calls)]
     before, after = (_text(stage, artifact).splitlines() for stage in (a, b))
-    changed = list(_changed_lines(before, after)) or ["the texts are the same, but for numbering"]
+    changed = list(_changed_lines(before, after)) or ["the texts are the same, except for numbering"]
     header = [f"--- {a.label}.txt", f"+++ {b.label}.txt"]
     return Group(*map(_coloured, summary), Text(""), *map(_coloured, [*header, *changed]))
 
 
 def _table(title: str) -> Table:
-    # Narrow: eight columns fit a terminal of 80.
+    # Narrow, so that eight columns fit a terminal of 80 characters.
     return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
@@ -144,11 +144,11 @@ def _operands(dtype: str) -> str:
 def _changed_counts(a: dict[str, int], b: dict[str, int]) -> list[str]:
     pairs = {name: (a.get(name, 0), b.get(name, 0)) for name in sorted(a.keys() | b.keys())}
     rows = [f"{new - old:<+5d}{name} ({old} -> {new})" for name, (old, new) in pairs.items() if new != old]
-    return rows or ["no operator is called more or less often"]
+    return rows or ["no operator has more or fewer calls"]
 
 
 def _changed_lines(before: list[str], after: list[str]) -> Iterator[str]:
-    """A unified diff. Lines that differ in numbering or indentation alone are equal; all are printed as they are."""
+    """A unified diff. Lines that differ only in numbering or indentation count as equal; all are printed unchanged."""
     matcher = difflib.SequenceMatcher(None, [_key(line) for line in before], [_key(line) for line in after])
     for hunk in matcher.get_grouped_opcodes(CONTEXT):
         first, last = hunk[0], hunk[-1]

@@ -1,4 +1,4 @@
-"""Where the time of a compiled model goes: a table of its kernels, the slowest first."""
+"""Where the time of a compiled model goes: a table of its kernels, slowest first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MILLION = 1e6
 
 
 def profile_table(kernels: dict[str, dict[str, Any]], times: dict[str, float]) -> RenderableType:
-    """`kernels` as the manifest has them, `times` in milliseconds by name, all calls of a kernel together."""
+    """`kernels` are those of the manifest; `times` are milliseconds by name, all calls of a kernel together."""
     table = Table("kernel", "convolution", "schedule", "from", box=box.SIMPLE_HEAD)
     for name in ("calls", "ms", "share", "GOP/s"):
         table.add_column(name, justify="right")
@@ -32,5 +32,5 @@ def profile_table(kernels: dict[str, dict[str, Any]], times: dict[str, float]) -
             f"{work / MILLION / milliseconds:,.0f}" if work and milliseconds else "",
         )
     computing = sum(times[name] for name in times if "operations" in kernels.get(name, {}))
-    words = f"{total:.3f} ms in {len(times)} kernels, {computing:.3f} ms of it in convolutions"
-    return Group(table, Text(f"{words}; medians of each kernel in its place, timed one by one"))
+    sums = f"{total:.3f} ms in {len(times)} kernels, {computing:.3f} ms of it in convolutions"
+    return Group(table, Text(f"{sums}; medians, each kernel timed by itself inside the model"))

@@ -82,7 +82,7 @@ def summary(tuned: Tuned) -> list[str]:
 
 
 def coverage(shares: dict[str, float]) -> str:
-    """`71.0% tuned; 20.0% default, faster than its record; 0.0% default, tuning failed; 9.0% default`."""
+    """`71.0% tuned; 20.0% default, its record is not faster; 0.0% default, tuning failed; 9.0% default`."""
     return "; ".join(f"{share:.1%} {kind}" for kind, share in shares.items())
 
 

@@ -1,7 +1,7 @@
-"""What a kernel's schedule came from, in the words of manifests and tables."""
+"""Schedule sources: where the schedule of a kernel comes from, as manifests and tables write it."""
 
 TUNED = "tuned"
-KEPT = "default, faster than its record"  # in the model, with its neighbours' data in the caches
-FAILED = "default, tuning failed"  # no schedule that the tuner tried has run
+KEPT = "default, its record is not faster"  # measured inside the model, or as a whole model
+FAILED = "default, tuning failed"  # every schedule that the tuner tried failed
 DEFAULT = "default"
 SEARCHED = (TUNED, KEPT)

@@ -12,5 +12,5 @@ from ...host import manifest
 
 def open_verified(artifact: Path) -> tuple[dict[str, Any], tvm.runtime.Module]:
     """The manifest and the library of the folder `artifact`. Raises `UserError` as `manifest.verify` does."""
-    found = manifest.verify(artifact)
-    return found, tvm.runtime.load_module(str(artifact / "lib.so"))
+    about = manifest.verify(artifact)
+    return about, tvm.runtime.load_module(str(artifact / manifest.LIBRARY))

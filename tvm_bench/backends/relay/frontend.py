@@ -17,7 +17,7 @@ INPUT = "input"
 def relay_from_file(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
     """Import an `.onnx` or TorchScript `.pt` file for inputs of `shape` (batch, channels, height, width).
 
-    Raises `UserError` with every operator that TVM's front end does not know.
+    Raises `UserError` with all operators that TVM's front end does not support.
     """
     importer = relay_from_onnx if source.suffix == ".onnx" else relay_from_torchscript
     try:
@@ -27,7 +27,7 @@ def relay_from_file(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
 
 
 def relay_from_onnx(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
-    """Import an ONNX file whose shapes are fixed; its input keeps the file's own name."""
+    """Import an ONNX file with fixed shapes; the input keeps its name in the file."""
     import onnx
 
     module, parameters = relay.frontend.from_onnx(onnx.load(source), freeze_params=True)
@@ -55,6 +55,6 @@ def _unsupported(message: str) -> str:
     operators = re.findall(r"[\w.]+::[\w.]+|(?<=ONNX: ).*", message)
     listed = ", ".join(sorted(set(operators))) or message.strip().splitlines()[-1]
     return (
-        f"TVM 0.19 does not know these operators: {listed}. Try the other --frontend (onnx or pytorch), "
+        f"TVM 0.19 does not support these operators: {listed}. Try the other --frontend (onnx or pytorch), "
         "or replace them in the model."
     )

@@ -1,4 +1,4 @@
-"""What the Relay IR looks like after each stage of a build: a text to read, and beside it JSON to count and compare."""
+"""Dumps of the Relay IR after each stage of a build: a text to read, and JSON with counts to compare."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ...host.files import replace_with, write_json
 
 # A group's anchor is its first operator of the highest rank. Operators not named here rank by TVM's own pattern kind.
 RANKS = {"conv": 30, "dense": 20, "matmul": 20, "pool": 10}
-# Regular expressions are for the text only. What they take out hides the code; the types of the values stay.
+# Removed from the text only, because it hides the code; the types of values stay.
 NOISE = (
     (r" ?\{virtual_device=_\}|(, )?virtual_device=_", ""),
     (r" span=.*?(?= \*/)", ""),
     (r" /\* span=.*? \*/", ""),
     (r', hash="[^"]*"', ""),
-    (r"(Tensor\[\([^]]*\), \w+\]) /\* ty=\1 \*/", r"\1"),  # a parameter says its type twice
-    (r"\} /\* ty=fn .* \*/(;?)$", r"}\1"),  # and so does a function, at its end
+    (r"(Tensor\[\([^]]*\), \w+\]) /\* ty=\1 \*/", r"\1"),  # a parameter has its type twice
+    (r"\} /\* ty=fn .* \*/(;?)$", r"}\1"),  # and so has a function, at its end
     (r"\n*/\* For debugging purposes the metadata(?s:.*)", ""),
     (r'^#\[version = "[^"]*"\]\n', ""),
 )
@@ -32,7 +32,7 @@ DEVICE = "virtual_device=VirtualDevice("
 def write_stage(folder: Path, number: int, name: str, mod: IRModule) -> Path:
     """Write `folder/<number>-<name>.txt` (Relay text of `main`) and `.json` (what is in it); return the text's path.
 
-    What an earlier build left under the same number is removed.
+    Files of an earlier build with the same number are removed.
     """
     main = relay.transform.InferType()(mod)["main"]
     path = folder / f"{number}-{name}.txt"
@@ -85,10 +85,10 @@ def _group(index: int, call: relay.Call) -> dict[str, Any]:
 
 
 def _calls(expression: relay.Expr) -> Iterator[relay.Call]:
-    """Every call in or below `expression`, arguments before what uses them: the order of execution."""
-    found: list[relay.Expr] = []
-    relay.analysis.post_order_visit(expression, found.append)
-    return (node for node in found if isinstance(node, relay.Call))
+    """Every call in or below `expression` in the order of execution: arguments first."""
+    nodes: list[relay.Expr] = []
+    relay.analysis.post_order_visit(expression, nodes.append)
+    return (node for node in nodes if isinstance(node, relay.Call))
 
 
 def _is_primitive(operator: Any) -> bool:
@@ -113,9 +113,9 @@ def _multiplies(call: relay.Call) -> bool:
 
 
 def _multiply_adds(call: relay.Call) -> int:
-    """Of a direct convolution or a matrix product, on the shapes that it runs on (channels padded for VNNI count).
+    """Of a direct convolution or a matrix product, on its real shapes: channels padded for VNNI count.
 
-    A Winograd convolution counts as the direct one it stands for, so that speeds compare.
+    A Winograd convolution counts as the direct one that it replaces, so that speeds can be compared.
     """
     data, weight, output = (_shape(part.checked_type) for part in (*call.args[:2], call))
     if "conv" not in _short(call):

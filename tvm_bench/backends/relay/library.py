@@ -14,29 +14,27 @@ from ...data.preprocess import InputSpec
 from ...spec.errors import UserError
 from .artifact import open_verified
 
-REPEATS_WHEN_BUILT = 30
-
 
 def load(artifact: Path, *, threads: int | None = None) -> Library:
-    """Check the manifest, then open the library. `threads` defaults to those that it was built for.
+    """Check the manifest, then open the library. `threads` defaults to the number that it was built for.
 
     Raises `UserError` for a missing or changed file and for a CPU that cannot run it, before the library is opened.
     """
-    found, factory = open_verified(artifact)
-    return Library(found, factory, threads or found["threads"])
+    about, factory = open_verified(artifact)
+    return Library(about, factory, threads or about["threads"])
 
 
 class Library:
-    """A compiled classifier: float32 (batch, channels, height, width) in, float32 (batch, classes) out."""
+    """A compiled classifier. Input float32 (batch, channels, height, width), output float32 (batch, classes)."""
 
-    def __init__(self, found: dict[str, Any], factory: tvm.runtime.Module, threads: int):
+    def __init__(self, about: dict[str, Any], factory: tvm.runtime.Module, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
-            # TVM's own default is half of the hardware threads.
+            # TVM's default is half of the logical cores.
             tvm.get_global_func("runtime.config_threadpool")(1, threads)
-        self.manifest = found
-        self.shape = tuple(found["input"]["shape"])
-        self.spec = InputSpec.from_dict(found["spec"])
-        self.classes = tuple(found["classes"])
+        self.manifest = about
+        self.shape = tuple(about["input"]["shape"])
+        self.spec = InputSpec.from_dict(about["spec"])
+        self.classes = tuple(about["classes"])
         self.device = tvm.cpu()
         self.executor = graph_executor.GraphModule(factory["default"](self.device))
 
@@ -52,6 +50,6 @@ class Library:
         return self.executor.get_output(0).numpy()
 
     def time_evaluator(self, runs: int) -> list[float]:
-        """Milliseconds of each of `runs` single runs by TVM's clock: kernels only, hot cache, no copies of NumPy."""
+        """Milliseconds of each of `runs` runs by TVM's clock: kernels only, warm caches, without NumPy's copies."""
         clock = self.executor.module.time_evaluator("run", self.device, number=1, repeat=runs)
         return [seconds * 1e3 for seconds in clock().results]

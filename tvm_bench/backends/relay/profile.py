@@ -1,4 +1,4 @@
-"""How long each kernel of a built model takes in its place, with its neighbours' data in the caches."""
+"""How long each kernel of a built model takes inside the model, with its neighbours' data in the caches."""
 
 from __future__ import annotations
 
@@ -17,15 +17,20 @@ def opened(library: tvm.runtime.Module) -> GraphModuleDebug:
     return GraphModuleDebug(library["debug_create"]("default", device), [device], library["get_graph_json"](), None)
 
 
-def kernels(*libraries: tvm.runtime.Module) -> list[dict[str, float]]:
-    """Milliseconds by kernel of each library, all its calls together: medians of runs in turns."""
+def kernel_runs(*libraries: tvm.runtime.Module) -> list[dict[str, np.ndarray]]:
+    """Milliseconds by kernel of each library, all its calls together: one value for each run, taken in turns."""
     executors = [opened(library) for library in libraries]
-    found: list[dict[str, list[float]]] = [defaultdict(list) for _ in libraries]
+    runs: list[dict[str, list[float]]] = [defaultdict(list) for _ in libraries]
     for _ in range(RUNS):
-        for executor, times in zip(executors, found, strict=True):
+        for executor, times in zip(executors, runs, strict=True):
             total: dict[str, float] = defaultdict(float)
             for call in executor.profile().calls:
                 total[str(call["Name"])] += call["Duration (us)"].microseconds / 1e3
             for name, milliseconds in total.items():
                 times[name].append(milliseconds)
-    return [{name: float(np.median(values)) for name, values in times.items()} for times in found]
+    return [{name: np.array(values) for name, values in times.items()} for times in runs]
+
+
+def kernels(*libraries: tvm.runtime.Module) -> list[dict[str, float]]:
+    """Milliseconds by kernel of each library, all its calls together: the medians of `kernel_runs`."""
+    return [{name: float(np.median(values)) for name, values in times.items()} for times in kernel_runs(*libraries)]

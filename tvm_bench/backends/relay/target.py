@@ -9,9 +9,9 @@ from ...spec.errors import UserError
 
 
 def resolve(text: str | None, threads: int) -> tvm.target.Target:
-    """`text`, or the host as LLVM names it, with the number of cores.
+    """The target that `text` describes (None: this CPU, as LLVM names it), with the number of cores.
 
-    A bare `llvm` is never built for: without `-mcpu`, TVM turns INT8 convolutions into INT16.
+    Raises `UserError` for a text without a known `-mcpu`: for a bare `llvm`, TVM turns INT8 convolutions into INT16.
     """
     cpu = tvm.target.codegen.llvm_get_system_cpu()
     text = text or f"llvm -mcpu={cpu}"

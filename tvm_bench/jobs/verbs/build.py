@@ -2,83 +2,98 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
 
-from ...backends.relay import compiler, frontend, ir_dump, passes, target
+from ...backends.relay import compiler, frontend, ir_dump, kernels, passes, selection, target
 from ...backends.relay.artifact import open_verified
+from ...backends.relay.compiler import Compiled, Schedules
 from ...backends.relay.library import Library
 from ...host import cpu, manifest, packages
 from ...host.files import replace_with, sha256, write_json
+from ...spec.build_request import BuildRequest
 
+GOLDEN = "golden.npz"
 REPEATS_WHEN_BUILT = 30
 
 
-def run(
-    source: str,
-    out: str,
-    shape: list[int],
-    threads: int,
-    target_text: str | None,
-    records: dict[str, str] | None,
-    reference: str | None,
-    stock: bool,
-    about: dict,
-) -> dict:
-    """Build `out/lib.so` from the file `source` for inputs of `shape`, and everything that explains it.
+def run(**entries: Any) -> dict[str, Any]:
+    """Build the library that a `BuildRequest` asks for, and everything that explains it.
 
-    Beside it: `manifest.json`, `golden.npz` (an input and its output), `relay/*.txt` (the IR after each stage).
-    `records` has the folder of each tuner's, and `reference` the folder of the library that has to be beaten; without
-    them, `stock` keeps to TVM's own default schedules. `about` is what the manifest repeats of the model. Raises
-    `UserError` without a C++ compiler.
+    Beside it: `manifest.json`, `relay/*.txt` (the IR after each stage) and `golden.npz` (an input and its output),
+    which a library for another CPU than this one does not have. Raises `UserError` without a C++ compiler.
     """
     packages.need_compiler("TVM, to link lib.so,")
-    folder, chosen = Path(out), target.resolve(target_text, threads)
-    module = frontend.relay_from_file(Path(source), tuple(shape))
+    request = BuildRequest.from_dict(entries)
+    folder, cpu_target = Path(request.out), target.resolve(request.target_text, request.threads)
+    module = frontend.relay_from_file(Path(request.source), tuple(request.shape))
     ir_dump.write_stage(folder / "relay", 1, "imported", module)
-    module = passes.lower_quantization(module, chosen)
+    module = passes.lower_quantization(module, cpu_target)
     ir_dump.write_stage(folder / "relay", 2, "quantization-lowered", module)
-    tuning = None
-    if records and reference:
-        folders = {tuner: Path(each) for tuner, each in records.items()}
-        _, default = open_verified(Path(reference))
-        result, tuning = compiler.best(module, chosen, folders, default)
-    else:
-        result = compiler.compiled(module, chosen, compiler.Schedules("stock" if stock else "default"))
+    result, tuning = _compiled(module, cpu_target, request)
     ir_dump.write_stage(folder / "relay", 3, "layouts-converted", result.module)
     ir_dump.write_stage(folder / "relay", 4, "optimized-and-fused", result.fused)
-    with replace_with(folder / "lib.so") as path:
+    with replace_with(folder / manifest.LIBRARY) as path:
         result.factory.export_library(str(path))
-    about |= {"kernels": result.kernels, "tuning": tuning, "plan_mb": compiler.memory_plan(result.factory)}
-    _describe(folder, result.module, chosen, threads, about)
-    return {"outputs": [str(folder / name) for name in ("lib.so", "golden.npz", manifest.NAME)]}
+    entry = _described(result, cpu_target, request) | {"tuning": tuning}
+    names = [manifest.LIBRARY]
+    if _runs_here(cpu_target):
+        entry |= _tried(folder, entry)
+        names.append(GOLDEN)
+    else:
+        (folder / GOLDEN).unlink(missing_ok=True)  # of an earlier build for this CPU
+    entry["files"] = {name: sha256(folder / name) for name in names}
+    write_json(folder / manifest.NAME, entry)
+    return {"outputs": [str(folder / name) for name in (*names, manifest.NAME)]}
 
 
-def _describe(
-    folder: Path, module: tvm.IRModule, chosen: tvm.target.Target, threads: int, about: dict[str, Any]
-) -> None:
-    """Run the library once on a seeded input, and write what it answered and what it is."""
-    parameter = module["main"].params[0]
-    shape = [int(size) for size in parameter.checked_type.shape]
-    entry = {
+def _runs_here(cpu_target: tvm.target.Target) -> bool:
+    return not cpu.missing(target.features(cpu_target))
+
+
+def _compiled(
+    module: tvm.IRModule, cpu_target: tvm.target.Target, request: BuildRequest
+) -> tuple[Compiled, dict[str, Any] | None]:
+    """The build, and what was measured to select its schedules; None where there are no tuning records."""
+    if not request.records or not request.reference:
+        return compiler.compiled(module, cpu_target, Schedules("stock" if request.stock else "default")), None
+    records = {tuner: Path(folder) for tuner, folder in request.records.items()}
+    if not _runs_here(cpu_target):
+        return selection.unmeasured(module, cpu_target, records)
+    about, library = open_verified(Path(request.reference))
+    default = selection.Reference(library, kernels.from_json(about["kernels"]))
+    return selection.best(module, cpu_target, records, default)
+
+
+def _described(result: Compiled, cpu_target: tvm.target.Target, request: BuildRequest) -> dict[str, Any]:
+    """The manifest's entries that are known before the library runs."""
+    parameter = result.module["main"].params[0]
+    return {
         "schema": manifest.SCHEMA,
-        **about,
-        "input": {"name": parameter.name_hint, "shape": shape, "dtype": parameter.checked_type.dtype},
-        "target": str(chosen),
-        "cpu_features": target.features(chosen),
-        "threads": threads,
+        **asdict(request.about),
+        "kernels": kernels.to_json(result.kernels),
+        "plan_mb": compiler.memory_plan(result.factory),
+        "input": {
+            "name": parameter.name_hint,
+            "shape": [int(size) for size in parameter.checked_type.shape],
+            "dtype": parameter.checked_type.dtype,
+        },
+        "target": str(cpu_target),
+        "cpu_features": target.features(cpu_target),
+        "threads": request.threads,
         "versions": packages.versions(),
         "llvm": tvm.target.codegen.llvm_version_major(),
-        "files": {"lib.so": sha256(folder / "lib.so")},
     }
-    if not cpu.missing(entry["cpu_features"]):
-        library = Library(entry, tvm.runtime.load_module(str(folder / "lib.so")), threads)
-        images = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-        with replace_with(folder / "golden.npz") as path:
-            np.savez_compressed(path, input=images, output=library(images))
-        entry["files"]["golden.npz"] = sha256(folder / "golden.npz")
-        entry["latency_ms_when_built"] = float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))
-    write_json(folder / manifest.NAME, entry)
+
+
+def _tried(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
+    """Run the library on a seeded input, write both to `golden.npz`, and time it."""
+    library = Library(entry, tvm.runtime.load_module(str(folder / manifest.LIBRARY)), entry["threads"])
+    images = np.random.default_rng(0).standard_normal(library.shape).astype(np.float32)
+    with replace_with(folder / GOLDEN) as path:
+        np.savez_compressed(path, input=images, output=library(images))
+    return {"latency_ms_when_built": float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))}

@@ -10,7 +10,7 @@ from ...backends.relay.artifact import open_verified
 
 
 def run(artifact: str) -> dict[str, Any]:
-    """The job of `inspect --profile`: the kernels of a library in the order in which they run."""
+    """`kernels`: milliseconds of each kernel of the library in the folder `artifact`, in the order of execution."""
     _, library = open_verified(Path(artifact))
     (times,) = profile.kernels(library)
     return {"kernels": times}

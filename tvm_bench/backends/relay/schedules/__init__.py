@@ -1,59 +1,56 @@
-"""The schedules of a build: for each convolution the one that was chosen, or the one that is likeliest to be fast.
+"""The schedules of a build: for each convolution the one that tuning selected, or the one that is likely to be fast.
 
 A schedule is named by a word: `tvm` (TVM's own), `winograd4` and `winograd2` (by the tile of outputs), or a register
-tile such as `2x1x14` (see direct.py).
+tile such as `2x1x14` (see direct_conv.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
-from unittest import mock
 
 from tvm import relay, topi
 from tvm.relay.op import strategy
-from tvm.relay.op.strategy import x86
 from tvm.topi.x86 import conv2d_alter_op
 
 from . import direct_conv, input_layout, winograd
 from .conv_workload import Convolution
+from .override import attribute, check_version, registration
 
 TVM = "tvm"
-NONE: Mapping[str, str] = {}
+DEFAULTS: Mapping[str, str] = {}  # every convolution gets its default schedule
 
 
 @contextmanager
-def using(choices: Mapping[str, str] = NONE) -> Iterator[None]:
-    """While this is open, `relay.build` finds the project's schedules; TVM's come back afterwards.
+def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
+    """While this is open, `relay.build` uses the project's schedules; then those that it used before.
 
-    `choices` names the schedule of a convolution by `str(Convolution)`; the others get the first of their candidates.
+    `by_convolution` names schedules by `str(Convolution)`; other convolutions get the first of their candidates.
     """
+    check_version()
 
-    def chosen(convolution: Convolution) -> str:
-        return choices.get(str(convolution)) or candidates(convolution)[0]
+    def schedule_of(convolution: Convolution) -> str:
+        return by_convolution.get(str(convolution)) or candidates(convolution)[0]
 
     def alter_layout(attrs: Any, inputs: list, types: list, out: Any) -> relay.Expr | None:
-        ours = winograd.alter_layout(attrs, inputs, types, chosen=chosen) or direct_conv.alter_layout(
-            attrs, inputs, types
+        return (
+            winograd.alter_layout(attrs, inputs, types, schedule_of=schedule_of)
+            or direct_conv.alter_layout(attrs, inputs, types)
+            or conv2d_alter_op._alter_conv2d_layout(attrs, inputs, types, out)
         )
-        return ours or conv2d_alter_op._alter_conv2d_layout(attrs, inputs, types, out)
 
-    blocked = partial(direct_conv.strategy, chosen=chosen)
+    blocked = partial(direct_conv.strategy, schedule_of=schedule_of)
     with (
-        _replaced(topi.nn.conv2d_alter_layout, conv2d_alter_op._alter_conv2d_layout, alter_layout),
-        _replaced(
-            strategy.conv2d_winograd_without_weight_transform_strategy,
-            x86.conv2d_winograd_without_weight_transform_strategy_cpu,
-            winograd.strategy,
-        ),
-        _replaced(topi.nn.conv2d_legalize, conv2d_alter_op._conv2d_legalize, direct_conv.legalize),
-        _replaced(strategy.conv2d_NCHWc_strategy, x86.conv2d_NCHWc_strategy_cpu, blocked),
-        _replaced(strategy.depthwise_conv2d_NCHWc_strategy, x86.depthwise_conv2d_NCHWc_strategy_cpu, blocked),
+        registration(topi.nn.conv2d_alter_layout, alter_layout),
+        registration(topi.nn.conv2d_legalize, direct_conv.legalize),
+        registration(strategy.conv2d_winograd_without_weight_transform_strategy, winograd.strategy),
+        registration(strategy.conv2d_NCHWc_strategy, blocked),
+        registration(strategy.depthwise_conv2d_NCHWc_strategy, blocked),
+        registration(strategy.schedule_injective, input_layout.schedule),
         # TVM has no hook for the size of blocks.
-        mock.patch.object(conv2d_alter_op, "_get_default_config", direct_conv.configure),
-        _replaced(strategy.schedule_injective, x86.schedule_injective_cpu, input_layout.schedule),
+        attribute(conv2d_alter_op, "_get_default_config", direct_conv.configure),
     ):
         yield
 
@@ -61,20 +58,11 @@ def using(choices: Mapping[str, str] = NONE) -> Iterator[None]:
 def candidates(convolution: Convolution) -> list[str]:
     """The schedules that a convolution can have, the default first."""
     tiles = direct_conv.tiles(convolution)
-    if tiles and direct_conv.only_ours(convolution):
+    if tiles and direct_conv.in_half_blocks(convolution):
         return tiles
     if convolution.dtype == "int8" or convolution.depthwise:
         return [*tiles, TVM]
-    found = [f"winograd{size}" for size in winograd.SIZES if winograd.fits(convolution)]
+    winograds = [f"{winograd.NAME}{size}" for size in winograd.SIZES if winograd.fits(convolution)]
     if winograd.pays(convolution):
-        return [*found, TVM, *tiles]
-    return [TVM, *found, *tiles]
-
-
-@contextmanager
-def _replaced(generic: Any, theirs: Callable, ours: Callable) -> Iterator[None]:
-    generic.register("cpu", override=True)(ours)
-    try:
-        yield
-    finally:
-        generic.register("cpu", override=True)(theirs)
+        return [*winograds, TVM, *tiles]
+    return [TVM, *winograds, *tiles]

@@ -1,4 +1,4 @@
-"""What a convolution is, by name: the key under which its schedule is chosen."""
+"""The sizes of a convolution, and its name: the key by which schedules and tuning records are stored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONVOLUTION = re.compile(r"nn\.(contrib_)?(depthwise_)?conv2d")
 
 @dataclass(frozen=True)
 class Convolution:
-    """Sizes of data (N, C, H, W) and kernel (outputs, height, width), whatever layout they were given in."""
+    """Sizes of data (N, C, H, W) and kernel (outputs, height, width), independent of their layouts."""
 
     dtype: str
     data: tuple[int, ...]
@@ -27,7 +27,7 @@ class Convolution:
 
     @property
     def depthwise(self) -> bool:
-        """One filter a channel."""
+        """Whether it has one filter for each channel."""
         return self.groups > 1 and self.groups == self.data[1] == self.kernel[0]
 
     @property
@@ -44,13 +44,13 @@ class Convolution:
 
     @property
     def operations(self) -> float:
-        """Multiplications and additions, counted apart, of the direct convolution."""
+        """Multiplications plus additions of the direct convolution."""
         height, width = self.out
         outputs, *kernel = self.kernel
         return 2.0 * self.data[0] * outputs * height * width * kernel[0] * kernel[1] * self.data[1] / self.groups
 
     def __str__(self) -> str:
-        """`int8 64->128 3x3/2 56x56`, and what is unusual: groups, dilation, batch, padding that does not keep size."""
+        """`int8 64->128 3x3/2 56x56`, with padding, groups, dilation and batch where they are not the usual ones."""
         outputs, height, width = self.kernel
         batch, channels, *size = self.data
         text = f"{self.dtype} {channels}->{outputs} {height}x{width}/{_short(self.strides)} {size[0]}x{size[1]}"
@@ -61,7 +61,7 @@ class Convolution:
 
 
 def of(attrs: Any, data: Any, weight: Any) -> Convolution:
-    """From a call's attributes, and the types or tensors of its data and weight in any of Relay's layouts."""
+    """The convolution of a call's attributes and the types or tensors of its data and weight, in any Relay layout."""
     shape = get_const_tuple(data.shape)
     if len(shape) == 5:  # NCHW16c
         shape = (shape[0], shape[1] * shape[4], shape[2], shape[3])
@@ -85,23 +85,23 @@ def of(attrs: Any, data: Any, weight: Any) -> Convolution:
 
 def in_kernels(factory: Any) -> dict[str, Convolution]:
     """The convolution in each kernel of a build, by the kernel's name; kernels without one are left out."""
-    found = {}
+    convolutions = {}
     for name, info in factory.function_metadata.items():
         for function in info.relay_primfuncs.values():
             for call in _convolutions(function):
-                found[str(name)] = of(call.attrs, call.args[0].checked_type, call.args[1].checked_type)
-    return found
+                convolutions[str(name)] = of(call.attrs, call.args[0].checked_type, call.args[1].checked_type)
+    return convolutions
 
 
 def _convolutions(function: relay.Function) -> list[relay.Call]:
-    found: list[relay.Call] = []
+    calls: list[relay.Call] = []
 
     def visit(node: relay.Expr) -> None:
         if isinstance(node, relay.Call) and isinstance(node.op, tvm.ir.Op) and CONVOLUTION.match(node.op.name):
-            found.append(node)
+            calls.append(node)
 
     relay.analysis.post_order_visit(function, visit)
-    return found
+    return calls
 
 
 def _short(sizes: tuple[int, ...]) -> str:

@@ -1,13 +1,15 @@
-"""Schedules for direct convolutions of blocked channels (NCHW16c): a tile of outputs stays in vector registers while
-input channels and the kernel's places go by. FP32, INT8 (u8 x s8 -> s32 by `vpdpbusd` and its like), and depthwise.
+"""Schedules for direct convolutions of blocked channels (NCHW16c): FP32, INT8 (u8 x s8 -> s32) and depthwise.
 
-TVM 0.19's own INT8 one computes the convolution inside the innermost loop of whatever is fused behind it
-(`schedule_conv_NCHWc_cpu_common_int8`, `inline_fused=True`), so that one accumulator waits for itself four cycles at a
-time; its depthwise one writes what it has summed to memory before the operators behind it read it.
+A tile of outputs stays in vector registers while the loops run over input channels and kernel positions.
+
+TVM 0.19's own INT8 schedule computes the convolution inside the innermost loop of the operators fused behind it
+(`schedule_conv_NCHWc_cpu_common_int8`, `inline_fused=True`): each `vpdpbusd` waits four cycles for the one before it.
+TVM's depthwise schedule writes its sums to memory before the operators behind it read them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import product
@@ -25,47 +27,49 @@ from tvm.topi.x86 import conv2d, conv2d_alter_op
 
 from . import conv_workload, int8_dot
 
-LEAST_BLOCK = 8  # half a vector of AVX-512: Zen 4 computes as much with twice as many of them
-INT8_BLOCKS = (16, LEAST_BLOCK)  # channels, whatever a vector holds; TVM's own schedules take the first only
+HALF_BLOCK = 8  # channels: half a vector of AVX-512, at which Zen 4 computes as fast
+INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
-OTHERS = 4  # tiles that compete with the one which arithmetic prefers
-Tile = tuple[int, int, int]  # blocks of channels, rows and columns of the output that are summed together
+MORE_TILES = 4  # candidates beside the tile that arithmetic prefers
+Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
 
 
 def strategy(
-    attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target, *, chosen: Callable
+    attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target, *, schedule_of: Callable
 ) -> relay.op.OpStrategy:
-    """TVM's strategy for blocked convolutions on x86, with this schedule where `chosen(convolution)` is a tile."""
+    """TVM's strategy for blocked convolutions on x86, with this schedule where `schedule_of(convolution)` is a tile."""
     convolution = conv_workload.of(attrs, *inputs)
-    tile = parsed(chosen(convolution))
+    tile = parsed(schedule_of(convolution))
     if not tile:
-        theirs = (x86.conv2d_NCHWc_strategy_cpu, x86.depthwise_conv2d_NCHWc_strategy_cpu)[convolution.depthwise]
-        return theirs(attrs, inputs, out_type, target)
+        if convolution.depthwise:
+            return x86.depthwise_conv2d_NCHWc_strategy_cpu(attrs, inputs, out_type, target)
+        return x86.conv2d_NCHWc_strategy_cpu(attrs, inputs, out_type, target)
     if convolution.depthwise:
         compute = topi.x86.depthwise_conv2d_NCHWc
     else:
-        # That of topi.x86 for INT8 configures TVM's schedule too, which refuses blocks of 8.
+        # The INT8 compute of topi.x86 configures TVM's schedule too, which refuses blocks of 8.
         compute = topi.nn.conv2d_NCHWc_int8 if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
-    found = relay.op.OpStrategy()
+    result = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
-    found.add_implementation(wrapped, wrap_topi_schedule(partial(_schedule, tile=tile)), name="direct.x86")
-    return found
+    result.add_implementation(wrapped, wrap_topi_schedule(partial(_schedule, tile=tile)), name="direct.x86")
+    return result
 
 
 def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> None:
     """TVM's default configuration, in blocks of whole vectors: 24 channels are three of 8, not two of 12."""
     conv2d._get_default_config(config, data, kernel, *others)
     for name, channels in (("tile_oc", int(kernel.shape[0])), ("tile_ic", int(data.shape[1]))):
-        if size := _block(channels, (get_simd_32bit_lanes(), LEAST_BLOCK)):
+        if size := _block(channels, (get_simd_32bit_lanes(), HALF_BLOCK)):
             config[name] = SplitEntity([channels // size, size])
 
 
 def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> relay.Expr | None:
-    """An INT8 convolution in blocks of 16 or 8 channels, where TVM knows those of 16 only; None for any other."""
+    """An INT8 convolution in blocks of 16 or 8 channels; None for any other. TVM's own blocks have 16."""
     convolution = conv_workload.of(attrs, *types)
     if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
         return None
     out, into = _block(convolution.kernel[0], INT8_BLOCKS), _block(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
+    assert out and into, "else there are no tiles"
     changed = {
         "data_layout": f"NCHW{into}c",
         "kernel_layout": f"OIHW{into // int8_dot.BYTES}i{out}o{int8_dot.BYTES}i",
@@ -76,39 +80,39 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
 
 
 def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]) -> relay.Expr | None:
-    """TVM's legalization for x86, which pads INT8 channels to what the instructions take: 24 stay 24, and not 32."""
+    """TVM's legalization for x86, but 24 INT8 channels stay 24: TVM pads them to 32, a multiple of 16."""
     data, kernel, out = types
-    channels = conv_workload.of(attrs, data, kernel).kernel[0]
-    if not int8_dot.best() or _block(channels, INT8_BLOCKS) != LEAST_BLOCK or kernel.dtype != "int8":
+    if not int8_dot.best() or kernel.dtype != "int8" or not in_half_blocks(conv_workload.of(attrs, data, kernel)):
         return conv2d_alter_op._conv2d_legalize(attrs, inputs, types)
-    return conv2d_alter_int8_common(
-        inputs[0], data, inputs[1], kernel, out, attrs, "uint8", int8_dot.BYTES, LEAST_BLOCK
-    )
+    return conv2d_alter_int8_common(inputs[0], data, inputs[1], kernel, out, attrs, "uint8", int8_dot.BYTES, HALF_BLOCK)
+
+
+def in_half_blocks(convolution: conv_workload.Convolution) -> bool:
+    """Whether its output channels are an odd multiple of 8 in INT8: TVM's own schedule cannot compute that."""
+    int8 = convolution.dtype == "int8" and convolution.groups == 1
+    return int8 and _block(convolution.kernel[0], INT8_BLOCKS) == HALF_BLOCK
 
 
 def tiles(convolution: conv_workload.Convolution) -> list[str]:
-    """Register tiles as `blocks x rows x columns`, the likeliest first; none where this schedule cannot be used."""
-    dense, vector = convolution.groups == 1, get_simd_32bit_lanes()
-    if not (dense or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
+    """Register tiles as `blocks x rows x columns`, the most promising first; none where this schedule is impossible."""
+    ungrouped = convolution.groups == 1
+    if not (ungrouped or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
         return []
-    lanes, dots = vector, dense and convolution.dtype == "int8"
-    size = _block(convolution.kernel[0], INT8_BLOCKS if dots else (vector, LEAST_BLOCK))
-    if not size:
-        return []
-    if dots:
-        kind = int8_dot.best(size)
+    vector = get_simd_32bit_lanes()
+    if ungrouped and convolution.dtype == "int8":
+        block = _block(convolution.kernel[0], INT8_BLOCKS)
+        kind = int8_dot.best(block) if block else None
         if not kind or convolution.data[1] % int8_dot.BYTES:
             return []
         lanes = kind.lanes
-    registers = (32 if vector == 16 else 16) * min(lanes, size) // size
-    blocks = convolution.kernel[0] // size if dense else 1  # depthwise: each block has inputs of its own
-    return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + OTHERS]]
-
-
-def only_ours(convolution: conv_workload.Convolution) -> bool:
-    """Whether TVM's own schedule cannot compute it."""
-    dense = convolution.groups == 1
-    return convolution.dtype == "int8" and dense and _block(convolution.kernel[0], INT8_BLOCKS) == LEAST_BLOCK
+    else:
+        block, lanes = _block(convolution.kernel[0], (vector, HALF_BLOCK)), vector
+    if not block:
+        return []
+    registers = (32 if vector == 16 else 16) * min(lanes, block) // block
+    # Each block of a depthwise convolution has inputs of its own: a tile has one.
+    blocks = convolution.kernel[0] // block if ungrouped else 1
+    return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + MORE_TILES]]
 
 
 def register_tile(blocks: int, height: int, width: int, registers: int) -> Tile:
@@ -122,9 +126,9 @@ def written(tile: Tile) -> str:
 
 
 def parsed(text: str) -> Tile | None:
-    """The way back from `written`; None for the name of another schedule."""
-    parts = text.split("x")
-    return tuple(map(int, parts)) if len(parts) == 3 and all(part.isdigit() for part in parts) else None
+    """The inverse of `written`; None for the name of another schedule."""
+    numbers = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text, re.ASCII)
+    return (int(numbers[1]), int(numbers[2]), int(numbers[3])) if numbers else None
 
 
 def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
@@ -133,13 +137,13 @@ def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
 
 
 def _fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
-    """Tiles that divide the output evenly and leave registers for a weight vector of each block and one input.
+    """Tiles that divide the output evenly and fit the `registers`, each of which holds the sums of one block.
 
-    The one with the most accumulators first, of `registers` that hold a block of sums each; among equals the fewest
-    loads for a multiplication, then the most rows.
+    Besides the sums, each block of channels needs a register for its weights, and all together one for the input.
+    Sorted by the number of sums, most first; then by loads per multiplication, fewest first; then by rows, most first.
     """
-    every = product(*(_divisors(number, registers) for number in (blocks, height, width)))
-    fitting = [tile for tile in every if prod(tile) + tile[0] + 1 <= registers]
+    tiles = product(*(_divisors(number, registers) for number in (blocks, height, width)))
+    fitting: list[Tile] = [(o, h, w) for o, h, w in tiles if o * h * w + o + 1 <= registers]
     return sorted(fitting, key=lambda tile: (-prod(tile), 1 / tile[0] + tile[0] / prod(tile), -tile[1]))
 
 
@@ -174,7 +178,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
 
     padded = convolution.input_tensors[0]
     if isinstance(padded.op, te.ComputeOp):
-        # The rows that a task needs: a copy in L1 costs less than a pass of its own over the image.
+        # Only the rows that a task needs: they stay in L1, and padding the whole image first costs more.
         s[padded].compute_at(s[last], task)
         s[padded].vectorize(s[padded].op.axis[-1])
 
@@ -185,6 +189,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     if convolution.tag == "conv2d_NCHWc_int8":
         y, x, block, four, element = reduced
         kind = int8_dot.best(int(k.dom.extent))
+        assert kind, "without an INT8 dot product there are no tiles"
         vector, k = s[accumulator].split(k, kind.lanes)
         s[accumulator].reorder(block, y, x, four, h, w, o, vector, k, element)
         inner = (h, w, o, vector)

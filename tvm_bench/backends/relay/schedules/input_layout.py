@@ -1,8 +1,7 @@
-"""A schedule for what stands before the first convolution: quantize, pad, and lay out in blocks of few channels.
+"""A schedule for the operators before the first convolution: quantize, pad, and lay out in blocks of few channels.
 
-TVM 0.19 splits the innermost axis by 16 whatever its size. With 4 channels in a block that leaves a guarded loop in
-which nothing is vectorized, the quantization least of all. Here a row is quantized by vectors, then interleaved: worth
-0.14 ms of 4.75 on ResNet-18 in INT8 (docs/graph.md).
+TVM 0.19 splits the innermost axis by 16, whatever its size. With 4 channels in a block, the result is a guarded loop
+that is not vectorized. Here a row is quantized in vectors, then interleaved. docs/graph.md has the gain on ResNet-18.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ def schedule(attrs: Any, outs: list[te.Tensor], target: tvm.target.Target) -> te
 
 
 def _chain(op: te.Operation) -> list[te.Operation]:
-    """`op`, and what it reads, as far back as each stage reads a single other one; empty where one reads several."""
-    found = [op]
-    while inputs := [t.op for t in found[-1].input_tensors if isinstance(t.op, te.ComputeOp) and t.shape]:
+    """`op` and all stages before it, the last one first; empty if a stage reads more than one other."""
+    chain = [op]
+    while inputs := [t.op for t in chain[-1].input_tensors if isinstance(t.op, te.ComputeOp) and t.shape]:
         if len(set(inputs)) > 1:
             return []
-        found.append(inputs[0])
-    return found
+        chain.append(inputs[0])
+    return chain

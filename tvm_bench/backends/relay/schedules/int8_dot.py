@@ -1,7 +1,7 @@
-"""INT8 dot products in a vector register: u8 x s8 -> s32, exact, by whichever instructions a CPU has.
+"""INT8 dot products in a vector register: u8 x s8 -> s32, exact, by the best instructions of a CPU.
 
-Both TE (`te_intrinsic`, for the default schedules) and MetaSchedule (`register`) take them from here. TVM 0.19's own
-bind vectors with `let`, which LLVM 21 refuses, or saturate in 16 bits on the way (`vpmaddubsw`).
+`te_intrinsic` is for the default schedules, `register` for MetaSchedule. TVM 0.19's own intrinsics bind vectors with
+`let`, which LLVM 21 rejects, or saturate intermediate sums in 16 bits (`vpmaddubsw`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tvm import te, tir
 from tvm.script import tir as T
 from tvm.target.x86 import target_has_features
 
-BYTES = 4  # of a dot product
+BYTES = 4  # in a dot product
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """Of the intrinsic, in MetaSchedule's registry."""
+        """The name of the intrinsic in MetaSchedule's registry."""
         return f"tvm_bench.dot_{self.lanes}x{BYTES}_{self.feature}"
 
     def accumulate(self, sums: tir.PrimExpr, data: tir.PrimExpr, weights: tir.PrimExpr) -> tir.PrimExpr:
@@ -54,9 +54,9 @@ KINDS = (Kind("avx512vnni", 16, 32), Kind("avxvnni", 8, 16), Kind("avx512bw", 16
 
 
 def best(channels: int = 16) -> Kind | None:
-    """The fastest kind that the current target has, with vectors of at most `channels` sums."""
-    found = next((kind for kind in KINDS if target_has_features(kind.feature)), None)
-    return found and replace(found, lanes=min(found.lanes, channels))
+    """The fastest kind that the current target has, with vectors of at most `channels` sums; None if it has none."""
+    fastest = next((kind for kind in KINDS if target_has_features(kind.feature)), None)
+    return fastest and replace(fastest, lanes=min(fastest.lanes, channels))
 
 
 def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
@@ -73,7 +73,8 @@ def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
 
     def emit(ins: list[tir.Buffer], outs: list[tir.Buffer]) -> tuple[tir.Stmt, tir.Stmt, tir.Stmt]:
         zero = tir.const(0, f"int32x{kind.lanes}")
-        first, after = (_accumulated(kind, *ins, before) for before in (zero, outs[0].vload([0], zero.dtype)))
+        data, weights = ins
+        first, after = (_accumulated(kind, data, weights, before) for before in (zero, outs[0].vload([0], zero.dtype)))
         return outs[0].vstore([0], first), outs[0].vstore([0], zero), outs[0].vstore([0], after)
 
     return te.decl_tensor_intrin(sums.op, emit, binds=buffers)
@@ -105,13 +106,13 @@ def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.Pr
 
 
 def _description(lanes: int) -> tir.PrimFunc:
-    """What the intrinsic computes, for TVM to find in a loop nest."""
+    """What the intrinsic computes: TVM looks for this in a loop nest."""
 
     @T.prim_func
     def dot_product(
-        data: T.Buffer((4,), "uint8", offset_factor=1),
-        weights: T.Buffer((lanes, 4), "int8", offset_factor=1),
-        sums: T.Buffer((lanes,), "int32", offset_factor=1),
+        data: T.Buffer((4,), "uint8", offset_factor=1),  # type: ignore[valid-type]  # TVMScript
+        weights: T.Buffer((lanes, 4), "int8", offset_factor=1),  # type: ignore[valid-type]
+        sums: T.Buffer((lanes,), "int32", offset_factor=1),  # type: ignore[valid-type]
     ) -> None:
         with T.block("root"):
             T.reads(sums[0:lanes], data[0:4], weights[0:lanes, 0:4])

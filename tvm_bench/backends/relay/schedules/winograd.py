@@ -24,17 +24,18 @@ from .conv_workload import Convolution
 SIZES = (4, 2)  # of a tile of outputs, the first the default
 NAME = "winograd"  # before the size, in the name of the schedule
 MAX_WEIGHTS_MB = 10.0  # transformed weights above this are likely to take longer to read than is saved
-# Images x rows x columns below which they take longer whatever their size: ResNet-34 at 32 pixels, 6.4 ms, not 3.3.
+# Below this number of outputs (images x rows x columns), reading them takes longer than is saved, whatever their size:
+# ResNet-34 at 32 pixels takes 6.4 ms with Winograd everywhere, and 3.3 ms with this limit.
 LEAST_OUTPUTS = 80
 TAG = "conv2d_winograd_NCHWc"
 
 
 def alter_layout(
-    attrs: Any, inputs: list, types: list[relay.TensorType], *, chosen: Callable[[Convolution], str]
+    attrs: Any, inputs: list, types: list[relay.TensorType], *, schedule_of: Callable[[Convolution], str]
 ) -> relay.Expr | None:
-    """The convolution by Winograd where `chosen(convolution)` says so, None where not."""
+    """The convolution by Winograd where `schedule_of(convolution)` is one of its tiles, else None."""
     convolution = conv_workload.of(attrs, *types)
-    schedule = chosen(convolution) if fits(convolution) and attrs.data_layout == "NCHW" else ""
+    schedule = schedule_of(convolution) if fits(convolution) and attrs.data_layout == "NCHW" else ""
     if not schedule.startswith(NAME):
         return None
     size = int(schedule.removeprefix(NAME))
@@ -55,7 +56,7 @@ def alter_layout(
 
 
 def fits(convolution: Convolution) -> bool:
-    """Whether this can be a Winograd convolution."""
+    """Whether Winograd can compute this convolution."""
     outputs, *kernel = convolution.kernel
     block = get_simd_32bit_lanes()
     return (
@@ -66,7 +67,7 @@ def fits(convolution: Convolution) -> bool:
 
 
 def pays(convolution: Convolution) -> bool:
-    """Whether it is likely to be faster as one, in the larger tile."""
+    """Whether Winograd with the larger tile is likely to be faster."""
     weights = (SIZES[0] + 2) ** 2 * convolution.kernel[0] * convolution.data[1] * 4
     height, width = convolution.out
     outputs = convolution.data[0] * height * width
@@ -74,12 +75,12 @@ def pays(convolution: Convolution) -> bool:
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target) -> relay.op.OpStrategy:
-    """TVM's strategy for Winograd on x86, and the one for blocked channels that it lacks."""
+    """TVM's strategy for Winograd on x86, and one for blocked channels, which TVM does not have."""
     if attrs.data_layout == "NHWC":
         return x86.conv2d_winograd_without_weight_transform_strategy_cpu(attrs, inputs, out_type, target)
-    found = relay.op.OpStrategy()
-    found.add_implementation(_compute, wrap_topi_schedule(_schedule), name=f"{TAG}.x86")
-    return found
+    result = relay.op.OpStrategy()
+    result.add_implementation(_compute, wrap_topi_schedule(_schedule), name=f"{TAG}.x86")
+    return result
 
 
 def _compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tensor]:
@@ -159,7 +160,7 @@ def _schedule_winograd(s: te.Schedule, output: te.Operation, last: te.Operation)
     for inlined in (A, B, tile.op.input_tensors[0]):
         s[inlined].compute_inline()
 
-    # A thread transforms whole tiles, of 6 x 6 vectors for example.
+    # A thread transforms whole tiles, for example of 6 x 6 vectors.
     e, n, b, t, c = s[transformed].op.axis
     s[transformed].reorder(b, t, e, n, c)
     at = s[transformed].fuse(b, t)
@@ -169,7 +170,7 @@ def _schedule_winograd(s: te.Schedule, output: te.Operation, last: te.Operation)
         stage.compute_at(s[transformed], at)
         _unroll_and_vectorize(stage, stage.op.axis[2:4], stage.op.axis[4])
 
-    # A matrix product for each place in a tile: some rows of its result stay in registers.
+    # A matrix product for each position in a tile: some rows of its result stay in registers.
     tiles, block = get_const_tuple(product.shape)[3:]
     registers = 24 if block == 16 else 12  # of the 32 of AVX-512, the 16 of AVX2
     rows = max(count for count in range(1, registers + 1) if tiles % count == 0)
@@ -184,7 +185,7 @@ def _schedule_winograd(s: te.Schedule, output: te.Operation, last: te.Operation)
     s[accumulator].unroll(t)
     s[accumulator].vectorize(k)
 
-    # Back to outputs, and whatever was fused behind the convolution.
+    # Back to outputs, with the operators that are fused behind the convolution.
     if not output.same_as(last):
         s[output].compute_inline()
     image, o, h, w, k = s[last].op.axis

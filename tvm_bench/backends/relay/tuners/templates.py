@@ -18,6 +18,7 @@ from ....host.files import drop_cut_lines
 from ....spec.errors import UserError
 from .. import compiler, profile
 from ..artifact import open_verified
+from ..kernels import to_json
 from ..records import templates
 from .measured import Measured
 from .request import TuningStep
@@ -45,9 +46,9 @@ def _measure(
     kernel_of = {kernel["convolution"]: kernel for kernel in kernels.values() if "convolution" in kernel}
     tried = {key: kernel_of[key]["candidates"][candidate] for key in step.tasks}
     cpu, module = step.open_model()
-    build = compiler.compiled(module, cpu, compiler.Schedules(choices=tried))
+    build = compiler.compiled(module, cpu, compiler.Schedules(by_convolution=tried))
     tuned_ms, default_ms = profile.kernels(build.factory.module, reference)
-    tuned_ms, default_ms = _by_convolution(build.kernels, tuned_ms), _by_convolution(kernels, default_ms)
+    tuned_ms, default_ms = _by_convolution(to_json(build.kernels), tuned_ms), _by_convolution(kernels, default_ms)
     step.folder.mkdir(parents=True, exist_ok=True)
     with (step.folder / templates.NAME).open("a") as file:
         for key, schedule in tried.items():

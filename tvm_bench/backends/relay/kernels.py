@@ -1,0 +1,111 @@
+"""Facts about the kernels of a build: where their schedules come from. The manifest has them as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ...spec.schedule_source import DEFAULT, KEPT, TUNED
+from . import schedules
+from .schedules import conv_workload
+from .schedules.conv_workload import Convolution
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """`kind` is a schedule source, `record` the tuning record behind it, `calls` how often one inference runs it.
+
+    The rest is of kernels with a convolution: its key, the name of its schedule, all schedules that it can have (the
+    default first), and its operations.
+    """
+
+    kind: str = DEFAULT
+    record: str | None = None
+    calls: int = 1
+    convolution: str | None = None
+    schedule: str | None = None
+    candidates: tuple[str, ...] | None = None
+    operations: float | None = None
+
+
+Kernels = Mapping[str, KernelInfo]
+
+
+def of_build(factory: Any, by_convolution: Mapping[str, str], *, tvms: bool) -> dict[str, KernelInfo]:
+    """The kernels of a `relay.build` in which `by_convolution` selected schedules by `str(Convolution)`.
+
+    With `tvms`, all schedules are TVM's own. Needs the target of the build as the current one.
+    """
+    nodes = json.loads(factory.get_graph_json())["nodes"]
+    calls = Counter(node["attrs"]["func_name"] for node in nodes if node["op"] == "tvm_op")
+    convolutions = conv_workload.in_kernels(factory)
+    kernels = {}
+    for name in (str(name) for name in factory.function_metadata if "fused" in str(name)):
+        kernel = KernelInfo(calls=calls[name])
+        if convolution := convolutions.get(name):
+            kernel = _with_convolution(kernel, convolution, by_convolution, tvms=tvms)
+        kernels[name] = kernel
+    return kernels
+
+
+def _with_convolution(
+    kernel: KernelInfo, convolution: Convolution, by_convolution: Mapping[str, str], *, tvms: bool
+) -> KernelInfo:
+    key, (default, *others) = str(convolution), schedules.candidates(convolution)
+    schedule = schedules.TVM if tvms else by_convolution.get(key, default)
+    kernel = replace(
+        kernel,
+        convolution=key,
+        schedule=schedule,
+        candidates=(default, *others),
+        operations=convolution.operations,
+    )
+    if key not in by_convolution:
+        return kernel
+    return replace(kernel, kind=KEPT if schedule == default else TUNED, record=f"templates: {schedule}")
+
+
+def with_records(kernels: Kernels, records: Mapping[str, Mapping[str, Any]], tuner: str) -> dict[str, KernelInfo]:
+    """The kernels, with the `kind` and `record` that the `tuner` has for some of them.
+
+    A record that was used comes first; one that was not used does not hide what the templates say.
+    """
+    updated = dict(kernels)
+    for name, record in records.items():
+        kernel = kernels.get(name)
+        if kernel and record["kind"] == TUNED:
+            updated[name] = replace(kernel, **record, schedule=tuner)
+        elif kernel and kernel.kind == DEFAULT:
+            updated[name] = replace(kernel, **record)
+    return updated
+
+
+def to_json(kernels: Kernels) -> dict[str, dict[str, Any]]:
+    """For the manifest: fields that do not apply are left out, but `record` is always there."""
+    return {
+        name: {key: value for key, value in asdict(kernel).items() if value is not None or key == "record"}
+        for name, kernel in kernels.items()
+    }
+
+
+def from_json(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, KernelInfo]:
+    """The inverse of `to_json`."""
+    return {
+        name: KernelInfo(**{**entry, "candidates": tuple(entry["candidates"]) if "candidates" in entry else None})
+        for name, entry in entries.items()
+    }
+
+
+def counterpart(name: str, kernels: Kernels, others: Kernels) -> str | None:
+    """The name in `others` of the kernel that computes what `name` does in `kernels`; None where that is not clear.
+
+    Names may differ between two builds of a model: then it is the only one with the same convolution.
+    """
+    if name in others:
+        return name
+    convolution = kernels[name].convolution
+    same = [other for other, kernel in others.items() if convolution and kernel.convolution == convolution]
+    return same[0] if len(same) == 1 else None

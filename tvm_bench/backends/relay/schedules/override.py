@@ -1,0 +1,57 @@
+"""Replacing TVM's functions for as long as a context is open.
+
+TVM 0.19 has no public way to do this for one build. The project relies on these private parts of TVM:
+
+- `dispatch_dict` of a `tvm.target.generic_func`, and `generic_func_node` of an `override_native_generic_func`;
+- `_alter_conv2d_layout`, `_conv2d_legalize` and `_get_default_config` of `tvm.topi.x86.conv2d_alter_op`;
+- `_get_default_config` of `tvm.topi.x86.conv2d`, and the strategies in `tvm.relay.op.strategy.x86`.
+
+The functions are global: two threads must not build at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tvm
+
+VERSION = "0.19.0"
+KEY = "cpu"  # under which TVM registers its functions for x86
+
+
+def check_version(version: str = tvm.__version__) -> None:
+    """Raise `RuntimeError` for another version of TVM: its private parts may differ."""
+    if version != VERSION:
+        raise RuntimeError(f"this is TVM {version}; the project replaces private functions of {VERSION}. Install that.")
+
+
+@contextmanager
+def registration(generic: Any, function: Callable) -> Iterator[None]:
+    """Register `function` for CPUs with the generic function `generic`; afterwards, what was registered before."""
+    previous = registered(generic)
+    generic.register(KEY, override=True)(function)
+    try:
+        yield
+    finally:
+        generic.register(KEY, override=True)(previous)
+
+
+def registered(generic: Any) -> Callable:
+    """What `generic` calls for CPUs: a Python function, or a packed function where TVM keeps the table in C++."""
+    if hasattr(generic, "dispatch_dict"):
+        return generic.dispatch_dict[KEY]
+    with tvm.target.Target("llvm"):
+        return generic.generic_func_node.get_packed_func()
+
+
+@contextmanager
+def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Set `owner.name` to `value`; afterwards, to what it was before."""
+    previous = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, previous)

@@ -1,0 +1,153 @@
+"""Selects a model's build: the candidates are one build for each tuner's records, and the default schedules.
+
+A candidate is selected only if the whole model is faster than with the default schedules, beyond the noise of paired
+measurements. A kernel of MetaSchedule is used only if it is faster inside the model. Otherwise the default is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+
+from ...spec.schedule_source import DEFAULT, FAILED, KEPT, TUNED
+from . import kernels as kernel_infos
+from . import profile, timing
+from .compiler import Compiled, Schedules, compiled
+from .kernels import KernelInfo, Kernels
+from .records import templates
+from .timing import Ratio
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The library that has the default schedules, and its kernels."""
+
+    library: tvm.runtime.Module
+    kernels: Kernels
+
+
+@dataclass(frozen=True)
+class Kept:
+    """MetaSchedule's kernels that keep their default schedule; by record, milliseconds by default and as searched."""
+
+    kernels: frozenset[str]
+    in_place_ms: dict[str, tuple[float, float]]
+
+
+def best(
+    module: tvm.IRModule, target: tvm.target.Target, records: Mapping[str, Path], default: Reference
+) -> tuple[Compiled, dict[str, Any]]:
+    """The fastest build of a lowered `module`: by the `records` of a tuner, or by the `default` schedules.
+
+    Returns the build and, for the manifest:
+    - `candidates_ms`: the median latency of each candidate;
+    - `ratios`: of their times to those of the default, with confidence intervals;
+    - `in_place_ms`: by MetaSchedule's record, milliseconds of one call of its kernel by default and with the record;
+    - `chosen`: the name of the selected candidate;
+    - `tie`: whether the default was kept although a candidate may be as fast;
+    - `coverage`: the share of the model's time by schedule source.
+    """
+    builds, in_place = candidates(module, target, records, default)
+    times = timing.whole_models({"default": default.library, **{name: b.library for name, b in builds.items()}})
+    ratios = {name: timing.ratio(times[name], times["default"]) for name in builds}
+    name = select(ratios)
+    build = builds[name] if name in builds else compiled(module, target, Schedules())
+    build = replace(build, kernels=label_sources(build.kernels, (other.kernels for other in builds.values())))
+    return build, {
+        "candidates_ms": {candidate: float(np.median(values)) for candidate, values in times.items()},
+        "ratios": {candidate: asdict(ratio) for candidate, ratio in ratios.items()},
+        "in_place_ms": in_place,
+        "chosen": name,
+        "tie": name == "default" and any(ratio.low <= 1.0 for ratio in ratios.values()),
+        "coverage": coverage(build),
+    }
+
+
+def candidates(
+    module: tvm.IRModule, target: tvm.target.Target, records: Mapping[str, Path], default: Reference
+) -> tuple[dict[str, Compiled], dict[str, tuple[float, float]]]:
+    """A build by each tuner's records, and `in_place_ms` of MetaSchedule's kernels."""
+    builds: dict[str, Compiled] = {}
+    in_place: dict[str, tuple[float, float]] = {}
+    by_convolution = templates.best(records["templates"]) if "templates" in records else {}
+    if "templates" in records:
+        builds["templates"] = compiled(module, target, Schedules("templates", by_convolution))
+    if folder := records.get("metaschedule"):
+        plan = Schedules("metaschedule", by_convolution, folder)
+        before = builds.get("templates")
+        kept = keep_faster_defaults(
+            compiled(module, target, plan), Reference(before.library, before.kernels) if before else default
+        )
+        builds["metaschedule"] = compiled(module, target, replace(plan, ignored=kept.kernels))
+        in_place = kept.in_place_ms
+    if folder := records.get("autoscheduler"):
+        builds["autoscheduler"] = compiled(module, target, Schedules("autoscheduler", records=folder))
+    return builds, in_place
+
+
+def keep_faster_defaults(searched: Compiled, default: Reference) -> Kept:
+    """Compare each kernel that has a record of MetaSchedule with the same kernel of `default`, inside the models.
+
+    A kernel without a counterpart in `default` keeps its record.
+    """
+    searched_runs, default_runs = profile.kernel_runs(searched.library, default.library)
+    kept: set[str] = set()
+    in_place: dict[str, tuple[float, float]] = {}
+    for name, kernel in searched.kernels.items():
+        if kernel.kind != TUNED or kernel.schedule != "metaschedule" or kernel.record is None:
+            continue
+        other = kernel_infos.counterpart(name, searched.kernels, default.kernels)
+        if other is None or other not in default_runs or name not in searched_runs:
+            continue
+        default_ms = default_runs[other] / default.kernels[other].calls
+        searched_ms = searched_runs[name] / kernel.calls
+        in_place[kernel.record] = float(np.median(default_ms)), float(np.median(searched_ms))
+        if not timing.ratio(searched_ms, default_ms).is_faster:
+            kept.add(name)
+    return Kept(frozenset(kept), in_place)
+
+
+def unmeasured(
+    module: tvm.IRModule, target: tvm.target.Target, records: Mapping[str, Path]
+) -> tuple[Compiled, dict[str, Any]]:
+    """As `best`, for a target that this CPU cannot run: the records are used as they are, and nothing is timed."""
+    tuner = next(name for name in ("metaschedule", "templates", "autoscheduler") if name in records)
+    by_convolution = templates.best(records["templates"]) if "templates" in records else {}
+    plan = Schedules(tuner, by_convolution, records[tuner] if tuner != "templates" else None)
+    empty: dict[str, Any] = {"candidates_ms": {}, "ratios": {}, "in_place_ms": {}, "coverage": {}}
+    return compiled(module, target, plan), {**empty, "chosen": tuner, "tie": False}
+
+
+def select(ratios: Mapping[str, Ratio]) -> str:
+    """The candidate that takes the smallest part of the default's time; `default` if none is clearly faster."""
+    faster = {name: ratio.median for name, ratio in ratios.items() if ratio.is_faster}
+    return min(faster, key=lambda name: faster[name], default="default")
+
+
+def label_sources(kernels: Kernels, others: Iterable[Kernels]) -> dict[str, KernelInfo]:
+    """The kernels, where a default schedule counts as kept if one of the `others` has a record for what it computes."""
+    tuned = {_subject(*item) for other in others for item in other.items() if item[1].record}
+    return {
+        name: replace(kernel, kind=KEPT) if kernel.kind == DEFAULT and _subject(name, kernel) in tuned else kernel
+        for name, kernel in kernels.items()
+    }
+
+
+def _subject(name: str, kernel: KernelInfo) -> str:
+    """What a kernel computes: its name differs between candidates where layout or algorithm does."""
+    return kernel.convolution or name
+
+
+def coverage(build: Compiled) -> dict[str, float]:
+    """The share of the model's time, 0 to 1, by schedule source."""
+    (times,) = profile.kernels(build.library)
+    shares = dict.fromkeys((TUNED, KEPT, FAILED, DEFAULT), 0.0)
+    for name, milliseconds in times.items():
+        kind = build.kernels[name].kind if name in build.kernels else DEFAULT
+        shares[kind] += milliseconds / sum(times.values())
+    return shares
