@@ -15,6 +15,16 @@ from tvm_bench.jobs.launcher import Job
 from tvm_bench.spec.errors import UserError
 
 
+@pytest.fixture(autouse=True, scope="module")
+def jobs_in_forks():
+    """Not here: the new process is what is tested."""
+
+
+@pytest.fixture(scope="module")
+def cli(new_cli):
+    return new_cli
+
+
 def prepare(cli, root, *more):
     return cli("build", "--model", TINY, "--precision", "fp32", "--artifacts", root, *more)
 

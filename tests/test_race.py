@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import TINY
 
+NEW_PROCESSES = ("measure",)  # whose memory and threads are recorded
 RACE = ("bench", "--model", TINY, "--data", "fashion-mnist", "--images", "50", "--rounds", "2", "--samples", "5")
 
 
