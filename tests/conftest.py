@@ -17,13 +17,25 @@ torch.set_num_threads(1)
 TINY = "tests.tiny:cnn"
 
 
-@pytest.fixture(scope="session")
-def fork_server():
-    forks.start(launcher.child_environment(1))
+# Files that take minutes begin first, so that one of them does not run alone at the end.
+LONGEST = (
+    "test_tuning",
+    "test_rpc",
+    "test_backends",
+    "test_cheats",
+    "test_schedules",
+    "test_compress_command",
+    "test_race",
+)
+
+
+def pytest_collection_modifyitems(items):
+    first = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.stem, len(first)))
 
 
 @pytest.fixture(autouse=True, scope="module")
-def jobs_in_forks(request, fork_server):
+def jobs_in_forks(request):
     """Start jobs as forks (see `forks.py`), except those of a module's `NEW_PROCESSES`: a tuple of verbs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launcher, "subprocess", forks.patched(getattr(request.module, "NEW_PROCESSES", ())))
@@ -31,7 +43,7 @@ def jobs_in_forks(request, fork_server):
 
 
 @pytest.fixture(scope="module")
-def cli(request, fork_server):
+def cli(request):
     """Run the command line in the checkout, as a user does, in a fork; returns the finished process."""
 
     def run(*arguments, cwd=ROOT, environment=None, timeout=600):
@@ -79,7 +91,7 @@ def shared(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def built(shared, fork_server):
+def built(shared):
     """The tiny network's libraries, both precisions by both front ends: artifacts/tiny-cnn/<variant>."""
 
     def build(root):

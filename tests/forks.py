@@ -12,40 +12,57 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from multiprocessing import forkserver
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from tvm_bench.jobs import launcher
+
 ROOT = Path(__file__).parent.parent
-CONTEXT = multiprocessing.get_context("forkserver")
 
 
-def start(environment):
-    """Start the server, which lives until this process ends, with the environment of a job of one thread."""
+@cache
+def server():
+    """Start the server, which lives until this process ends. Returns its context of `multiprocessing`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pytest", "tests.forks", "tests.preloaded"])
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
+        for name, value in launcher.child_environment(1).items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
-        CONTEXT.set_forkserver_preload(["pytest", "tests.forks", "tests.preloaded"])
         forkserver.ensure_running()
+    return context
 
 
 def command(arguments, *, cwd, environment, timeout, fresh=()):
     """Run `tvm-bench` with these arguments in a fork, its jobs as forks of that; returns the finished process."""
+    return _finished(_command, arguments, fresh, cwd=cwd, environment=environment, timeout=timeout)
+
+
+def call(function, *arguments, environment, cwd=ROOT, timeout=300):
+    """Call a module's function in a fork with this environment. Raises `CalledProcessError` where it fails."""
+    done = _finished(_call, function, arguments, cwd=cwd, environment=environment, timeout=timeout)
+    if done.returncode:
+        print(done.stdout, done.stderr, file=sys.stderr)
+    done.check_returncode()
+
+
+def _finished(target, *arguments, cwd, environment, timeout):
     with tempfile.TemporaryDirectory() as folder:
-        out, err = Path(folder, "out"), Path(folder, "err")
-        process = CONTEXT.Process(target=_command, args=(arguments, str(cwd), environment, (out, err), fresh))
+        files = Path(folder, "out"), Path(folder, "err")
+        process = server().Process(target=target, args=(*arguments, str(cwd), environment, files))
         process.start()
         try:
             Fork(process).wait(timeout)
         finally:
             process.kill()
-        return subprocess.CompletedProcess(arguments, process.exitcode, out.read_text(), err.read_text())
+        return subprocess.CompletedProcess(arguments, process.exitcode, *(path.read_text() for path in files))
 
 
-def patched(fresh=(), context=CONTEXT):
+def patched(fresh=(), context=server):
     """What stands for the module `subprocess` in the launcher. Jobs of the verbs in `fresh` are new processes."""
 
     def popen(words, *, env, stdout, stderr, process_group):
@@ -53,7 +70,7 @@ def patched(fresh=(), context=CONTEXT):
         if verb in fresh:
             return subprocess.Popen(words, env=env, stdout=stdout, stderr=stderr, process_group=process_group)
         files = (stdout.name, stdout.name if stderr else None)
-        process = context.Process(target=_job, args=(words[-2:], os.getcwd(), env, files))
+        process = context().Process(target=_job, args=(words[-2:], os.getcwd(), env, files))
         process.start()
         return Fork(process)
 
@@ -73,12 +90,16 @@ class Fork:
         return self.process.exitcode
 
 
-def _command(arguments, cwd, environment, files, fresh):
+def _call(function, arguments, cwd, environment, files):
+    _become(cwd, environment, files)
+    function(*arguments)
+
+
+def _command(arguments, fresh, cwd, environment, files):
     from tvm_bench.cli import main
-    from tvm_bench.jobs import launcher
 
     _become(cwd, environment, files)
-    launcher.subprocess = patched(fresh, multiprocessing.get_context("fork"))
+    launcher.subprocess = patched(fresh, lambda: multiprocessing.get_context("fork"))
     sys.argv = ["tvm-bench", *arguments]
     main(arguments, prog_name="tvm-bench")
 

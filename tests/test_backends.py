@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import forks, probe
 from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
@@ -69,8 +70,7 @@ def run(bench, variant, images):
     }
     asked, answered = (bench.folder / f"{variant.form}-{name}.json" for name in ("asked", "answered"))
     asked.write_text(json.dumps(request))
-    command = [sys.executable, "-m", "tests.probe", asked, answered]
-    subprocess.run(command, cwd=ROOT, env=launcher.child_environment(THREADS), check=True, timeout=300)
+    forks.call(probe.main, asked, answered, environment=launcher.child_environment(THREADS))
     return json.loads(answered.read_text())
 
 

@@ -96,18 +96,20 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
 
 
-def test_a_dying_compiler_and_kills_cost_nothing_but_their_rounds(cli, tmp_path):
+@pytest.mark.parametrize("kills", [0, pytest.param(3, marks=pytest.mark.slow)])
+def test_a_dying_compiler_and_kills_cost_nothing_but_their_rounds(cli, tmp_path, kills):
     process = start(tmp_path, 4)
     os.kill(compiler(process.pid), signal.SIGKILL)
     (ledger,) = appear(tmp_path / "logs", "ledger.json")
     crashes = json.loads(ledger.read_text())["crashes"]
     assert sum(len(deaths) for deaths in crashes.values()) == 1 and "SIGKILL" in str(crashes)
-    for seconds in np.random.default_rng().uniform(0, 20, 3):  # anywhere in a round, before it, or in the build
+    for seconds in np.random.default_rng().uniform(0, 20, kills):  # anywhere in a round, before it, or in the build
         time.sleep(seconds)
         process.send_signal(signal.SIGKILL)
         process.wait()
         process = start(tmp_path, 4)
-    process.send_signal(signal.SIGKILL)
+    if kills:
+        process.send_signal(signal.SIGKILL)
     process.wait()
     done = cli(*metaschedule(tmp_path, 4))
     assert done.returncode == 0, done.stderr
