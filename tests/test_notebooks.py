@@ -31,7 +31,7 @@ def test_training_and_visualization(pictures, tmp_path):
 
 def test_quantization_and_inference(cli, tmp_path):
     settings = {"MODEL": TINY, "DATA": "fashion-mnist", "BATCHES": "1", "ROUNDS": 1, "SAMPLES": 2, "IMAGES": 20}
-    # The notebook finds its libraries built: its own processes would take longer.
+    # So that the notebook finds its libraries built: its own jobs are new processes.
     built = cli("build", "--model", TINY, "--data", "fashion-mnist", "--artifacts", tmp_path)
     assert built.returncode == 0, built.stderr
     text, drawn = executed("quantization.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})

@@ -130,7 +130,7 @@ def start(root, trials):
 
 
 def appear(folder, name):
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while not (found := list(folder.rglob(name))):
         assert time.monotonic() < until, f"{name} was never written"
         time.sleep(0.05)
@@ -139,7 +139,7 @@ def appear(folder, name):
 
 def compiler(parent):
     """The child of `parent` that measures schedules, once there is one."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
             words = Path(f"/proc/{child}/cmdline").read_text().split("\0")
