@@ -1,7 +1,5 @@
 import fcntl
 import os
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -50,23 +48,6 @@ def cli(request):
         environment = {**os.environ, **(environment or {})}
         fresh = getattr(request.module, "NEW_PROCESSES", ())
         return forks.command([*map(str, arguments)], cwd=cwd, environment=environment, timeout=timeout, fresh=fresh)
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def new_cli():
-    """Run the command line and all of its jobs in new processes."""
-
-    def run(*arguments, cwd=ROOT, environment=None, timeout=600):
-        return subprocess.run(
-            [sys.executable, "-m", "tvm_bench", *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, **(environment or {})},
-            text=True,
-            capture_output=True,
-            timeout=timeout,
-        )
 
     return run
 

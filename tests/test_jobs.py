@@ -17,12 +17,7 @@ from tvm_bench.spec.errors import UserError
 
 @pytest.fixture(autouse=True, scope="module")
 def jobs_in_forks():
-    """Not here: the new process is what is tested."""
-
-
-@pytest.fixture(scope="module")
-def cli(new_cli):
-    return new_cli
+    """Not those that these tests start by themselves: the new process is what is tested."""
 
 
 def prepare(cli, root, *more):
