@@ -25,10 +25,10 @@ SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data) $(cal
 FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers bench tune build report test lint clean
+.PHONY: help setup peers bench tune build report test test-all coverage lint clean
 
 help: ## List the targets and variables
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS) IMAGES=$(IMAGES) TRIALS=$(TRIALS) MINUTES="
 
 setup: $(READY) ## Create .venv from setup.cfg
@@ -56,8 +56,17 @@ build: $(READY) ## Only compile MODEL with TVM
 report: $(READY) ## Write the report of the last bench of MODEL again
 	$(BIN)/tvm-bench report artifacts/$(MODEL)
 
-test: $(READY) ## Run all tests
+test: $(READY) ## Run the tests, but for the slow ones
 	$(BIN)/python -m pytest
+
+test-all: $(READY) ## Run all tests
+	$(BIN)/python -m pytest -m ''
+
+coverage: $(READY) ## Run what `make test` runs; print which lines ran, in jobs too
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
 
 lint: $(READY) ## Style, likely bugs, type hints
 	$(BIN)/ruff check

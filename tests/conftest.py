@@ -1,44 +1,87 @@
+import fcntl
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 
+from tests import forks
+from tests.forks import ROOT
 from tvm_bench import data
+from tvm_bench.jobs import launcher
 
 # Two busy threads that wait for each other are slower than one on tensors as small as these.
 torch.set_num_threads(1)
 
-ROOT = Path(__file__).parent.parent
 TINY = "tests.tiny:cnn"
 
 
-@pytest.fixture(scope="session")
-def cli():
-    """Run the real command line in the checkout, as a user does; returns the finished process."""
+# Files that take minutes begin first, so that one of them does not run alone at the end.
+LONGEST = (
+    "test_tuning",
+    "test_rpc",
+    "test_backends",
+    "test_cheats",
+    "test_schedules",
+    "test_compress_command",
+    "test_race",
+)
+
+
+def pytest_collection_modifyitems(items):
+    first = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: first.get(item.path.stem, len(first)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def jobs_in_forks(request):
+    """Start jobs as forks (see `forks.py`), except those of a module's `NEW_PROCESSES`: a tuple of verbs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launcher, "subprocess", forks.patched(getattr(request.module, "NEW_PROCESSES", ())))
+        yield
+
+
+@pytest.fixture(scope="module")
+def cli(request):
+    """Run the command line in the checkout, as a user does, in a fork; returns the finished process."""
 
     def run(*arguments, cwd=ROOT, environment=None, timeout=600):
-        return subprocess.run(
-            [sys.executable, "-m", "tvm_bench", *map(str, arguments)],
-            cwd=cwd,
-            env={**os.environ, **(environment or {})},
-            text=True,
-            capture_output=True,
-            timeout=timeout,
-        )
+        environment = {**os.environ, **(environment or {})}
+        fresh = getattr(request.module, "NEW_PROCESSES", ())
+        return forks.command([*map(str, arguments)], cwd=cwd, environment=environment, timeout=timeout, fresh=fresh)
 
     return run
 
 
 @pytest.fixture(scope="session")
-def built(cli, tmp_path_factory):
+def shared(tmp_path_factory):
+    """Make a folder once for all of xdist's workers: `shared(name, make)` returns it after `make(folder)`."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+
+    def once(name, make):
+        folder = root / "shared" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        with (root / "shared" / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (done := root / "shared" / f"{name}.done").exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def built(shared):
     """The tiny network's libraries, both precisions by both front ends: artifacts/tiny-cnn/<variant>."""
-    root = tmp_path_factory.mktemp("artifacts")
-    done = cli("build", "--model", TINY, "--data", "fashion-mnist", "--frontend", "onnx,pytorch", "--artifacts", root)
-    assert done.returncode == 0, done.stderr
-    return root / "tiny-cnn"
+
+    def build(root):
+        options = ("--data", "fashion-mnist", "--frontend", "onnx,pytorch", "--threads", "1")
+        arguments = ["build", "--model", TINY, *options, "--artifacts", str(root)]
+        done = forks.command(arguments, cwd=ROOT, environment=dict(os.environ), timeout=600)
+        assert done.returncode == 0, done.stderr
+
+    return shared("artifacts", build) / "tiny-cnn"
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What a backend does in a process of its own: `python -m tests.probe request.json answer.json`."""
+"""What a backend does in a process of its own."""
 
 import json
 import os
@@ -46,6 +46,6 @@ def error_of(backend, damaged, threads):
     return None
 
 
-if __name__ == "__main__":
-    answer = probe(**json.loads(Path(sys.argv[1]).read_text()))
-    Path(sys.argv[2]).write_text(json.dumps(answer))
+def main(request, answer):
+    """Probe as the file `request` says, and write the file `answer`."""
+    Path(answer).write_text(json.dumps(probe(**json.loads(Path(request).read_text()))))

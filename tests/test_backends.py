@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests import forks, probe
 from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
@@ -26,6 +27,7 @@ IMAGES = 33
 # The first is what the others are compared with; the second compiles for a minute, and both its halves are tried.
 NOT_TRIED = {("fp32", "eager"), ("bf16", "inductor-max-autotune")}
 PAIRS = [pair for pair in backends.pairs(backends.COMPETING, PRECISIONS) if pair not in NOT_TRIED]
+SLOW = {("fp32", "inductor-max-autotune"), ("bf16", "inductor")}  # compile for half a minute
 # Largest distance to FP32 eager as a share of what the answers vary by, and the least share of equal classes.
 CLOSE = {"fp32": (1e-4, 1.0), "bf16": (0.03, 0.97), "fp16-dynamic": (0.01, 1.0), "fp16": (0.01, 0.97)}
 CLOSE |= {"int8": (0.25, 0.9), "int8-dynamic": (0.05, 0.97)}
@@ -69,8 +71,7 @@ def run(bench, variant, images):
     }
     asked, answered = (bench.folder / f"{variant.form}-{name}.json" for name in ("asked", "answered"))
     asked.write_text(json.dumps(request))
-    command = [sys.executable, "-m", "tests.probe", asked, answered]
-    subprocess.run(command, cwd=ROOT, env=launcher.child_environment(THREADS), check=True, timeout=300)
+    forks.call(probe.main, asked, answered, environment=launcher.child_environment(THREADS))
     return json.loads(answered.read_text())
 
 
@@ -88,7 +89,10 @@ def cut_short(artifact, folder):
     return copy
 
 
-@pytest.mark.parametrize(("precision", "backend"), PAIRS, ids=["-".join(pair) for pair in PAIRS])
+@pytest.mark.parametrize(
+    ("precision", "backend"),
+    [pytest.param(*pair, marks=[pytest.mark.slow] if pair in SLOW else [], id="-".join(pair)) for pair in PAIRS],
+)
 def test_contract(bench, images, expected, precision, backend):
     variant = Variant(bench.model_spec, precision, backend, threads=THREADS)
     if precision == "bf16" and not cpu.has_bf16():

@@ -59,7 +59,7 @@ def test_the_compressed_model_races_like_any_other(compressed, cli, pictures):
     root, _ = compressed
     weights = {path: path.stat().st_mtime_ns for path in root.rglob("weights.safetensors")}
     done = cli(
-        "bench", "--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", RECIPE, "--rounds", "2",
+        "bench", "--model", TINY, "--data", f"imagefolder:{pictures}", "--recipe", RECIPE, "--rounds", "1",
         "--samples", "3", "--threads", "1", "--backends", "eager,onnxruntime,relay", "--frontend", "onnx,pytorch",
         "--artifacts", root,
     )  # fmt: skip

@@ -16,6 +16,11 @@ from tvm_bench.jobs.launcher import Job
 from tvm_bench.spec.errors import UserError
 
 
+@pytest.fixture(autouse=True, scope="module")
+def jobs_in_forks():
+    """Not those that these tests start by themselves: the new process is what is tested."""
+
+
 def prepare(cli, root, *more):
     return cli("build", "--model", TINY, "--precision", "fp32", "--artifacts", root, *more)
 
@@ -51,11 +56,13 @@ def test_a_step_is_repeated_when_what_it_depends_on_changes(tmp_path):
 
 def test_a_killed_build_is_taken_up_again(cli, tmp_path):
     command = [sys.executable, "-m", "tvm_bench", "build", "--model", TINY, "--precision", "fp32"]
-    for seconds in (2.0, 6.0):
+    for job in ("prepare-fp32-onnx", "build-fp32-relay"):
         process = subprocess.Popen([*command, "--artifacts", tmp_path], cwd=ROOT, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
+        while not (tmp_path / "tiny-cnn" / "jobs" / f"{job}.request.json").exists():
+            assert process.poll() is None, f"it ended before {job} began"
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL
     time.sleep(1)
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in listed, "a job outlived its parent"

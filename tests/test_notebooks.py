@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, on settings that a test can afford."""
 
 import nbformat
+import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT, TINY
@@ -18,6 +19,7 @@ def executed(name, settings):
     return text, sum("image/png" in output.get("data", {}) for output in outputs)
 
 
+@pytest.mark.slow
 def test_training_and_visualization(pictures, tmp_path):
     shown = f"imagefolder:{pictures}"
     settings = {"MODEL": TINY, "DATA": shown, "WEIGHTS": "random", "EPOCHS": 2, "IMAGE_SIZE": 32, "BATCH_SIZE": 32}
@@ -27,8 +29,11 @@ def test_training_and_visualization(pictures, tmp_path):
     assert drawn == 6
 
 
-def test_quantization_and_inference(tmp_path):
+def test_quantization_and_inference(cli, tmp_path):
     settings = {"MODEL": TINY, "DATA": "fashion-mnist", "BATCHES": "1", "ROUNDS": 1, "SAMPLES": 2, "IMAGES": 20}
+    # So that the notebook finds its libraries built: its own jobs are new processes.
+    built = cli("build", "--model", TINY, "--data", "fashion-mnist", "--artifacts", tmp_path)
+    assert built.returncode == 0, built.stderr
     text, drawn = executed("quantization.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
     assert "fp32-relay size" in text and "int8-relay size" in text
     assert drawn == 1

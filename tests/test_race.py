@@ -13,6 +13,7 @@ from tvm_bench.pipeline import race as race_module
 from tvm_bench.spec.constraints import Constraints
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
+NEW_PROCESSES = ("measure",)  # whose memory and threads are recorded
 RACE = ("bench", "--model", TINY, "--data", "fashion-mnist", "--images", "50", "--rounds", "2", "--samples", "5")
 
 

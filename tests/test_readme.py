@@ -42,6 +42,7 @@ def test_the_command_line_is_understood(line):
         command.make_context(name, arguments)
 
 
+@pytest.mark.slow
 def test_the_commands_run_on_the_real_model(tmp_path):
     shutil.copytree(ROOT / "docs", tmp_path / "docs")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

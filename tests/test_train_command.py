@@ -97,7 +97,7 @@ def test_kill_9_loses_nothing(alone, cli, shapes, tmp_path):
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "it ended before it was killed"
     stood = torch.load(checkpoint, weights_only=True)["state"]
     done = cli(*arguments(shapes, tmp_path, "--no-amp"))
     assert done.returncode == 0, done.stderr

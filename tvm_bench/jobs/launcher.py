@@ -25,6 +25,7 @@ INHERITED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TERM", "COLUMNS", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "CXX"),
     *("TORCH_HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    "COVERAGE_PROCESS_CONFIG",  # set by coverage.py, which then counts the lines that run in jobs
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
 HOUR = 3600.0
