@@ -84,7 +84,7 @@ def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path)
         model_spec = replace(run_spec.model_spec, recipe=recipe)
         asked = replace(run_spec, model_spec=model_spec, precisions=(precision,), settings=settings)
         if recipe:
-            made = compression.compress(asked, None)[0]["forms"]
+            made = compression.compress(asked, None)[0]["models"]
             forms |= {"": made[0], recipe: made[-1]}
         bench = steps.open_workbench(asked, calibrate=precision == "int8")
         able = tuple(name for name in BACKENDS if precision in backends.named(name).precisions)

@@ -45,7 +45,7 @@ def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, thre
             settings = Settings(epochs=epochs, seed=seed, teacher="resnet50", teacher_weights=str(teacher), alpha=alpha)
             place = artifacts / "distillation" / f"seed-{seed}-alpha-{alpha:g}"
             run_spec = RunSpec(model_spec, ("fp32",), (), None, (1,), (threads,), place, settings=settings)
-            scores.append(compression.compress(run_spec, None)[0]["forms"][-1]["top1"])
+            scores.append(compression.compress(run_spec, None)[0]["models"][-1]["top1"])
         pairs.append(scores)
     OUT.write_text(page(pairs, " ".join(sys.argv[1:]), image_size, epochs, teacher_epochs))
     click.echo(str(OUT))

@@ -43,7 +43,7 @@ def train(request: TrainingRequest, out: Path | None, *, threads: int, root: Pat
 
 
 def _torchrun() -> dict[str, str]:
-    """The variables by which torchrun describes the processes. Raises `UserError` if torchrun did not start this one."""
+    """The variables that describe torchrun's processes. Raises `UserError` if torchrun did not start this one."""
     if not all(name in os.environ for name in TORCHRUN):
         raise UserError(
             "--distributed: this process was not started by torchrun. Run "
