@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from ..spec.backends import COMPETING
+from ..spec.constraints import Constraints
 from .console import console
 from .options import ARTIFACTS, BACKEND_NAMES, FORMS, IMAGES, LIMITS, LOGS, SUBJECT, SWEPT_THREADS, with_options
 from .parsing import listed
-from .run_spec import limits, run_spec
+from .run_spec import run_spec
 
 
 @click.command()
@@ -37,7 +38,16 @@ from .run_spec import limits, run_spec
     "--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in each of the processes."
 )
 @with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
-def bench(**given: Any) -> None:
+def bench(
+    backends: tuple[str, ...],
+    rounds: int,
+    samples: int,
+    images: int | None,
+    max_drop: float | None,
+    max_rss: float | None,
+    p95: float | None,
+    **common: Any,
+) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
     With limits, it ends in the variant to deploy under them and what would change that; without, in the fastest and the
@@ -46,10 +56,10 @@ def bench(**given: Any) -> None:
     """
     from ..pipeline import race
 
-    asked, allowed, backends = run_spec(given), limits(given), given.pop("backends")
-    backends = backends or (() if asked.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
+    run, rules = run_spec(**common), race.Rules(rounds=rounds, samples=samples, images=images)
+    backends = backends or (() if run.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
-    results, files = race.run(asked, backends, race.Rules(**given), command, allowed)
+    results, files = race.run(run, backends, rules, command, Constraints(max_drop, max_rss, p95))
     _print_report(results, files)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
@@ -57,7 +67,7 @@ def bench(**given: Any) -> None:
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
 @with_options(LIMITS)
-def report(results: Path, **given: Any) -> None:
+def report(results: Path, max_drop: float | None, max_rss: float | None, p95: float | None) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
 
     Constraints stand in for those of the race.
@@ -67,7 +77,7 @@ def report(results: Path, **given: Any) -> None:
 
     path = _results_file(results)
     loaded = stored.load(path)
-    if allowed := limits(given).given():
+    if allowed := Constraints(max_drop, max_rss, p95).given():
         loaded = replace(loaded, settings={**loaded.settings, "limits": allowed})
     _print_report(loaded, reports.write(loaded, path.parent))
 
@@ -93,7 +103,8 @@ def compare(old: Path, new: Path, tolerance: float) -> None:
     from ..report import comparison
 
     files = _results_file(old), _results_file(new)
-    changes = comparing.compare(*map(stored.load, files), tolerance)
+    old_results, new_results = map(stored.load, files)
+    changes = comparing.compare(old_results, new_results, tolerance)
     comparison.show(changes, *files, console())
     sys.exit(1 if any(change.regressed for change in changes) else 0)
 
