@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..spec.constraints import Constraints
-from .constraint_checks import Check, asked, checks
+from .constraint_checks import Check, checks, requested
 from .results import Results, Row
 from .statistics import DECISION, Estimate, ratio, round_medians
 
@@ -42,11 +42,11 @@ def judge(race: Results) -> Verdict:
     A winner is named only if each other variant is slower by an interval of `statistics.DECISION`. Since all these
     statements must hold at once, naming one needs no correction for their number (Berger 1982).
     """
-    limits = asked(race)
+    limits = requested(race)
     rows = sorted(competitors(race), key=lambda row: np.log(round_medians(row.rounds)).mean())
     found = {row.name: tuple(checks(row, race, limits)) for row in rows}
-    inside = [row for row in rows if all(check.kept for check in found[row.name])]
-    outside = [row for row in rows if any(check.kept is False for check in found[row.name])]
+    inside = [row for row in rows if all(check.met for check in found[row.name])]
+    outside = [row for row in rows if any(check.met is False for check in found[row.name])]
     between = [row for row in rows if row not in inside and row not in outside]
     first, second = (*inside, None, None)[:2]
     ratios = {row.name: ratio(row.rounds, first.rounds, DECISION) for row in rows} if first else {}

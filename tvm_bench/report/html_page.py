@@ -31,7 +31,7 @@ def html(results: Results) -> str:
         tables=tables.every(results),
         pictures={
             name: [all_plots.svg(name, results, frame) for frame in (style.WIDE, style.NARROW)]
-            for name in all_plots.PICTURES
+            for name in all_plots.PLOTS
         },
         includes=summary_text.INCLUDES,
         machine=environment.flat(results.machine),

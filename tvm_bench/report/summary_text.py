@@ -11,7 +11,7 @@ import numpy as np
 from ..analysis import pareto
 from ..analysis.accuracy import drop, pair
 from ..analysis.comparable import batch_and_threads, races, reference
-from ..analysis.constraint_checks import Check, amount, asked
+from ..analysis.constraint_checks import Check, amount, requested
 from ..analysis.quality_warnings import MIN_ROUNDS
 from ..analysis.results import Results, Row
 from ..analysis.statistics import DECISION, MOST_ROUNDS, RELEVANT, median, rounds_to_tell
@@ -91,7 +91,7 @@ def show(results: Results, console: Console) -> None:
     race = races(results)[0]
     console.print(Text(f"{headline(race)}.", style="bold"))
     for title, lines in sections(results):
-        if title == FRONT and asked(race).given():
+        if title == FRONT and requested(race).given():
             continue
         for line in (title, *(f"  {line}" for line in lines)) if title else lines:
             console.print(Text(line), soft_wrap=title == "Failed or skipped:")
@@ -163,7 +163,7 @@ def _differ(p: float) -> str:
 
 def _closeness(found: Verdict) -> Iterator[str]:
     for row in found.unclear:
-        unsure = "; ".join(str(check) for check in found.checks[row.name] if check.kept is None)
+        unsure = "; ".join(str(check) for check in found.checks[row.name] if check.met is None)
         yield f"{row.name} may or may not keep to the limits: {unsure}. More rounds, or another limit, decide."
 
 
@@ -176,7 +176,7 @@ def _changes(found: Verdict) -> Iterator[str]:
         if not found.barred:
             yield "Looser limits change nothing: no variant that breaks one is clearly faster."
     for row in _nearest(found):
-        broken = [check for check in found.checks[row.name] if not check.kept]
+        broken = [check for check in found.checks[row.name] if not check.met]
         if unsure := [check for check in broken if math.isinf(check.needed)]:
             yield f"{row.name} is out: {'; '.join(map(str, unsure))}."
             continue
