@@ -73,7 +73,7 @@ def page(pairs: list[list[float]], given: str, image_size: int, epochs: float, t
             "# Does distillation help here?",
             "",
             f"ResNet-18 from new weights at {image_size} pixels on Fashion-MNIST, {epochs:g} epochs each, scored",
-            f"on the 10,000 test pictures. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
+            f"on the 10,000 test images. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
             f"{Settings.temperature:g}, weight of its answers {TAUGHT}. By",
             f"`python benchmarks/distillation.py{' ' * bool(given)}{given}`.",
             "",

@@ -116,7 +116,7 @@ def _scored(
     original = steps.with_recipe(bench, "")
     prepared = []
     for source, precision in [(original, "fp32"), *((bench, precision) for precision in precisions)]:
-        name = precision if source is bench else "fp32, original"
+        name = precision if source is bench else "fp32, before"
         progress.step(f"preparing {name}")
         prepared.append(_prepared(source, precision, name))
     against = {"reference": measurement.answers(original, prepared[0].variant)}
