@@ -95,7 +95,7 @@ def test_imagenet_weights_offline(refused):
 
 
 def test_int8_without_calibration_data(refused):
-    assert "needs real pictures" in refused("build", "--model", TINY, "--precision", "int8")
+    assert "needs real images" in refused("build", "--model", TINY, "--precision", "int8")
 
 
 def test_a_model_that_cannot_be_quantized_by_tracing(cli, tmp_path):
