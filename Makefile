@@ -8,7 +8,7 @@ FRONTEND  ?=
 THREADS   ?=
 BATCH     ?= 1
 ROUNDS    ?= 5
-# Test pictures of the check: all of them, or for every backend as many as the quarter of an hour allows.
+# Test images of the check: all of them, or for every backend as many as the quarter of an hour allows.
 IMAGES    ?= $(if $(filter all,$(BACKENDS)),500)
 TRIALS    ?= 400
 MINUTES   ?=
@@ -71,6 +71,7 @@ coverage: $(READY) ## Run what `make test` runs; print which lines ran, in jobs 
 lint: $(READY) ## Style, likely bugs, type hints
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/mypy
 
 clean: ## Delete what was built and measured; the environment stays
 	rm -rf artifacts/*

@@ -50,7 +50,7 @@ SCORES = ("top1", "top5", "images", "mb", "zipped_mb", "parameters", "nonzero", 
 HEADER = (
     *("technique", "Top-1", "Top-5", "file MB", "zipped MB", "parameters", "non-zero", "GFLOPs"),
     *(f"{backend}: ms (× dense)" for backend in BACKENDS),
-    *("pictures a second, best", "faster here?"),
+    *("images per second, best", "faster here?"),
 )
 
 
@@ -62,7 +62,7 @@ HEADER = (
     show_default=True,
     help="Of each step that trains; QAT has twice that, removed filters three times.",
 )
-@click.option("--images", type=int, default=2000, show_default=True, help="Test pictures of the race's check.")
+@click.option("--images", type=int, default=2000, show_default=True, help="Test images of the race's check.")
 @click.option("--rounds", type=int, default=5, show_default=True)
 @click.option("--threads", type=int, default=cpu.cores(), show_default=True)
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
@@ -84,7 +84,7 @@ def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path)
         model_spec = replace(run_spec.model_spec, recipe=recipe)
         asked = replace(run_spec, model_spec=model_spec, precisions=(precision,), settings=settings)
         if recipe:
-            made = compression.compress(asked, None)[0]["forms"]
+            made = compression.compress(asked, None)[0]["models"]
             forms |= {"": made[0], recipe: made[-1]}
         bench = steps.open_workbench(asked, calibrate=precision == "int8")
         able = tuple(name for name in BACKENDS if precision in backends.named(name).precisions)
@@ -116,7 +116,7 @@ def page(results: Results) -> str:
             f"{DECISION:.0%} interval, on the backend where the technique is fastest, against the fastest dense FP32.",
             "Relay is the faster of untuned and tuned: what keeps the sizes of its layers has the tuning records of",
             "the dense model, and a model without half of its filters has none.",
-            f"Top-1 and Top-5 on {forms['']['images']:,} test pictures by PyTorch. What trains did so for --epochs,",
+            f"Top-1 and Top-5 on {forms['']['images']:,} test images by PyTorch. What trains did so for --epochs,",
             f"QAT for twice that at a learning rate of {RATE['qat']:g}, removed filters for three times that.",
             "",
             table.markdown([table.Table("All techniques", HEADER, lines)]),

@@ -45,7 +45,7 @@ def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, thre
             settings = Settings(epochs=epochs, seed=seed, teacher="resnet50", teacher_weights=str(teacher), alpha=alpha)
             place = artifacts / "distillation" / f"seed-{seed}-alpha-{alpha:g}"
             run_spec = RunSpec(model_spec, ("fp32",), (), None, (1,), (threads,), place, settings=settings)
-            scores.append(compression.compress(run_spec, None)[0]["forms"][-1]["top1"])
+            scores.append(compression.compress(run_spec, None)[0]["models"][-1]["top1"])
         pairs.append(scores)
     OUT.write_text(page(pairs, " ".join(sys.argv[1:]), image_size, epochs, teacher_epochs))
     click.echo(str(OUT))
@@ -73,7 +73,7 @@ def page(pairs: list[list[float]], given: str, image_size: int, epochs: float, t
             "# Does distillation help here?",
             "",
             f"ResNet-18 from new weights at {image_size} pixels on Fashion-MNIST, {epochs:g} epochs each, scored",
-            f"on the 10,000 test pictures. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
+            f"on the 10,000 test images. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
             f"{Settings.temperature:g}, weight of its answers {TAUGHT}. By",
             f"`python benchmarks/distillation.py{' ' * bool(given)}{given}`.",
             "",

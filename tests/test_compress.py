@@ -158,7 +158,7 @@ def test_damaged_weights_are_an_error(module, tmp_path):
     path = tmp_path / "weights.safetensors"
     codebook_file.save(module, path, recipe="")
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match="no whole file"):
+    with pytest.raises(UserError, match="no file of weights"):
         codebook_file.load(path, "tests.tiny:cnn", shape=SHAPE, classes=10)
 
 

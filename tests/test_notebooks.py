@@ -25,7 +25,7 @@ def test_training_and_visualization(pictures, tmp_path):
     settings = {"MODEL": TINY, "DATA": shown, "WEIGHTS": "random", "EPOCHS": 2, "IMAGE_SIZE": 32, "BATCH_SIZE": 32}
     settings |= {"RECIPE": "int8", "TEST_DATA": shown, "IMAGES": 30, "ARTIFACTS": str(tmp_path)}
     text, drawn = executed("training.ipynb", settings)
-    assert "on 30 test pictures" in text and "'validation_loss'" in text and "SQNR" in text
+    assert "on 30 test images" in text and "'validation_loss'" in text and "SQNR" in text
     assert drawn == 6
 
 

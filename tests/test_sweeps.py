@@ -70,6 +70,6 @@ def test_a_sweep_races_every_batch(cli, tmp_path):
     assert rows["fp32-relay-b3"]["source_max_abs_error"] < 1e-4, "compared with its source, picture by picture"
     assert rows["fp32-relay"]["top1"] == rows["fp32-relay-b3"]["top1"] and len(rows["fp32-relay"]["hits"]) == 6
     report = (tmp_path / "tiny-cnn" / "report.md").read_text()
-    assert "Pictures a second, by pictures a call:" in report
+    assert "Images per second, by batch size:" in report
     (footprint,) = [line for line in report.splitlines() if line.startswith("| fp32-relay-b3 |") and " + " in line]
     assert "–" not in footprint, "memory, plan, sizes, threads and CPU seconds were all found"

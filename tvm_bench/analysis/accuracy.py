@@ -1,4 +1,4 @@
-"""Accuracies with their uncertainty, and two variants compared on the same images."""
+"""Accuracies with intervals, and the comparison of two variants on the same images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
 @dataclass(frozen=True)
 class Pair:
-    """Of `images`, those that only the first variant classified correctly, and those that only the second did."""
+    """How many of `images` only the first variant classified correctly, and how many only the second."""
 
     only_first: int
     only_second: int
@@ -24,7 +24,7 @@ class Pair:
 
     @property
     def p(self) -> float:
-        """McNemar's mid-p: how likely as unlike a split is if both are equally accurate. Fagerland et al. (2013)."""
+        """McNemar's mid-p value of the hypothesis that both are equally accurate. Fagerland et al. (2013)."""
         from scipy.stats import binom
 
         split = binom(self.only_first + self.only_second, 0.5)
@@ -41,12 +41,12 @@ class Pair:
 
     @property
     def differ(self) -> bool:
-        """Whether one of the two is more accurate, by the confidence that any decision takes."""
+        """Whether one of the two is more accurate, at the confidence of all decisions."""
         return self.p < 1 - DECISION
 
 
 def pair(first: Row, second: Row) -> Pair | None:
-    """The two on the same images; None where one was not scored, or on other images, or hits were not recorded."""
+    """The comparison; None if one was not scored, not on the same images, or without recorded hits."""
     if not (first.hits and second.hits and first.images == second.images):
         return None
     one, two = _correct(first), _correct(second)
@@ -54,22 +54,21 @@ def pair(first: Row, second: Row) -> Pair | None:
 
 
 def drop(row: Row, reference: Row | None) -> Estimate | None:
-    """Percentage points of Top-1 that the row lost against the reference, without interval where hits are missing."""
+    """Top-1 of the reference minus that of the row, in percentage points; without hits, the interval is NaN."""
     if reference is None or row.top1 is None or reference.top1 is None:
         return None
     value = 100 * (reference.top1 - row.top1)
-    if not (found := pair(reference, row)):
+    if not (both := pair(reference, row)):
         return Estimate(value, math.nan, math.nan)
-    return Estimate(value, 100 * found.difference.low, 100 * found.difference.high)
+    return Estimate(value, 100 * both.difference.low, 100 * both.difference.high)
 
 
 def wilson(share: float, count: int) -> Estimate:
-    """A share (0 to 1) of `count` trials with Wilson's score interval (Wilson 1927, without continuity correction)."""
-    shrink = 1 / (1 + Z**2 / count)
-    middle = shrink * (share + Z**2 / (2 * count))
-    half = shrink * Z * math.sqrt(share * (1 - share) / count + (Z / (2 * count)) ** 2)
-    # Rounding may leave an end on the wrong side of a share of 0 or 1.
-    return Estimate(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))
+    """A share (0 to 1) of `count` images with Wilson's score interval (Wilson 1927, without continuity correction)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(round(share * count), count).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(share, float(interval.low), float(interval.high))
 
 
 def _correct(row: Row) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Two races on one machine, variant by variant: what became faster, what slower."""
+"""Compares two races on one machine, variant by variant."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..spec.errors import UserError
 from .results import Results, Row, flat
 from .statistics import Estimate, change
 
-# What decides a latency beside the variant itself. Not the version of tvm_bench: that is what is compared.
+# What latency depends on besides the variant. Not the version of tvm_bench: that is what is compared.
 MACHINE = (
     *("cpu", "features", "cores", "cores_total", "cpu_quota", "architecture", "virtualised"),
     *("microcode", "smt", "boost", "governor", "huge_pages", "system", "kernel", "python", "packages"),
@@ -20,7 +20,7 @@ WORDS = {1: "slower", 0: "no difference", -1: "faster"}
 
 @dataclass(frozen=True)
 class Change:
-    """One variant in two races. `ratio` is its new latency over its old one; None where one of the two has none."""
+    """One variant in two races. `ratio` is the new latency over the old one; None if one is missing."""
 
     name: str
     old: Row | None
@@ -30,9 +30,9 @@ class Change:
 
     @property
     def word(self) -> str:
-        """`faster`, `slower`, `no difference`, or why there is nothing to compare."""
+        """`faster`, `slower`, `no difference`, or why they cannot be compared."""
         if self.ratio is not None and math.isnan(self.ratio.low):
-            return "one round: cannot tell"
+            return "one round: cannot compare"
         if self.ratio is not None:
             return WORDS[self.ratio.direction] + (", a regression" if self.regressed else "")
         for when, row in (("before", self.old), ("now", self.new)):
@@ -44,10 +44,10 @@ class Change:
 
 
 def compare(old: Results, new: Results, tolerance: float) -> list[Change]:
-    """Every variant of the two races. Raises `UserError` where they were not run on the same terms.
+    """The change of each variant. Raises `UserError` for races on different machines or with different settings.
 
-    A regression is clearly slower, and by more than `tolerance` (0.05: 5 %); or it ran before, and failed or was
-    flagged now.
+    A variant regressed if it is clearly slower by more than `tolerance` (0.05: 5 %), or if it ran before and now
+    failed or was flagged.
     """
     _require_same(old, new)
     before, after = ({row.name: row for row in results.variants} for results in (old, new))
@@ -66,13 +66,14 @@ def _valid(row: Row) -> bool:
 
 
 def _require_same(old: Results, new: Results) -> None:
-    """Only what both files know can be unlike: an older one may lack a key that is recorded today."""
+    """Compares only keys that both files have: an older file may lack some."""
     for part, keys in (("machine", MACHINE), ("settings", SETTINGS)):
-        before, after = ({k: v for k, v in getattr(run, part).items() if k in keys} for run in (old, new))
-        before, after = flat(before), flat(after)
+        before, after = (
+            flat({key: value for key, value in getattr(run, part).items() if key in keys}) for run in (old, new)
+        )
         for key in sorted(before.keys() & after.keys()):
             if before[key] != after[key]:
                 raise UserError(
                     f"the two results are not of the same {part}: {part}.{key} was '{before[key]}' and is "
-                    f"'{after[key]}'. Run the older race again on these terms, and compare with that."
+                    f"'{after[key]}'. Run the older race again with the same {part}, and compare with that."
                 )

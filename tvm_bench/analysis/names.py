@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names without the model, where all have the same one: `resnet18/int8-relay` becomes `int8-relay`."""
+    """Names without the model if all have the same model: `resnet18/int8-relay` becomes `int8-relay`."""
     names = list(names)
     models = {name.rpartition("/")[0] for name in names}
     return {name: name.rpartition("/")[2] if len(models) == 1 else name for name in names}
 
 
 def model_name(names: Iterable[str]) -> str:
-    """What the names have before the slash, each once: `resnet18`."""
+    """The models of the names, each once: `resnet18`."""
     return ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in names if "/" in name)) or "model"

@@ -1,4 +1,4 @@
-"""The Pareto front of latency, accuracy, memory and size: the variants that nothing else dominates."""
+"""The Pareto front of latency, accuracy, memory and size: the variants that no other variant dominates."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from .verdict import competitors
 
 
 def front(race: Results) -> list[Row]:
-    """The rows of `race` that nothing on the front dominates, in its order.
+    """The rows on the front, in the order of `race`.
 
-    "No clear difference" is not transitive. So a row falls only to one that stays, and never to one that falls itself:
-    the kernel of the relation.
+    "No clear difference" is not transitive. So only a row on the front removes another row: the front is the kernel of
+    the relation.
     """
-    left, stay = competitors(race), []
-    while left:
-        best = [row for row in left if not any(dominates(other, row) for other in left)] or left
-        stay += best
-        left = [row for row in left if row not in best and not any(dominates(other, row) for other in best)]
-    return [row for row in race.variants if row in stay]
+    remaining, result = competitors(race), []
+    while remaining:
+        best = [row for row in remaining if not any(dominates(other, row) for other in remaining)] or remaining
+        result += best
+        remaining = [row for row in remaining if row not in best and not any(dominates(other, row) for other in best)]
+    return [row for row in race.variants if row in result]
 
 
 def best_in(row: Row, rows: Iterable[Row]) -> list[str]:
@@ -33,9 +33,9 @@ def best_in(row: Row, rows: Iterable[Row]) -> list[str]:
 
 
 def dominates(one: Row, other: Row) -> bool:
-    """Whether `one` is clearly better in something, and clearly worse in nothing."""
-    found = [better(one, other) for better in BETTER.values()]
-    return max(found) > 0 and min(found) >= 0
+    """Whether `one` is clearly better in some dimension, and clearly worse in none."""
+    signs = [better(one, other) for better in BETTER.values()]
+    return max(signs) > 0 and min(signs) >= 0
 
 
 def _faster(one: Row, other: Row) -> int:
@@ -45,8 +45,8 @@ def _faster(one: Row, other: Row) -> int:
 def _more_accurate(one: Row, other: Row) -> int:
     if one.top1 is None or other.top1 is None or not one.images or not other.images:
         return 0
-    if found := pair(one, other):
-        return int(np.sign(found.difference.value)) if found.differ else 0
+    if both := pair(one, other):
+        return int(np.sign(both.difference.value)) if both.differ else 0
     first, second = wilson(one.top1, one.images), wilson(other.top1, other.images)
     return int(first.low > second.high) - int(first.high < second.low)
 
@@ -68,7 +68,7 @@ def _smaller(value: float, other: float) -> int:
     return int(value * (1 + RELEVANT) < other)
 
 
-# For each dimension: 1 where the first is clearly better than the second, -1 where it is clearly worse, else 0.
+# For each dimension: 1 if the first is clearly better than the second, -1 if it is clearly worse, else 0.
 BETTER = {
     "latency": _faster,
     "accuracy": _more_accurate,

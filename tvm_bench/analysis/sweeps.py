@@ -9,12 +9,12 @@ from .names import short_names
 from .results import Results, Row
 from .statistics import mean_latency
 
-MARKS = {"batch": "b", "threads": "t"}  # of the variants' names: fp32-eager-b4-t2
+MARKS = {"batch": "b", "threads": "t"}  # in names of variants: fp32-eager-b4-t2
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """`over` batch or threads; `rows` has, for each variant (without its mark) and value, the row."""
+    """A sweep `over` batch or threads; `rows` by variant (without its mark) and by value."""
 
     over: str
     values: tuple[int, ...]
@@ -23,11 +23,11 @@ class Sweep:
 
 def sweeps(results: Results) -> list[Sweep]:
     """The sweeps of a run: none, one or two."""
-    return [found for over in MARKS if len((found := _sweep(results, over)).values) > 1]
+    return [sweep for over in MARKS if len((sweep := _sweep(results, over)).values) > 1]
 
 
-def per_picture_ms(row: Row) -> float:
-    """Mean latency of a call, divided by the batch size."""
+def per_image_ms(row: Row) -> float:
+    """The mean latency of a batch, divided by the batch size."""
     return mean_latency(row.rounds).value / row.batch
 
 
@@ -39,4 +39,4 @@ def _sweep(results: Results, over: str) -> Sweep:
             value = getattr(row, over)
             mark = f"{MARKS[over]}{value}"
             rows["-".join(part for part in short[row.name].split("-") if part != mark)][value] = row
-    return Sweep(over, tuple(sorted({value for found in rows.values() for value in found})), dict(rows))
+    return Sweep(over, tuple(sorted({value for values in rows.values() for value in values})), dict(rows))

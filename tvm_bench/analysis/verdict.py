@@ -9,7 +9,7 @@ from enum import Enum, auto
 
 from ..spec.constraints import Constraints
 from .comparable import races
-from .constraint_checks import Check, asked, checks
+from .constraint_checks import Check, checks, requested
 from .results import Results, Row
 from .statistics import DECISION, Estimate, mean_latency, ratio, rounds_to_tell
 
@@ -90,11 +90,11 @@ def judge(race: Results) -> Verdict:
     A winner is named only if each other variant is slower by an interval of `statistics.DECISION`. Since all these
     statements must hold at once, naming one needs no correction for their number (Berger 1982).
     """
-    constraints = asked(race)
+    constraints = requested(race)
     rows = sorted(competitors(race), key=lambda row: mean_latency(row.rounds).value)
     results = {row.name: tuple(checks(row, race, constraints)) for row in rows}
-    inside = [row for row in rows if all(check.kept for check in results[row.name])]
-    outside = [row for row in rows if any(check.kept is False for check in results[row.name])]
+    inside = [row for row in rows if all(check.met for check in results[row.name])]
+    outside = [row for row in rows if any(check.met is False for check in results[row.name])]
     between = [row for row in rows if row not in inside and row not in outside]
     first, second = (*inside, None, None)[:2]
     ratios = {row.name: ratio(row.rounds, first.rounds, DECISION) for row in rows} if first else {}

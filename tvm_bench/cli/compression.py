@@ -9,7 +9,7 @@ import click
 from ..spec.recipe import Settings
 from .console import console
 from .options import ARTIFACTS, FORMS, IMAGES, SUBJECT, THREADS, with_options
-from .run_spec import compression, run_spec
+from .run_spec import run_spec
 
 
 @click.command()
@@ -19,85 +19,120 @@ from .run_spec import compression, run_spec
     type=click.FloatRange(0),
     default=Settings.epochs,
     show_default=True,
-    help="Of each step that trains.",
+    help="Epochs of each step that trains.",
 )
-@click.option("--batch-size", type=click.IntRange(2), default=Settings.batch_size, show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(2), default=Settings.batch_size, show_default=True, help="Of training."
+)
 @click.option(
     "--lr",
     type=click.FloatRange(0, min_open=True),
-    help="The highest learning rate of the cosine.  [default: prune 0.01, distill 0.02, from scratch 0.1, qat 0.001]",
+    help="Peak learning rate.  [default: 0.01 for prune, 0.02 for distill, 0.1 for distill-scratch, 0.001 for qat]",
 )
-@click.option("--seed", type=int, default=Settings.seed, show_default=True)
-@click.option("--layers", metavar="NAME,…", help="Prune these layers only.  [default: all that can be]")
+@click.option("--seed", type=click.IntRange(0), default=Settings.seed, show_default=True, help="Of training.")
+@click.option("--layers", metavar="NAME,…", help="Prune only these layers.  [default: all that can be pruned]")
 @click.option("--teacher", help="The model that distillation learns from, such as resnet50.")
 @click.option(
     "--teacher-weights", default=Settings.teacher_weights, show_default=True, help="As --weights, for the teacher."
 )
-@click.option("--temperature", type=click.FloatRange(0, min_open=True), default=Settings.temperature, show_default=True)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(0, min_open=True),
+    default=Settings.temperature,
+    show_default=True,
+    help="Of the softmax in distillation.",
+)
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 1),
     default=Settings.alpha,
     show_default=True,
-    help="Weight of the teacher's answers.",
+    help="Weight of the teacher's outputs; the labels have the rest.",
 )
 @with_options(IMAGES, THREADS, ARTIFACTS)
-def compress(images: int | None, **given: Any) -> None:
-    """Compress a model by a --recipe, and show what that did to it, layer by layer.
+def compress(
+    epochs: float,
+    batch_size: int,
+    lr: float | None,
+    seed: int,
+    layers: str | None,
+    teacher: str | None,
+    teacher_weights: str,
+    temperature: float,
+    alpha: float,
+    images: int | None,
+    **common: Any,
+) -> None:
+    """Compress a model by a --recipe, and compare it with the original, layer by layer.
 
     \b
-    A recipe joins techniques with +, done from left to right:
-      distill, distill-scratch     learn from --teacher, from the weights as they are or from new ones
+    A recipe joins techniques with +; they are applied from left to right:
+      distill, distill-scratch     train with --teacher, from the current or from random weights
       prune-structured50           remove half of the filters of each layer
       prune-unstructured90         set nine of ten weights to zero
       prune-2:4                    set two of each four weights to zero
-      …-iterative, …-iterative5    the same in 3, or 5, rounds of pruning and training (2:4: in two)
-      kmeans256                    at most 256 different weights in a layer, stored as codebook and indices
+      …-iterative, …-iterative5    the same in 3, or 5, iterations of pruning and training (2:4: in 2)
+      kmeans256                    at most 256 different weights per layer, stored as codebook and indices
       int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
       qat[-per-channel|-per-tensor]                                 quantization-aware training
-      int8-dynamic, fp16-dynamic                                    of linear layers
-    Then `tvm-bench bench --recipe …` races it on every backend, and `build` compiles it. A training that was stopped
-    goes on where it was.
+      int8-dynamic, fp16-dynamic                                    quantization of linear layers
+    Afterwards `tvm-bench bench --recipe …` races the result on all backends, and `build` compiles it. An interrupted
+    training resumes with the same command.
     """
     from ..pipeline import compression as jobs
-    from ..report import compression as shown
+    from ..report import compression as report
 
-    found, folder = jobs.compress(compression(given), images)
-    shown.show(found, console())
-    for file in shown.write(found, folder):
+    settings = Settings(
+        epochs=epochs,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        layers=tuple(name.strip() for name in (layers or "").split(",") if name.strip()),
+        teacher=teacher,
+        teacher_weights=teacher_weights,
+        temperature=temperature,
+        alpha=alpha,
+    )
+    run = run_spec(**common, settings=settings, default_precisions=("fp32",))
+    result, folder = jobs.compress(run, images)
+    report.show(result, console())
+    for file in report.write(result, folder):
         click.echo(str(file))
 
 
 @click.command()
 @with_options(SUBJECT, FORMS)
 @click.option(
-    "--picture", type=int, help="Number of the test picture whose feature maps are drawn.  [default: one that changed]"
+    "--image",
+    type=int,
+    help="Index of the test image for the feature maps.  [default: one whose class changed]",
 )
 @with_options(IMAGES, THREADS, ARTIFACTS)
-def figures(images: int | None, picture: int | None, **given: Any) -> None:
-    """Draw what compression changed: confusion matrices, pictures that changed their class, mistakes, feature maps.
+def figures(images: int | None, image: int | None, **common: Any) -> None:
+    """Draw what compression changed: confusion matrices, images whose class changed, mistakes, feature maps.
 
-    FP32 beside the last of --precision, after --recipe; by itself, beside static INT8.
+    Compares the original FP32 model with the recipe's result (without a recipe: static INT8), in the last precision
+    of --precision.
     """
     from ..pipeline import compression as jobs
 
-    asked = run_spec(given, precisions=("fp32",) if given["recipe"] else ("int8",))
-    for file in jobs.figures(asked, images, picture):
+    run = run_spec(**common, default_precisions=("fp32",) if common["recipe"] else ("int8",))
+    for file in jobs.figures(run, images, image):
         click.echo(str(file))
 
 
 @click.command()
 @with_options(SUBJECT, FORMS)
 @click.option("--calls", type=click.IntRange(1), default=10, show_default=True, help="Calls to average.")
-@click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print.")
+@click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print, slowest first.")
 @with_options(THREADS, ARTIFACTS)
-def operators(calls: int, top: int, **given: Any) -> None:
-    """Where the time and the memory of eager PyTorch go, operator by operator, by torch.profiler.
+def operators(calls: int, top: int, **common: Any) -> None:
+    """Print time and memory of each operator of eager PyTorch, by torch.profiler.
 
-    By itself it compares FP32 with dynamic FP16, dynamic INT8 and static INT8.
+    Without --precision it compares FP32, dynamic FP16, dynamic INT8 and static INT8.
     """
     from ..pipeline import compression as jobs
-    from ..report import compression as shown
+    from ..report import compression as report
 
-    asked = run_spec(given, precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
-    shown.show_operators(asked.model_spec.slug, jobs.operators(asked, calls), top, console())
+    run = run_spec(**common, default_precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
+    report.show_operators(run.model_spec.slug, jobs.operators(run, calls), top, console())

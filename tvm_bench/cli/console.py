@@ -1,4 +1,4 @@
-"""The terminal, as all commands print to it."""
+"""The terminal that all commands print to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PIPE_WIDTH = 132
 
 
 def console() -> Console:
-    """The terminal; in a file or a pipe, which has no width, wide enough for the tables."""
+    """The terminal. A file or a pipe has no width; there it is wide enough for the tables."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)

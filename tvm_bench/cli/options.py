@@ -1,4 +1,4 @@
-"""The options that commands have in common, in groups."""
+"""Groups of options that several commands share."""
 
 from __future__ import annotations
 
@@ -17,43 +17,45 @@ SUBJECT = (
         "--model",
         default="resnet18",
         show_default=True,
-        help="A torchvision classifier or a form of one (resnet18-cifar), a path to an .onnx file, or "
+        help="A torchvision classifier (also with a CIFAR stem: resnet18-cifar), a path to an .onnx file, or "
         "package.module:callable that returns an nn.Module.",
     ),
     click.option(
         "--weights",
         default="default",
         show_default=True,
-        help="default (embedded, the callable's own, or ImageNet's), imagenet, random, or a .safetensors or .pt file.",
+        help="default (embedded, else the callable's own, else ImageNet's), imagenet, random, or a .safetensors or .pt "
+        "file.",
     ),
     click.option(
-        "--input-shape", callback=shape, metavar="C,H,W", help="Size of the input, where the model does not tell."
+        "--input-shape", callback=shape, metavar="C,H,W", help="Shape of the input, if the model does not define it."
     ),
     click.option(
         "--data",
-        help="fashion-mnist (2,000 embedded test pictures), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "
-        ":PATH where it is not in ./data), or imagefolder:PATH.  "
+        help="fashion-mnist (2,000 embedded test images), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "
+        ":PATH if it is not in ./data), or imagefolder:PATH.  "
         "[default: fashion-mnist for the embedded model, else none]",
     ),
     click.option(
         "--recipe",
         callback=recipe,
         default="",
-        help="Compression techniques from left to right, such as prune-structured50+int8: `tvm-bench compress --help`.",
+        help="Compression techniques, applied from left to right, such as prune-structured50+int8. "
+        "`tvm-bench compress --help` lists them.",
     ),
 )
 FORMS = (
     click.option(
         "--precision",
-        callback=listed(PRECISIONS, PRECISIONS),
-        help=f"Of {', '.join(PRECISIONS)}; all is every one that a backend has.  [default: fp32,int8, or what --recipe "
-        "ends in]",
+        callback=listed(PRECISIONS, PRECISIONS, kind="precision"),
+        help=f"Precisions, comma-separated: {', '.join(PRECISIONS)}, or all.  [default: fp32,int8; with --recipe, fp32 "
+        "and the precision of the recipe]",
     ),
     click.option(
         "--frontend",
         "frontends",
-        callback=listed(tuple(backends.FRONTENDS)),
-        help="Which way into Relay: onnx, pytorch, or both.  [default: onnx for FP32, pytorch for INT8]",
+        callback=listed(tuple(backends.FRONTENDS), kind="front end"),
+        help="Relay front ends, comma-separated: onnx, pytorch.  [default: onnx for FP32, pytorch for INT8]",
     ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
     click.option(
@@ -62,7 +64,7 @@ FORMS = (
         callback=numbers,
         default="1",
         show_default=True,
-        help="Pictures a call; several, such as 1,2,4, are a sweep.",
+        help="Batch size; several, such as 1,2,4, are a sweep.",
     ),
 )
 LOGS = (
@@ -71,12 +73,15 @@ LOGS = (
         type=click.Path(path_type=Path),
         default=Path("tuning_logs"),
         show_default=True,
-        help="Where tuning records are kept.",
+        help="Folder of the tuning records.",
     ),
 )
 IMAGES = (
     click.option(
-        "--images", type=click.IntRange(1), help="Check the answers on so many test pictures only.  [default: all]"
+        "--images",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Check only the first N test images.  [default: all]",
     ),
 )
 LIMITS = (
@@ -84,36 +89,36 @@ LIMITS = (
         "--max-drop",
         type=click.FloatRange(0),
         metavar="POINTS",
-        help="Name the fastest variant that loses at most so many percentage points of FP32 eager's Top-1.",
+        help="Limit: Top-1 may drop by at most POINTS percentage points from FP32 eager.",
     ),
     click.option(
         "--max-rss",
         type=click.FloatRange(0, min_open=True),
         metavar="MB",
-        help="... whose memory stays below this.",
+        help="Limit: peak memory (RSS) in MB.",
     ),
     click.option(
         "--p95",
         type=click.FloatRange(0, min_open=True),
         metavar="MS",
-        help="... whose calls take no longer than this, 95 in 100.",
+        help="Limit: 95th-percentile latency in ms.",
     ),
 )
 SWEPT_THREADS = (
     click.option(
         "--threads",
         callback=thread_counts,
-        help="Threads for every backend alike; several, such as 1,2, are a sweep.  [default: all cores]",
+        help="Thread count of all backends; several, such as 1,2, are a sweep.  [default: all cores]",
     ),
 )
-THREADS = (click.option("--threads", type=int, callback=threads, help="Threads.  [default: all cores]"),)
+THREADS = (click.option("--threads", type=int, callback=threads, help="Thread count.  [default: all cores]"),)
 ARTIFACTS = (
     click.option(
         "--artifacts",
         type=click.Path(path_type=Path),
         default=Path("artifacts"),
         show_default=True,
-        help="Where everything is written.",
+        help="Folder of all outputs.",
     ),
 )
 

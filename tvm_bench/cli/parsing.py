@@ -62,10 +62,12 @@ def recipe(context: click.Context, option: click.Parameter, value: str) -> str:
     return "+".join(part.strip() for part in value.split("+"))
 
 
-def listed(allowed: tuple[str, ...], every: tuple[str, ...] = (), *, modules: bool = False) -> Callable:
-    """A callback for a list with commas, of names that are `allowed`; `all` stands for `every`.
+def listed(
+    allowed: tuple[str, ...], every: tuple[str, ...] = (), *, kind: str = "backend", modules: bool = False
+) -> Callable:
+    """A callback for a comma-separated list of `allowed` names of one `kind`; `all` stands for `every`.
 
-    With `modules`, the dotted name of a module is allowed too.
+    With `modules`, dotted names of modules are allowed too.
     """
 
     def parse(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, ...]:
@@ -76,7 +78,7 @@ def listed(allowed: tuple[str, ...], every: tuple[str, ...] = (), *, modules: bo
             return every
         for name in names:
             if name not in allowed and not (modules and "." in name):
-                raise click.BadParameter(str(unknown(str(option.name), name, allowed)))
+                raise click.BadParameter(str(unknown(kind, name, allowed)))
         if not names:
             raise click.BadParameter(f"give at least one of {', '.join(allowed)}.")
         return names

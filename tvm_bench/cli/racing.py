@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from ..spec.backends import COMPETING
+from ..spec.constraints import Constraints
 from .console import console
 from .options import ARTIFACTS, BACKEND_NAMES, FORMS, IMAGES, LIMITS, LOGS, SUBJECT, SWEPT_THREADS, with_options
 from .parsing import listed
-from .run_spec import limits, run_spec
+from .run_spec import run_spec
 
 
 @click.command()
@@ -36,7 +37,16 @@ from .run_spec import limits, run_spec
 )
 @click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in a process.")
 @with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
-def bench(backends: tuple[str, ...], rounds: int, samples: int, images: int | None, **options: Any) -> None:
+def bench(
+    backends: tuple[str, ...],
+    rounds: int,
+    samples: int,
+    images: int | None,
+    max_drop: float | None,
+    max_rss: float | None,
+    p95: float | None,
+    **common: Any,
+) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
     With constraints, the verdict names the variant to deploy and what would change that; without, the fastest and the
@@ -45,11 +55,10 @@ def bench(backends: tuple[str, ...], rounds: int, samples: int, images: int | No
     """
     from ..pipeline import race
 
-    spec, constraints = run_spec(options), limits(options)
+    spec, rules = run_spec(**common), race.Rules(rounds=rounds, samples=samples, images=images)
     backends = backends or (() if spec.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
-    rules = race.Rules(rounds=rounds, samples=samples, images=images)
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
-    results, files = race.run(spec, backends, rules, command, constraints)
+    results, files = race.run(spec, backends, rules, command, Constraints(max_drop, max_rss, p95))
     _print_report(results, files)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
@@ -57,7 +66,7 @@ def bench(backends: tuple[str, ...], rounds: int, samples: int, images: int | No
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
 @with_options(LIMITS)
-def report(results: Path, **options: Any) -> None:
+def report(results: Path, max_drop: float | None, max_rss: float | None, p95: float | None) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
 
     Constraints given here replace those of the race.
@@ -67,7 +76,7 @@ def report(results: Path, **options: Any) -> None:
 
     path = _results_file(results)
     loaded = stored.load(path)
-    if constraints := limits(options).given():
+    if constraints := Constraints(max_drop, max_rss, p95).given():
         loaded = replace(loaded, settings={**loaded.settings, "limits": constraints})
     _print_report(loaded, reports.write(loaded, path.parent))
 

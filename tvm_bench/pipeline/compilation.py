@@ -17,10 +17,10 @@ from . import steps
 
 
 def build(run_spec: RunSpec, require_coverage: float | None) -> list[tuple[Path, dict[str, float] | None]]:
-    """Build the libraries that `run_spec` asks for, and the tuned ones where there are records.
+    """Build the libraries of `run_spec`, and the tuned ones if there are tuning records.
 
-    Returns their folders, each with the shares of its time by what its kernels came from (None: not tuned). Raises
-    `UserError` when less than `require_coverage` of a tuned library's time (0 to 1), or no library at all, is tuned.
+    Returns their folders, each with the shares of its run time by schedule source (None: not tuned). Raises `UserError`
+    if tuning records cover less than `require_coverage` (0 to 1) of a tuned library's run time, or if there are none.
     """
     pairs = backends.pairs(("relay",), run_spec.precisions)
     variants = [variant for pair in pairs for variant in run_spec.variants(*pair)]
@@ -28,7 +28,8 @@ def build(run_spec: RunSpec, require_coverage: float | None) -> list[tuple[Path,
         progress.step(f"opening {run_spec.model_spec.model}")
         bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
         for precision, _ in pairs:
-            tuned = [each for each in run_spec.variants(precision, "relay", tuned=True) if bench.tuned_by(each)]
+            candidates = run_spec.variants(precision, "relay", tuned=True)
+            tuned = [variant for variant in candidates if bench.tuned_by(variant)]
             variants += tuned
             if not tuned and require_coverage:
                 raise UserError(
@@ -44,33 +45,33 @@ def build(run_spec: RunSpec, require_coverage: float | None) -> list[tuple[Path,
     return built
 
 
-def _require(share: float | None, found: dict[str, Any]) -> None:
-    if not share or not found["tuning"]:
+def _require(share: float | None, about: dict[str, Any]) -> None:
+    if not share or not about["tuning"]:
         return
-    if not found["tuning"]["coverage"]:
-        raise UserError(f"the coverage of {found['name']} cannot be measured: this CPU cannot run {found['target']}.")
-    covered = sum(part for kind, part in found["tuning"]["coverage"].items() if kind in schedule_source.SEARCHED)
+    if not about["tuning"]["coverage"]:
+        raise UserError(f"the coverage of {about['name']} cannot be measured: this CPU cannot run {about['target']}.")
+    covered = sum(part for kind, part in about["tuning"]["coverage"].items() if kind in schedule_source.SEARCHED)
     if covered < share:
         untuned = sorted(
-            name for name, kernel in found["kernels"].items() if kernel["kind"] not in schedule_source.SEARCHED
+            name for name, kernel in about["kernels"].items() if kernel["kind"] not in schedule_source.SEARCHED
         )
         raise UserError(
-            f"records cover {covered:.1%} of the time of {found['name']}, and {share:.1%} was required. "
-            f"Tune more (`tvm-bench tune`). Without a record: {', '.join(untuned)}"
+            f"tuning records cover {covered:.1%} of the run time of {about['name']}, but {share:.1%} is required. "
+            f"Tune more (`tvm-bench tune`). Kernels without a record: {', '.join(untuned)}"
         )
 
 
 def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """A library's kernels as its manifest has them, and the milliseconds of each on the threads it was built for."""
-    found = manifest.verify(artifact)
+    """The kernels of a library from its manifest, and the ms of each with the thread count that it was built for."""
+    about = manifest.verify(artifact)
     with tempfile.TemporaryDirectory() as folder:
         request = {"artifact": str(artifact)}
-        job = Job("profile", request, Path(folder), "profile", threads=found["threads"], reuse=False)
+        job = Job("profile", request, Path(folder), "profile", threads=about["threads"], reuse=False)
         receipt = launcher.run(job)
-    return found["kernels"], receipt["result"]["kernels"]
+    return about["kernels"], receipt["result"]["kernels"]
 
 
 def model_names(root: Path) -> list[tuple[str, str]]:
-    """Every name that `--model` knows, with a note of what it brings."""
+    """Every name that `--model` knows, with a note on its weights."""
     receipt = launcher.run(Job("models", {}, root / "jobs", "models"))
     return [(name, note) for name, note in receipt["result"]["names"]]

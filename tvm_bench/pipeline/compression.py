@@ -1,4 +1,4 @@
-"""The jobs of `tvm-bench compress`, `figures` and `operators`: what a recipe did to a network, in eager PyTorch."""
+"""The commands `compress`, `figures` and `operators`: the effect of a recipe on a model, in eager PyTorch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from ..host.progress import Progress
 from ..report.plots import gallery
-from ..spec import recipe
+from ..spec.compression_result import CompressionResult, ModelFiles, ModelNumbers, Operator
 from ..spec.errors import UserError
 from ..spec.variant import RunSpec, Variant
 from . import measurement, steps
@@ -16,77 +16,78 @@ from .steps import Workbench
 
 
 @dataclass(frozen=True)
-class Form:
-    """The network in one precision, before or after the recipe, as files."""
+class Prepared:
+    """The model in one precision, before or after the recipe, as files."""
 
-    name: str
     bench: Workbench
     variant: Variant
-    module: Path
-    shipped: Path
-    flops_of: Path  # the FP32 module of the same shapes
+    files: ModelFiles
 
 
-def compress(run_spec: RunSpec, images: int | None) -> tuple[dict[str, Any], Path]:
-    """Carry out the recipe of `run_spec`, score each form on `images` test pictures, and compare layer by layer.
+def compress(run_spec: RunSpec, images: int | None) -> tuple[CompressionResult, Path]:
+    """Apply the recipe of `run_spec`, score each model on `images` test images (None: all), and compare the layers.
 
-    Returns `name`, `forms` and `layers` as measure/layers.py has them, with the scores where the pictures are
-    `labelled`; and the model_spec's folder.
+    Returns the result, with accuracies if the data has labels of the model's classes, and the model's folder.
     """
     if not run_spec.model_spec.recipe:
-        raise UserError(f"there is nothing to do: give --recipe, of {', '.join(recipe.NAMES[:5]).format(50, 50)}, …")
+        raise UserError(
+            "there is nothing to compress: give --recipe, such as prune-structured50+int8 "
+            "(`tvm-bench compress --help` lists the techniques)."
+        )
     bench = _opened(run_spec, "compress")
-    wanted = [precision for precision in run_spec.precisions if precision != "fp32" or bench.recipe.steps]
-    with Progress("compress", 3 + 2 * len(wanted)) as progress:
-        forms, scores = _scored(bench, wanted, images, progress)
-        progress.step("layer by layer")
-        files = [
-            {"name": form.name, "module": str(form.module), "file": str(form.shipped), "flops_of": str(form.flops_of)}
-            for form in forms
-        ]
-        request = {"forms": files, "spec": bench.about["spec"], "data": run_spec.model_spec.data}
-        modules, version = tuple(form.module for form in forms), bench.about["data_version"]
-        found = bench.job("layers", request, "fp32", inputs=modules, depends=version)["result"]
-    scored = [{**score, **form} for form, score in zip(found["forms"], scores, strict=True)]
-    name, labelled = run_spec.model_spec.slug, bench.about["labelled"]
-    return {"name": name, "forms": scored, "layers": found["layers"], "labelled": labelled}, bench.folder
+    precisions = [precision for precision in run_spec.precisions if precision != "fp32" or bench.recipe.steps]
+    with Progress("compress", 3 + 2 * len(precisions)) as progress:
+        prepared, scores = _scored(bench, precisions, images, progress)
+        progress.step("comparing layers")
+        models = [model.files for model in prepared]
+        request = {"models": models, "spec": bench.about["spec"], "data": run_spec.model_spec.data}
+        modules, version = tuple(Path(files["module"]) for files in models), bench.about["data_version"]
+        compared = bench.job("layers", request, "fp32", inputs=modules, depends=version)["result"]
+    result: CompressionResult = {
+        "name": run_spec.model_spec.slug,
+        "models": [_scored_numbers(*pair) for pair in zip(compared["models"], scores, strict=True)],
+        "layers": compared["layers"],
+        "labelled": bench.about["labelled"],
+    }
+    return result, bench.folder
 
 
-def figures(run_spec: RunSpec, images: int | None, picture: int | None) -> list[Path]:
-    """Draw what the last form of `run_spec` does otherwise than FP32: returns the PNG files.
+def figures(run_spec: RunSpec, images: int | None, image: int | None) -> list[Path]:
+    """Draw how the last precision of `run_spec` differs from FP32. Returns the PNG files.
 
-    `picture` is the number of the test picture whose feature maps are shown; None: the first that changed its class.
+    `image` is the index of the test image whose feature maps are drawn; None: the first whose class changed.
     """
     bench = _opened(run_spec, "figures")
     if not bench.about["labelled"]:
-        raise UserError("figures need labelled pictures: give --data fashion-mnist, or another that has labels.")
-    wanted = [run_spec.precisions[-1]]
-    if wanted == ["fp32"] and not bench.recipe.steps:
-        raise UserError("FP32 beside itself shows nothing: give --recipe, or --precision int8.")
-    with Progress("figures", 4 + 2 * len(wanted)) as progress:
-        forms, _ = _scored(bench, wanted, images, progress)
-        progress.step("pictures and feature maps")
+        raise UserError("figures need labelled images: give --data fashion-mnist, or other data with labels.")
+    precision = run_spec.precisions[-1]
+    if precision == "fp32" and not bench.recipe.steps:
+        raise UserError("FP32 cannot be compared with itself: give --recipe, or --precision int8.")
+    with Progress("figures", 6) as progress:
+        prepared, _ = _scored(bench, [precision], images, progress)
+        progress.step("examples and feature maps")
         out = bench.folder / "gallery.npz"
         request = {
-            "modules": [str(form.module) for form in forms],
-            "logits": [str(measurement.answers(form.bench, form.variant)) for form in forms],
+            "modules": [model.files["module"] for model in prepared],
+            "logits": [str(measurement.answers(model.bench, model.variant)) for model in prepared],
             "spec": bench.about["spec"],
             "data": run_spec.model_spec.data,
-            "picture": picture,
+            "image": image,
             "out": str(out),
         }
         bench.job("figures", request, "fp32", reuse=False)
         progress.step("drawing")
-        return gallery.write(out, bench.folder / "plots", [form.name for form in forms])
+        return gallery.write(out, bench.folder / "plots", [model.files["name"] for model in prepared])
 
 
-def operators(run_spec: RunSpec, calls: int) -> dict[str, list[dict[str, Any]]]:
-    """The time and memory of each operator of eager PyTorch, by precision: see measure/operators.py."""
+def operators(run_spec: RunSpec, calls: int) -> dict[str, list[Operator]]:
+    """Time and memory of each operator of eager PyTorch, by precision."""
     bench = _opened(run_spec, "operators")
-    modules = {each: steps.prepare(bench, "module", each, run_spec.batches[0])[0] for each in run_spec.precisions}
+    batch = run_spec.batches[0]
+    modules = {precision: steps.prepare(bench, "module", precision, batch)[0] for precision in run_spec.precisions}
     request = {
         "modules": {name: str(path) for name, path in modules.items()},
-        "shape": [run_spec.batches[0], *bench.about["spec"]["shape"]],
+        "shape": [batch, *bench.about["spec"]["shape"]],
         "calls": calls,
         "threads": run_spec.most_threads,
     }
@@ -95,27 +96,42 @@ def operators(run_spec: RunSpec, calls: int) -> dict[str, list[dict[str, Any]]]:
 
 def _opened(run_spec: RunSpec, command: str) -> Workbench:
     if run_spec.model_spec.is_onnx:
-        raise UserError(f"'{run_spec.model_spec.model}' is an ONNX file. `{command}` needs the PyTorch model.")
+        raise UserError(f"'{run_spec.model_spec.model}' is an ONNX file. `{command}` needs a PyTorch model in --model.")
     return steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
+
+
+def _scored_numbers(numbers: ModelNumbers, scores: dict[str, Any]) -> ModelNumbers:
+    if "top1" not in scores:
+        return numbers
+    return {**numbers, "top1": scores["top1"], "top5": scores["top5"], "images": scores["images"]}
 
 
 def _scored(
     bench: Workbench, precisions: list[str], images: int | None, progress: Progress
-) -> tuple[list[Form], list[dict[str, Any]]]:
-    """FP32 before the recipe, then what it makes in each precision: all are made before the first is scored."""
-    plain = steps.with_recipe(bench, "")
-    forms = []
-    for at, precision in [(plain, "fp32"), *((bench, precision) for precision in precisions)]:
-        name = precision if at is bench else "fp32, before"
-        progress.step(f"making {name}")
-        module = steps.prepare(at, "module", precision, 1)[0]
-        shipped = steps.compress(at, at.recipe.steps)[0] if precision == "fp32" else module
-        flops_of = steps.prepare(at, "module", "fp32", 1)[0]
-        variant = Variant(at.model_spec, precision, "eager", threads=bench.run_spec.most_threads)
-        forms.append(Form(name, at, variant, module, shipped, flops_of))
-    against = {"reference": measurement.answers(plain, forms[0].variant)}
+) -> tuple[list[Prepared], list[dict[str, Any]]]:
+    """The original FP32 model, then the compressed one in each precision, and the scores of all.
+
+    All are prepared before the first is scored, so that errors come early.
+    """
+    original = steps.with_recipe(bench, "")
+    prepared = []
+    for source, precision in [(original, "fp32"), *((bench, precision) for precision in precisions)]:
+        name = precision if source is bench else "fp32, before"
+        progress.step(f"preparing {name}")
+        prepared.append(_prepared(source, precision, name))
+    against = {"reference": measurement.answers(original, prepared[0].variant)}
     scores = []
-    for form in forms:
-        progress.step(f"answers of {form.name}")
-        scores.append(measurement.evaluate(form.bench, form.variant, form.module, limit=images, against=against))
-    return forms, scores
+    for model in prepared:
+        progress.step(f"scoring {model.files['name']}")
+        module = Path(model.files["module"])
+        scores.append(measurement.evaluate(model.bench, model.variant, module, limit=images, against=against))
+    return prepared, scores
+
+
+def _prepared(bench: Workbench, precision: str, name: str) -> Prepared:
+    module = steps.prepare(bench, "module", precision, 1)[0]
+    deployed = steps.compress(bench, bench.recipe.steps)[0] if precision == "fp32" else module
+    fp32 = steps.prepare(bench, "module", "fp32", 1)[0]
+    variant = Variant(bench.model_spec, precision, "eager", threads=bench.run_spec.most_threads)
+    files: ModelFiles = {"name": name, "module": str(module), "file": str(deployed), "fp32": str(fp32)}
+    return Prepared(bench, variant, files)

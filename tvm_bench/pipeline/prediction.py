@@ -1,4 +1,4 @@
-"""The command `run`: the likeliest classes of pictures, by a built library."""
+"""The command `run`: the most likely classes of images, by a built library."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..spec.errors import UserError
 
 
 def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> list[list[dict[str, Any]]]:
-    """For each picture the `top` classes with their probabilities."""
+    """For each image its `top` classes with their probabilities. Raises `UserError` for a missing image."""
     manifest.verify(artifact)
     for image in images:
         if not Path(image).is_file():
-            raise UserError(f"no picture '{image}'.")
+            raise UserError(f"no image at '{image}'. Give the path of an image file.")
     request = {"artifact": str(artifact), "images": list(images), "threads": threads, "top": top}
-    with tempfile.TemporaryDirectory() as folder:  # the artifact's own may be read-only, or on another machine
+    with tempfile.TemporaryDirectory() as folder:  # the artifact's own folder may be read-only, or on another machine
         receipt = launcher.run(Job("classify", request, Path(folder), "classify", threads=threads, reuse=False))
     return receipt["result"]["answers"]

@@ -1,4 +1,4 @@
-"""A comparison of two races, as a table for the terminal."""
+"""A comparison of two races as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def show(changes: list[Change], old: Path, new: Path, console: Console) -> None:
     table = Table("variant", box=box.SIMPLE_HEAD, title=title, title_justify="left")
     for name in ("old ms", "new ms", "new / old [99 %]", ""):
         table.add_column(name, justify="right" if name else "left")
-    for each in changes:
+    for change in changes:
         times = [
             formatting.ms(mean_latency(row.rounds).value) if row and row.rounds else formatting.NONE
-            for row in (each.old, each.new)
+            for row in (change.old, change.new)
         ]
-        ratio = formatting.times(each.ratio) if each.ratio else formatting.NONE
-        style = "red" if each.regressed else ""
-        table.add_row(Text(each.name), *times, ratio, Text(each.word, style=style))
+        ratio = formatting.times(change.ratio) if change.ratio else formatting.NONE
+        style = "red" if change.regressed else ""
+        table.add_row(Text(change.name), *times, ratio, Text(change.word, style=style))
     console.print(table)
     console.print(
-        f"faster and slower: by more than {RELEVANT:.0%}, by a 99 % interval from the variance between the rounds. "
-        "What differs between two runs as a whole is in no interval: repeat a surprise."
+        f"faster, slower: the 99 % interval, from the variance between rounds, is beyond ±{RELEVANT:.0%}. "
+        "Differences between whole runs are not part of any interval: repeat a surprising result."
     )

@@ -1,4 +1,4 @@
-"""What each variant took: memory at each step, what must be shipped, and whether it kept to its threads."""
+"""The footprint of each variant: memory at each step, size of the deployment, and threads used."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ HEADER = (
         "PSS\nMB",
         "TVM's plan: weights\n+ workspace MB",
     ),
-    *("artifact\nMB", "with its\nruntime MB", "threads that\ncomputed", "CPU s\nper s", "rounds\nrepeated"),
+    *("artifact\nMB", "with its\nruntime MB", "working\nthreads", "CPU s\nper s", "rounds\nrepeated"),
 )
 
 
 def tables(results: Results) -> list[Table]:
-    """One row a variant that was timed; medians over the rounds, of threads and CPU seconds the most."""
+    """One row per timed variant: medians over the rounds; of threads and CPU seconds, the maximum."""
     names = short_names(row.name for row in results.variants)
     lines = [[names[row.name], *_cells(row)] for row in results.variants if row.rounds]
-    return [Table("Memory, size and terms", HEADER, lines)] if lines else []
+    return [Table("Memory, size and threads", HEADER, lines)] if lines else []
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Numbers to text, in one place: every table, plot and sentence writes them alike."""
+"""Numbers as text: all tables, plots and sentences use these functions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NONE = "–"
 
 
 class Ranged(Protocol):
-    """A value with the ends of its interval, NaN where unknown."""
+    """A value with the ends of its interval, which are NaN if unknown."""
 
     @property
     def value(self) -> float: ...
@@ -20,7 +20,7 @@ class Ranged(Protocol):
 
 
 def ms(value: float | None, digits: int = 4) -> str:
-    """Milliseconds with so many digits that count, without the unit: `0.0123`, `12.34`, `1234`."""
+    """Milliseconds with so many significant digits, without the unit: `0.0123`, `12.34`, `1234`."""
     return NONE if value is None else f"{value:.{_decimals(value, digits)}f}"
 
 
@@ -30,7 +30,7 @@ def ms_interval(estimate: Ranged) -> str:
 
 
 def interval(estimate: Ranged, decimals: int) -> str:
-    """A value of its own unit: `0.10 [−0.21, 0.42]`."""
+    """A value with its interval, without a unit: `0.10 [−0.21, 0.42]`."""
     return _with_interval(estimate, decimals, 1, "").replace("-", "−")
 
 
@@ -40,7 +40,7 @@ def mb(value: float | None) -> str:
 
 
 def percent(share: float | None, decimals: int = 1) -> str:
-    """A share as `69.8 %`; never rounded up to 100 %, which would hide that some differ."""
+    """A share as `69.8 %`. It is never rounded up to 100 %: that would hide the exceptions."""
     if share is None:
         return NONE
     rounded = round(share * 100, decimals)
@@ -60,7 +60,7 @@ def points(difference: float) -> str:
 
 
 def times(estimate: Ranged) -> str:
-    """A ratio: `2.31× [2.28, 2.35]`; close to 1, where the third decimal decides, `1.004× [1.001, 1.006]`."""
+    """A ratio: `2.31× [2.28, 2.35]`; close to 1 with three decimals: `1.004× [1.001, 1.006]`."""
     return _with_interval(estimate, 3 if abs(estimate.value - 1) < 0.1 else 2, 1, "×")
 
 

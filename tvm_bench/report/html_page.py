@@ -28,7 +28,7 @@ def html(content: Content) -> str:
         tables=content.tables,
         plots={
             name: [all_plots.svg(name, results, frame) for frame in (style.WIDE, style.NARROW)]
-            for name in all_plots.PICTURES
+            for name in all_plots.PLOTS
         },
         includes=summary_text.INCLUDES,
         machine=flat(results.machine),

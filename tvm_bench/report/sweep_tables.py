@@ -1,26 +1,26 @@
-"""A sweep over batch sizes or numbers of threads: what a picture costs, and how many go through in a second."""
+"""Tables of a sweep over batch sizes or thread counts: time per image, and images per second."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
 from ..analysis.results import Results, Row
-from ..analysis.sweeps import Sweep, per_picture_ms, sweeps
+from ..analysis.sweeps import Sweep, per_image_ms, sweeps
 from . import formatting
 from .table import Table
 
-HEADERS = {"batch": "pictures a call", "threads": "threads"}
+HEADERS = {"batch": "batch size", "threads": "thread count"}
 
 
 def tables(results: Results) -> list[Table]:
-    """Two tables a sweep, latency and throughput."""
+    """Two tables for each sweep: latency and throughput."""
     return [table for sweep in sweeps(results) for table in _tables(sweep)]
 
 
 def _tables(sweep: Sweep) -> Iterator[Table]:
     head = HEADERS[sweep.over]
-    yield _table(sweep, f"Milliseconds a picture, by {head}", lambda row: formatting.ms(per_picture_ms(row)))
-    yield _table(sweep, f"Pictures a second, by {head}", lambda row: f"{1e3 / per_picture_ms(row):.4g}")
+    yield _table(sweep, f"Milliseconds per image, by {head}", lambda row: formatting.ms(per_image_ms(row)))
+    yield _table(sweep, f"Images per second, by {head}", lambda row: f"{1e3 / per_image_ms(row):.4g}")
 
 
 def _table(sweep: Sweep, title: str, cell: Callable[[Row], str]) -> Table:

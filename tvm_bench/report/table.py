@@ -1,4 +1,4 @@
-"""A table, and how it looks in the terminal and in Markdown."""
+"""A table, rendered for the terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Table:
-    """Lines of cells below a header; a variant that failed has two, its name and the reason."""
+    """Lines of cells below a header. A failed variant has two cells: its name and the reason."""
 
     title: str
     header: tuple[str, ...]
@@ -24,7 +24,7 @@ def markdown(tables: list[Table]) -> str:
 
 
 def rich_table(model: str, table: Table) -> rich.table.Table:
-    """The table for a terminal, without what failed."""
+    """The table for a terminal, without failed variants."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -33,11 +33,7 @@ def rich_table(model: str, table: Table) -> rich.table.Table:
     shown = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(table.header):
         shown.add_column(
-            Text(name),
-            justify="right" if index else "left",
-            no_wrap=not index,
-            overflow="fold",
-            vertical="bottom",
+            Text(name), justify="right" if index else "left", no_wrap=not index, overflow="fold", vertical="bottom"
         )
     for cells in table.lines:
         if len(cells) > 2:

@@ -82,7 +82,7 @@ def _differ(p: float) -> str:
 
 def _unclear(verdict: Verdict) -> Iterator[str]:
     for row in verdict.unclear:
-        unsure = "; ".join(str(check) for check in verdict.checks[row.name] if check.kept is None)
+        unsure = "; ".join(str(check) for check in verdict.checks[row.name] if check.met is None)
         yield f"{row.name} may or may not keep the constraints: {unsure}. More rounds, or another limit, decide."
 
 
@@ -96,7 +96,7 @@ def _changes(verdict: Verdict) -> Iterator[str]:
         if not verdict.barred:
             yield "Looser constraints change nothing: no variant that breaks one is clearly faster."
     for row in verdict.nearest():
-        broken = [check for check in verdict.checks[row.name] if not check.kept]
+        broken = [check for check in verdict.checks[row.name] if not check.met]
         if unknown := [check for check in broken if math.isinf(check.needed)]:
             yield f"{row.name} is out: {'; '.join(map(str, unknown))}."
             continue

@@ -1,8 +1,9 @@
-"""The verb `figures`: which pictures two forms of a network see otherwise, and what each of its layers sees in one."""
+"""The verb `figures`: the images that two models classify differently, and the feature maps of one image."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,66 +16,70 @@ from ...host.files import replace_with
 from ...measure.layer_outputs import alike, outputs
 from ...spec.errors import UserError
 
-SHOWN = 24  # pictures of each kind
+SHOWN = 24  # images of each kind
 MAPS = 8  # channels of a layer
 
 
 def run(
-    modules: list[str], logits: list[str], spec: dict, data: str, picture: int | None, out: str
-) -> dict[str, object]:
-    """Write an `.npz` about the forms in the module files `modules` and their answers to the test pictures, `logits`.
+    modules: list[str], logits: list[str], spec: dict[str, Any], data: str, image: int | None, out: str
+) -> dict[str, Any]:
+    """Write an `.npz` about the two models in the files `modules`, from their scores of the test images in `logits`.
 
-    `classes`; `labels` (images,); `answers` (2, images), the likeliest class by each form; `changed` and `wrong`, the
-    numbers of pictures that changed their class and of those that the second form gets wrong, the surest first, with
-    `changed_pictures` and `wrong_pictures`, uint8 (shown, height, width, channels); `picture`, and for each
-    of the last convolutions at a size `layer_0`, … its name and `before_0`, `after_0`, … (channels, height, width).
+    `classes`; `labels` (images,); `answers` (2, images), the most likely class by each model; `changed` and `wrong`,
+    the indices of images whose class changed and of those that the second model gets wrong, most confident first, with
+    `changed_images` and `wrong_images`, uint8 (shown, height, width, channels); `image` and `image_index`; and for the
+    last convolution at each size its name `layer_0`, … and maps `before_0`, `after_0`, … (channels, height, width).
     """
     inputs, test = InputSpec.from_dict(spec), datasets.load(data, "test")
     scores = [np.load(path) for path in logits]
-    answers = np.stack([each.argmax(1) for each in scores])
-    labels = test.labels[: len(answers[0])]
-    changed, wrong = np.flatnonzero(answers[0] != answers[1]), np.flatnonzero(answers[1] != labels)
-    changed, wrong = (each[np.argsort(-_margin(scores[1][each]), kind="stable")] for each in (changed, wrong))
-    chosen = picture if picture is not None else int(changed[0]) if len(changed) else 0
-    if not 0 <= chosen < len(test):
-        raise UserError(f"--picture {chosen}: {test.name} has the test pictures 0 to {len(test) - 1}.")
-    found: dict[str, np.ndarray] = {
+    answers = np.stack([rows.argmax(1) for rows in scores])
+    labels = test.required_labels()[: len(answers[0])]
+    changed = _most_confident_first(np.flatnonzero(answers[0] != answers[1]), scores[1])
+    wrong = _most_confident_first(np.flatnonzero(answers[1] != labels), scores[1])
+    index = image if image is not None else int(changed[0]) if len(changed) else 0
+    if not 0 <= index < len(test):
+        raise UserError(f"--image {index} is not in {test.name}. Give 0 to {len(test) - 1}.")
+    arrays: dict[str, Any] = {
         "classes": np.array(test.classes),
         "labels": labels,
         "answers": answers,
         "changed": changed,
-        "changed_pictures": _pictures(test, changed, inputs),
+        "changed_images": _pixels(test, changed, inputs),
         "wrong": wrong,
-        "wrong_pictures": _pictures(test, wrong, inputs),
-        "picture": _pictures(test, np.array([chosen]), inputs)[0],
-        "picture_number": np.array(chosen),
+        "wrong_images": _pixels(test, wrong, inputs),
+        "image": _pixels(test, np.array([index]), inputs)[0],
+        "image_index": np.array(index),
     }
-    image = torch.from_numpy(network_input(test.image(chosen), inputs)[None])
+    values = torch.from_numpy(network_input(test.image(index), inputs)[None])
     before, after = (module_file.load(Path(path)) for path in modules)
-    old, new = _maps(alike(before, after), image), _maps(after, image)
-    for i, name in enumerate(_last_of_each_size({name: each for name, each in old.items() if name in new})):
-        found |= {f"layer_{i}": np.array(name), f"before_{i}": old[name][:MAPS], f"after_{i}": new[name][:MAPS]}
+    old, new = _maps(alike(before, after), values), _maps(after, values)
+    for i, name in enumerate(_last_of_each_size({name: maps for name, maps in old.items() if name in new})):
+        arrays |= {f"layer_{i}": np.array(name), f"before_{i}": old[name][:MAPS], f"after_{i}": new[name][:MAPS]}
     with replace_with(Path(out)) as path:
-        np.savez(path, **found)
+        np.savez(path, **arrays)
     return {"outputs": [out]}
 
 
+def _most_confident_first(indices: np.ndarray, logits: np.ndarray) -> np.ndarray:
+    return indices[np.argsort(-_margin(logits[indices]), kind="stable")]
+
+
 def _margin(logits: np.ndarray) -> np.ndarray:
-    """How far the first class is ahead of the second."""
+    """The score of the first class minus that of the second."""
     ranked = np.sort(logits, axis=1)
     return ranked[:, -1] - ranked[:, -2]
 
 
-def _pictures(test: Dataset, numbers: np.ndarray, spec: InputSpec) -> np.ndarray:
-    shown = [np.atleast_3d(np.asarray(fit(test.image(int(i)), spec))) for i in numbers[:SHOWN]]
+def _pixels(test: Dataset, indices: np.ndarray, spec: InputSpec) -> np.ndarray:
+    shown = [np.atleast_3d(np.asarray(fit(test.image(int(i)), spec))) for i in indices[:SHOWN]]
     return np.stack(shown) if shown else np.zeros((0, 1, 1, 1), np.uint8)
 
 
 def _maps(module: torch.nn.Module, image: torch.Tensor) -> dict[str, np.ndarray]:
-    """Outputs of each convolution, (channels, height, width)."""
-    names = [name for name, each in module.named_modules() if name and "Conv" in type(each).__name__]
-    kept = outputs(module, names, image)
-    return {name: value[0].float().numpy() for name, value in kept.items() if value.ndim == 4}
+    """The outputs of each convolution, (channels, height, width)."""
+    names = [name for name, layer in module.named_modules() if name and "Conv" in type(layer).__name__]
+    values = outputs(module, names, image)
+    return {name: value[0].float().numpy() for name, value in values.items() if value.ndim == 4}
 
 
 def _last_of_each_size(maps: dict[str, np.ndarray]) -> list[str]:

@@ -1,9 +1,10 @@
-"""The verb `layers`: what compression did to a network, as a whole and layer by layer."""
+"""The verb `layers`: compares a model before and after compression, as a whole and layer by layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,90 +16,83 @@ from ...compress.layers import weighted
 from ...data.preprocess import InputSpec
 from ...export import module_file
 from ...measure.layer_outputs import alike, outputs
+from ...spec.compression_result import LayerChange, LayerNumbers, ModelFiles, ModelNumbers
 
-PICTURES = 8  # whose outputs are compared layer by layer
+IMAGES = 8  # whose outputs are compared
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A convolution or linear layer. `bytes`, `parameters` and `nonzero` are of weights and bias, `sparsity` (0 to 1)
-    of the weights; `flops` of one picture, a multiply and an add being two."""
+    """The numbers of a convolution or linear layer, and its weights as float32."""
 
-    bytes: int
-    parameters: int
-    nonzero: int
-    sparsity: float
-    flops: int
+    numbers: LayerNumbers
     weights: torch.Tensor
 
-    @property
-    def numbers(self) -> dict[str, float]:
-        """All but the weights."""
-        return {name: getattr(self, name) for name in ("bytes", "parameters", "nonzero", "sparsity", "flops")}
 
+def run(models: list[ModelFiles], spec: dict[str, Any], data: str | None) -> dict[str, Any]:
+    """Compare `models`, of which the first is the reference.
 
-def run(forms: list[dict[str, str]], spec: dict, data: str | None) -> dict[str, object]:
-    """Compare modules; `forms` have a `name`, the `module` file, the `file` that is shipped, and `flops_of`, the FP32
-    module of the same shapes. The first is the reference.
-
-    Returns `forms`, with sizes in MB (10^6 bytes), numbers of parameters, and FLOPs; and `layers`, the first form
-    against the last: the numbers of each before and after, and of weights and outputs the power of the difference
-    over that of the signal: 0 where nothing changed, None where shapes differ.
+    Returns `models` (`ModelNumbers` of each) and `layers` (`LayerChange` of each layer, the first model against the
+    last).
     """
-    shape = InputSpec.from_dict(spec).shape
-    opened = [(form, module_file.load(Path(form["module"]))) for form in forms]
-    counted = [_layers(module, _flops(module_file.load(Path(form["flops_of"])), shape)) for form, module in opened]
-    totals = [_totals(form, module, found) for (form, module), found in zip(opened, counted, strict=True)]
-    before, after = opened[0][1], opened[-1][1]
-    like_after = alike(before, after)
-    noise = _noise_of_outputs(like_after, after, list(counted[0]), InputSpec.from_dict(spec), data)
-    rows = []
-    for name, first in counted[0].items():
-        last = counted[-1][name]
-        weights = _noise(_weight(like_after.get_submodule(name)), last.weights)
-        row = {"name": name, "before": first.numbers, "after": last.numbers}
-        rows.append({**row, "weights_noise": weights, "outputs_noise": noise.get(name)})
-    return {"forms": totals, "layers": rows}
+    inputs = InputSpec.from_dict(spec)
+    modules = [module_file.load(Path(files["module"])) for files in models]
+    flops = [_flops(module_file.load(Path(files["fp32"])), inputs.shape) for files in models]
+    counted = [_layers(module, counts) for module, counts in zip(modules, flops, strict=True)]
+    totals = [_totals(*parts) for parts in zip(models, modules, counted, strict=True)]
+    before, after = alike(modules[0], modules[-1]), modules[-1]
+    noise = _noise_of_outputs(before, after, list(counted[0]), inputs, data)
+    rows: list[LayerChange] = [
+        {
+            "name": name,
+            "before": layer.numbers,
+            "after": counted[-1][name].numbers,
+            "weights_noise": _noise(_weight(before.get_submodule(name)), counted[-1][name].weights),
+            "outputs_noise": noise.get(name),
+        }
+        for name, layer in counted[0].items()
+    ]
+    return {"models": totals, "layers": rows}
 
 
 def _layers(module: nn.Module, flops: dict[str, int]) -> dict[str, Layer]:
-    found = {}
+    layers = {}
     for name in flops:
         layer = module.get_submodule(name)
         weight, bias = _weight(layer), _bias(layer)
-        found[name] = Layer(
-            bytes=_stored_bytes(layer) + (bias.numel() * 4 if bias is not None else 0),
-            parameters=weight.numel() + (bias.numel() if bias is not None else 0),
-            nonzero=int(weight.count_nonzero()) + (int(bias.count_nonzero()) if bias is not None else 0),
-            sparsity=1 - int(weight.count_nonzero()) / weight.numel(),
-            flops=flops[name],
-            weights=weight,
-        )
-    return found
+        numbers: LayerNumbers = {
+            "bytes": _stored_bytes(layer) + (bias.numel() * 4 if bias is not None else 0),
+            "parameters": weight.numel() + (bias.numel() if bias is not None else 0),
+            "nonzero": int(weight.count_nonzero()) + (int(bias.count_nonzero()) if bias is not None else 0),
+            "sparsity": 1 - int(weight.count_nonzero()) / weight.numel(),
+            "flops": flops[name],
+        }
+        layers[name] = Layer(numbers, weight)
+    return layers
 
 
-def _totals(form: dict[str, str], module: nn.Module, found: dict[str, Layer]) -> dict[str, object]:
-    file = Path(form["file"])
+def _totals(files: ModelFiles, module: nn.Module, layers: dict[str, Layer]) -> ModelNumbers:
+    file = Path(files["file"])
+    numbers = [layer.numbers for layer in layers.values()]
     batch_norms = [
         value.detach()
-        for each in module.modules()
-        if not _is_weighted(each)
-        for value in each.parameters(recurse=False)
+        for layer in module.modules()
+        if not _is_weighted(layer)
+        for value in layer.parameters(recurse=False)
     ]
     return {
-        "name": form["name"],
-        "file": form["file"],
+        "name": files["name"],
+        "file": files["file"],
         "mb": file.stat().st_size / 1e6,
         "zipped_mb": codebook_file.zipped_bytes(file) / 1e6,
-        "parameters": sum(each.parameters for each in found.values()) + sum(each.numel() for each in batch_norms),
-        "nonzero": sum(each.nonzero for each in found.values())
-        + sum(int(each.count_nonzero()) for each in batch_norms),
-        "flops": sum(each.flops for each in found.values()),
+        "parameters": sum(row["parameters"] for row in numbers) + sum(value.numel() for value in batch_norms),
+        "nonzero": sum(row["nonzero"] for row in numbers) + sum(int(value.count_nonzero()) for value in batch_norms),
+        "flops": sum(row["flops"] for row in numbers),
     }
 
 
 def _flops(module: nn.Module, shape: tuple[int, ...]) -> dict[str, int]:
-    """FLOPs of each convolution and linear layer on one picture."""
+    """FLOPs of each convolution and linear layer for one image."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(torch.zeros(1, *shape))
     counts = counter.get_flop_counts()
@@ -111,25 +105,31 @@ def _is_weighted(layer: nn.Module) -> bool:
 
 
 def _weight(layer: nn.Module) -> torch.Tensor:
-    """Weights as float32, of a layer that is plain, fused with what follows it, or quantized."""
+    """The weights as float32, of a layer that is plain, fused with the next layers, or quantized."""
     raw = _raw_weight(layer)
     return raw.dequantize() if raw.is_quantized else raw.float()
 
 
 def _raw_weight(layer: nn.Module) -> torch.Tensor:
-    layer = layer[0] if isinstance(layer, nn.Sequential) else layer
-    return layer.weight().detach() if callable(layer.weight) else layer.weight.detach()
+    weight = _tensor(layer, "weight")
+    assert weight is not None, f"{type(layer).__name__} has no weights"
+    return weight.detach()
 
 
 def _bias(layer: nn.Module) -> torch.Tensor | None:
-    layer = layer[0] if isinstance(layer, nn.Sequential) else layer
-    return layer.bias() if callable(layer.bias) else layer.bias
+    return _tensor(layer, "bias")
+
+
+def _tensor(layer: nn.Module, name: str) -> torch.Tensor | None:
+    """A parameter of a layer, which is a method in quantized layers; of a fused layer, that of its first part."""
+    value: Any = getattr(layer[0] if isinstance(layer, nn.Sequential) else layer, name)
+    return value() if not isinstance(value, torch.Tensor) and callable(value) else value
 
 
 def _stored_bytes(layer: nn.Module) -> int:
     raw = _raw_weight(layer)
     if not raw.is_quantized:
-        # A linear layer of FP16 gives its weights back in FP32.
+        # A linear layer with FP16 weights returns them as FP32.
         half = "Dynamic" in str(type(layer)) or "dynamic" in type(layer).__module__
         return raw.numel() * 2 if half else codebook_file.tensor_bytes(raw)
     scales = raw.q_per_channel_scales().numel() if raw.qscheme() == torch.per_channel_affine else 1
@@ -139,14 +139,14 @@ def _stored_bytes(layer: nn.Module) -> int:
 def _noise_of_outputs(
     before: nn.Module, after: nn.Module, names: list[str], spec: InputSpec, data: str | None
 ) -> dict[str, float | None]:
-    pictures = datasets.load(data, "calibration") if data else datasets.noise(spec)
-    images = torch.from_numpy(next(iter(pictures.batches(spec, PICTURES))))
+    dataset = datasets.load(data, "calibration") if data else datasets.noise(spec)
+    images = torch.from_numpy(next(iter(dataset.batches(spec, IMAGES))))
     old, new = outputs(before, names, images), outputs(after, names, images)
     return {name: _noise(old[name], new[name]) for name in names if name in old and name in new}
 
 
 def _noise(signal: torch.Tensor, other: torch.Tensor) -> float | None:
-    """Power of the difference over that of `signal`; None where shapes differ."""
+    """The power of the difference over that of `signal`; None if the shapes differ."""
     if signal.shape != other.shape:
         return None
     noise, power = (signal - other).double().square().sum().item(), signal.double().square().sum().item()

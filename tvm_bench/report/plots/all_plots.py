@@ -1,4 +1,4 @@
-"""All pictures: as PNG files beside report.md, and as SVG inside report.html. Order and names are the same in both."""
+"""All plots: PNG files beside report.md, and SVG inside report.html, in the same order."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ...analysis.results import Results
 from ...host.files import replace_with
 from . import bar_charts, curves, style
 
-# The picture, and whether it takes the whole sweep; the others show the race that the verdict is about.
-PICTURES: dict[str, tuple[Callable[[Results, style.Frame], Figure | None], bool]] = {
+# The plot, and whether it shows the whole sweep; the others show the race of the verdict.
+PLOTS: dict[str, tuple[Callable[[Results, style.Frame], Figure | None], bool]] = {
     "latency": (bar_charts.latency, False),
     "pareto": (curves.pareto, False),
     "batch": (curves.batch, True),
@@ -28,45 +28,45 @@ PICTURES: dict[str, tuple[Callable[[Results, style.Frame], Figure | None], bool]
     "size": (bar_charts.size, False),
     "accuracy": (bar_charts.accuracy, False),
 }
-# Colours that a style sheet replaces, so that one picture suits light and dark paper.
+# Colours that a style sheet replaces, so that one plot fits light and dark pages.
 VARIABLES = {style.INK: "ink", style.SOFT: "soft", style.GRID: "line", style.PAPER: "paper"}
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
-    """Draw every picture that has data as PNG into `folder`; one of an earlier run that has none now is removed."""
+    """Draw each plot that has data as PNG into `folder`, and remove old ones without data. Returns the files."""
     drawn = []
-    for name in PICTURES:
+    for name in PLOTS:
         path = folder / f"{name}.png"
         figure = draw(name, results, style.WIDE)
         if figure is None:
             path.unlink(missing_ok=True)
             continue
-        with replace_with(path) as beside:
-            FigureCanvasAgg(figure).print_png(beside)
+        with replace_with(path) as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)
         drawn.append(path)
     return drawn
 
 
 def draw(name: str, results: Results, frame: style.Frame) -> Figure | None:
-    """The picture called `name`; None where the results have no data for it."""
-    picture, whole = PICTURES[name]
-    return picture(results if whole else races(results)[0], frame)
+    """The plot `name`; None if the results have no data for it."""
+    plot, whole = PLOTS[name]
+    return plot(results if whole else races(results)[0], frame)
 
 
 def svg(name: str, results: Results, frame: style.Frame) -> str | None:
-    """The picture as an `<svg>` element whose text is text and whose colours are the page's variables."""
+    """The plot as an `<svg>` element with text as text and colours as variables of the page; None without data."""
     figure = draw(name, results, frame)
     if figure is None:
         return None
     text = io.StringIO()
-    # Without the salt, the marks and clips of two pictures on one page would share their names.
+    # Without the salt, the markers and clips of two plots on one page would have the same ids.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"{name}{frame.width}"}):
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
-    found = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)
-    found = re.sub(r"\b(id=\"|url\(#|href=\"#)", rf"\g<1>{name}-{frame.title}-", found[found.index("<svg") :])
+    code = re.sub(r"<metadata>.*?</metadata>", "", text.getvalue(), flags=re.S)
+    code = re.sub(r"\b(id=\"|url\(#|href=\"#)", rf"\g<1>{name}-{frame.title}-", code[code.index("<svg") :])
     for colour, variable in VARIABLES.items():
-        found = found.replace(colour, f"var(--{variable})")
+        code = code.replace(colour, f"var(--{variable})")
     for edge in (*style.COLOURS.values(), style.OTHER):
         pale = to_hex(style.tint(edge))
-        found = found.replace(pale, f"color-mix(in srgb, {edge} 35%, var(--paper))")
-    return found.replace("'DejaVu Sans', ", "")
+        code = code.replace(pale, f"color-mix(in srgb, {edge} 35%, var(--paper))")
+    return code.replace("'DejaVu Sans', ", "")

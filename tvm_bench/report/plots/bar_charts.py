@@ -1,6 +1,9 @@
-"""The pictures with a lane for each variant: colour says the precision, a solid mark a compiled one."""
+"""Bar charts with one bar per variant. The colour shows the precision; solid bars are compiled variants."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,11 +18,11 @@ from .. import formatting, summary_text
 from . import style
 from .style import Frame
 
-PALE = {"facecolor": "#f3f3f3", "edgecolor": "#b5b5b5", "lw": 1}
+PALE: dict[str, Any] = {"facecolor": "#f3f3f3", "edgecolor": "#b5b5b5", "lw": 1}
 
 
 def latency(results: Results, frame: Frame) -> Figure | None:
-    """Latency in ms with its interval, the samples below it; None where nothing was timed."""
+    """Mean latency in ms with its interval, and the samples below; None if nothing was timed."""
     rows = by_latency(results)
     if not rows:
         return None
@@ -29,9 +32,9 @@ def latency(results: Results, frame: Frame) -> Figure | None:
         estimate, samples = mean_latency(row.rounds), np.concatenate(row.rounds)
         style.bar(axes, y, estimate.value, row)
         axes.plot([estimate.low, estimate.high], [y, y], color=style.INK, lw=2.5, solid_capstyle="butt")
-        lane = y + style.BAR / 2 + np.random.default_rng(0).uniform(0.05, 0.2, len(samples))
-        # As pixels, in a grey for light and dark paper: thousands of marks would be most of an HTML report.
-        axes.plot(samples, lane, ".", ms=2.5, mew=0, color=style.SOFT, alpha=0.35, rasterized=True)
+        height = y + style.BAR / 2 + np.random.default_rng(0).uniform(0.05, 0.2, len(samples))
+        # Drawn as pixels, since thousands of markers would be most of an HTML report; grey fits light and dark pages.
+        axes.plot(samples, height, ".", ms=2.5, mew=0, color=style.SOFT, alpha=0.35, rasterized=True)
         gain = speed_up(row, results)
         text = f"{formatting.ms(estimate.value)} ms" + (f" · {gain.value:.2f}× as fast" if gain else "")
         style.label(axes, frame, min(max(estimate.value, np.nan_to_num(estimate.high)), end), y, text)
@@ -40,19 +43,17 @@ def latency(results: Results, frame: Frame) -> Figure | None:
     beyond = sum(int((np.concatenate(row.rounds) > reach).sum()) for row in rows)
     compared = f"; × as fast as {results.reference_form}" if reference(rows[0], results) in rows else ""
     note = f" ({beyond} beyond the axis)" if beyond else ""
-    axes.set_xlabel(
-        f"wall clock of a call in ms{compared}\nbar: mean of the rounds, line: 95 % interval, dots: samples{note}"
-    )
+    axes.set_xlabel(f"latency in ms{compared}\nbar: mean of the rounds, line: 95 % interval, dots: samples{note}")
     return figure
 
 
 def memory(results: Results, frame: Frame) -> Figure | None:
-    """Peak resident memory in MB, split at what was there after the imports."""
+    """Peak resident memory in MB, split into imports and the rest; None without data."""
     rows = [row for row in _ordered(results) if row.peak_rss_mb]
     if not rows:
         return None
     peaks = [float(np.median(row.peak_rss_mb)) for row in rows]
-    figure, (axes,) = style.figure(rows, results, f"peak memory of the process, {_range(peaks)} MB", frame)
+    figure, (axes,) = style.figure(rows, results, f"peak memory of {_range(peaks)} MB", frame)
     for y, (row, peak) in enumerate(zip(rows, peaks, strict=True)):
         style.bar(axes, y, peak, row)
         text = f"{formatting.mb(peak)} MB"
@@ -62,41 +63,41 @@ def memory(results: Results, frame: Frame) -> Figure | None:
             text += f" · +{formatting.mb(peak - imports)} over imports"
         style.label(axes, frame, peak, y, text)
     axes.set_xlim(0, (1.02 if frame.narrow else 1.42) * max(peaks))
-    axes.set_xlabel("MB resident, highest of the process (VmHWM). Pale: after the imports; colour: model and calls")
+    axes.set_xlabel("Peak resident memory (VmHWM) in MB. Grey: after imports. Colour: model and inference.")
     return figure
 
 
 def size(results: Results, frame: Frame) -> Figure | None:
-    """Size of the file in MB that is deployed."""
-    rows = [row for row in _ordered(results) if row.size_mb is not None]
-    if not rows:
+    """Size of the deployed file in MB; None without data."""
+    sized = [(row, row.size_mb) for row in _ordered(results) if row.size_mb is not None]
+    if not sized:
         return None
-    sizes = [row.size_mb for row in rows]
+    rows, sizes = [row for row, _ in sized], [size_mb for _, size_mb in sized]
     figure, (axes,) = style.figure(rows, results, f"files of {_range(sizes)} MB", frame)
-    for y, row in enumerate(rows):
-        style.bar(axes, y, row.size_mb, row)
-        style.label(axes, frame, row.size_mb, y, f"{formatting.mb(row.size_mb)} MB")
+    for y, (row, size_mb) in enumerate(sized):
+        style.bar(axes, y, size_mb, row)
+        style.label(axes, frame, size_mb, y, f"{formatting.mb(size_mb)} MB")
     axes.set_xlim(0, (1.02 if frame.narrow else 1.15) * max(sizes))
     axes.set_xlabel("MB on disk")
     return figure
 
 
 def accuracy(results: Results, frame: Frame) -> Figure | None:
-    """Top-1 with Wilson's interval on a zoomed axis, and beside it the difference from the reference in points."""
-    rows = [row for row in _ordered(results) if row.top1 is not None and row.images]
-    if not rows:
+    """Top-1 with Wilson's interval on a zoomed axis, beside the difference from the reference; None without data."""
+    scored = [(row, wilson(row.top1, row.images)) for row in _ordered(results) if row.top1 is not None and row.images]
+    if not scored:
         return None
+    rows = [row for row, _ in scored]
     base = next((base for row in rows if (base := reference(row, results)) in rows), None)
-    images = " / ".join(f"{count:,}" for count in sorted({row.images for row in rows}))
+    images = " / ".join(f"{count:,}" for count in sorted({row.images or 0 for row in rows}))
     figure, (axes, *rest) = style.figure(
         rows,
         results,
-        f"Top-1 of {_range([100 * row.top1 for row in rows])} % on {images} images",
+        f"Top-1 of {_range([100 * share.value for _, share in scored])} % on {images} images",
         frame,
         panels=2 if base else 1,
     )
-    for y, row in enumerate(rows):
-        share = wilson(row.top1, row.images)
+    for y, (row, share) in enumerate(scored):
         colour, face = style.colours(row)
         axes.plot([100 * share.low, 100 * share.high], [y, y], color=colour, lw=2.5, solid_capstyle="butt")
         axes.plot(100 * share.value, y, "o", ms=9, mfc=face, mec=colour, mew=1.5)
@@ -109,22 +110,22 @@ def accuracy(results: Results, frame: Frame) -> Figure | None:
             color=style.INK,
         )
     axes.margins(x=0.08)
-    axes.set_xlabel("Top-1 in %, with its 95 % interval\n(zoomed: the axis does not start at 0)")
+    axes.set_xlabel("Top-1 in % with 95 % interval\n(zoomed: the axis does not start at 0)")
     if base and rest:
         _differences(rest[0], rows, base, frame)
-        rest[0].set_xlabel(f"Top-1 minus that of {results.reference_form},\nin percentage points, on the same images")
+        rest[0].set_xlabel(f"Top-1 minus that of {results.reference_form}\nin percentage points, on the same images")
     return figure
 
 
 def _differences(axes: Axes, rows: list[Row], base: Row, frame: Frame) -> None:
-    lost = [drop(row, base) or Estimate(0, 0, 0) for row in rows]
-    for y, (row, each) in enumerate(zip(rows, lost, strict=True)):
-        style.bar(axes, y, -each.value, row)
-        if row is not base and not np.isnan(each.low):
-            axes.plot([-each.high, -each.low], [y, y], color=style.INK, lw=2.5, solid_capstyle="butt")
-        text = "reference" if row is base else formatting.points(-each.value / 100)
-        style.label(axes, frame, -np.nan_to_num(each.low, nan=each.value), y, text)
-    reach = max(0.1, *(np.nanmax(np.abs([each.value, each.low, each.high])) for each in lost))
+    drops = [drop(row, base) or Estimate(0, 0, 0) for row in rows]
+    for y, (row, lost) in enumerate(zip(rows, drops, strict=True)):
+        style.bar(axes, y, -lost.value, row)
+        if row is not base and not np.isnan(lost.low):
+            axes.plot([-lost.high, -lost.low], [y, y], color=style.INK, lw=2.5, solid_capstyle="butt")
+        text = "reference" if row is base else formatting.points(-lost.value / 100)
+        style.label(axes, frame, -np.nan_to_num(lost.low, nan=lost.value), y, text)
+    reach = max(0.1, *(np.nanmax(np.abs([lost.value, lost.low, lost.high])) for lost in drops))
     axes.axvline(0, color=style.INK, lw=1)
     axes.set_xlim(-1.1 * reach, (1.1 if frame.narrow else 2) * reach)
 
@@ -134,6 +135,6 @@ def _ordered(results: Results) -> list[Row]:
     return timed + [row for row in results.variants if row.ok and not row.rounds]
 
 
-def _range(values: list[float]) -> str:
+def _range(values: Sequence[float]) -> str:
     low, high = formatting.mb(min(values)), formatting.mb(max(values))
     return low if low == high else f"{low} to {high}"

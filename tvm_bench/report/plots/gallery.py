@@ -1,9 +1,10 @@
-"""Pictures of what a network answers before and after it was compressed: confusions, changes, mistakes, features."""
+"""Plots of a model before and after compression: confusion matrices, changed classes, mistakes, feature maps."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,47 +15,47 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, DPI, COLUMNS, FONT = "#222222", 150, 8, 9.0
-MANY = 20  # classes whose names and counts still fit into a matrix
+MANY = 20  # up to so many classes, names and counts fit into a matrix
 
 
 def write(data: Path, folder: Path, names: list[str]) -> list[Path]:
-    """Draw what the verb `gallery` wrote to `data` for the two forms `names`; returns the PNG files in `folder`."""
+    """Draw the arrays that the verb `figures` wrote to `data` for the two models `names`. Returns the PNG files."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    found = dict(np.load(data))
-    drawings = {
-        "confusion": _confusion(found, names),
-        "changed": _pictures(found, "changed", f"changed their class from {names[0]} to {names[1]}"),
-        "misclassified": _pictures(found, "wrong", f"are classified wrongly by {names[1]}, the surest first"),
-        "features": _features(found, names),
+    arrays = dict(np.load(data))
+    figures = {
+        "confusion": _confusion(arrays, names),
+        "changed": _examples(arrays, "changed", f"changed their class from {names[0]} to {names[1]}"),
+        "misclassified": _examples(arrays, "wrong", f"are misclassified by {names[1]}, most confident first"),
+        "features": _features(arrays, names),
     }
     files = []
-    for name, figure in drawings.items():
-        with replace_with(folder / f"{name}.png") as beside:
-            FigureCanvasAgg(figure).print_png(beside)
+    for name, figure in figures.items():
+        with replace_with(folder / f"{name}.png") as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)
         files.append(folder / f"{name}.png")
     return files
 
 
 def confusion(labels: np.ndarray, answers: np.ndarray, classes: int) -> np.ndarray:
-    """How many images of each class (row) were given each class (column), int64 (classes, classes)."""
+    """The number of images of each class (row) by predicted class (column), int64 (classes, classes)."""
     return np.bincount(labels * classes + answers, minlength=classes**2).reshape(classes, classes)
 
 
-def _confusion(found: dict[str, np.ndarray], names: list[str]) -> Figure:
-    classes = [str(name) for name in found["classes"]]
-    matrices = [confusion(found["labels"], answers, len(classes)) for answers in found["answers"]]
+def _confusion(arrays: dict[str, np.ndarray], names: list[str]) -> Figure:
+    classes = [str(name) for name in arrays["classes"]]
+    matrices = [confusion(arrays["labels"], answers, len(classes)) for answers in arrays["answers"]]
     figure = _figure(15.0, 5.6)
-    figure.suptitle(f"{len(found['labels']):,} test images: class (row) and answer (column)", color=INK)
+    figure.suptitle(f"{len(arrays['labels']):,} test images: class (row) and prediction (column)", color=INK)
     change = matrices[1] - matrices[0]
     limit = max(1, np.abs(change).max())
-    # Most are right: on a linear scale the mistakes could not be told from nothing.
+    # Most predictions are correct: on a linear scale the mistakes would be invisible.
     shown = [np.log1p(matrix) for matrix in matrices]
-    panels = [
-        (f"{names[0]}: {_right(matrices[0])}", shown[0], matrices[0], {"cmap": "Blues"}),
-        (f"{names[1]}: {_right(matrices[1])}", shown[1], matrices[1], {"cmap": "Blues", "vmax": shown[0].max()}),
+    panels: list[tuple[str, np.ndarray, np.ndarray, dict[str, Any]]] = [
+        (f"{names[0]}: {_correct(matrices[0])}", shown[0], matrices[0], {"cmap": "Blues"}),
+        (f"{names[1]}: {_correct(matrices[1])}", shown[1], matrices[1], {"cmap": "Blues", "vmax": shown[0].max()}),
         (
-            "the second less the first",
+            f"{names[1]} minus {names[0]}",
             change,
             change,
             {"cmap": "RdBu", "vmin": -limit, "vmax": limit},
@@ -74,39 +75,40 @@ def _confusion(found: dict[str, np.ndarray], names: list[str]) -> Figure:
     return figure
 
 
-def _right(matrix: np.ndarray) -> str:
-    return f"{matrix.trace():,} right"
+def _correct(matrix: np.ndarray) -> str:
+    return f"{matrix.trace():,} correct"
 
 
-def _pictures(found: dict[str, np.ndarray], what: str, message: str) -> Figure:
-    numbers, pictures, classes = found[what], found[f"{what}_pictures"], found["classes"]
-    rows = max(1, -(-len(pictures) // COLUMNS))
+def _examples(arrays: dict[str, np.ndarray], name: str, message: str) -> Figure:
+    """The images `{name}_images`, each with its index, its class, and both predictions."""
+    indices, images, classes = arrays[name], arrays[f"{name}_images"], arrays["classes"]
+    rows = max(1, math.ceil(len(images) / COLUMNS))
     figure = _figure(1.75 * COLUMNS, 2.35 * rows + 0.6)
-    figure.suptitle(f"{len(numbers):,} of {len(found['labels']):,} images {message}", color=INK)
+    figure.suptitle(f"{len(indices):,} of {len(arrays['labels']):,} images {message}", color=INK)
     cells = list(figure.subplots(rows, COLUMNS, squeeze=False).flat)
     for axes in cells:
         axes.axis("off")
-    for axes, number, picture in zip(cells, numbers, pictures, strict=False):
-        label, before, after = (str(classes[i]) for i in (found["labels"][number], *found["answers"][:, number]))
-        _picture(axes, picture)
-        axes.set_title(f"#{number}: {label}\n{before} → {after}", size=FONT - 2, color=INK)
+    for axes, index, image in zip(cells, indices, images, strict=False):
+        label, before, after = (str(classes[i]) for i in (arrays["labels"][index], *arrays["answers"][:, index]))
+        _show(axes, image)
+        axes.set_title(f"#{index}: {label}\n{before} → {after}", size=FONT - 2, color=INK)
     return figure
 
 
-def _features(found: dict[str, np.ndarray], names: list[str]) -> Figure:
-    layers = [str(found[f"layer_{i}"]) for i in range(sum(key.startswith("layer_") for key in found))]
-    channels = max((len(found[f"before_{i}"]) for i in range(len(layers))), default=1)
+def _features(arrays: dict[str, np.ndarray], names: list[str]) -> Figure:
+    layers = [str(arrays[f"layer_{i}"]) for i in range(sum(key.startswith("layer_") for key in arrays))]
+    channels = max((len(arrays[f"before_{i}"]) for i in range(len(layers))), default=1)
     figure = _figure(1.2 * (channels + 2), 1.2 * max(1, 2 * len(layers)) + 0.6)
     figure.suptitle(
-        f"Test image #{found['picture_number']}: first channels of the last convolution at each size; above each pair "
-        f"{names[0]}, below it {names[1]}",
+        f"Test image #{arrays['image_index']}: first channels of the last convolution at each size; of each pair, the "
+        f"upper row is {names[0]}, the lower {names[1]}",
         color=INK,
     )
     grid = figure.add_gridspec(max(1, 2 * len(layers)), channels + 2)
-    _picture(figure.add_subplot(grid[:2, :2]), found["picture"])
+    _show(figure.add_subplot(grid[:2, :2]), arrays["image"])
     for i, name in enumerate(layers):
         for below, when in enumerate(("before", "after")):
-            for channel, values in enumerate(found[f"{when}_{i}"]):
+            for channel, values in enumerate(arrays[f"{when}_{i}"]):
                 axes = figure.add_subplot(grid[2 * i + below, channel + 2])
                 axes.imshow(values, cmap="viridis")
                 axes.axis("off")
@@ -115,8 +117,8 @@ def _features(found: dict[str, np.ndarray], names: list[str]) -> Figure:
     return figure
 
 
-def _picture(axes: Axes, picture: np.ndarray) -> None:
-    axes.imshow(picture if picture.shape[-1] == 3 else picture[..., 0], cmap="gray")
+def _show(axes: Axes, image: np.ndarray) -> None:
+    axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray")
     axes.axis("off")
 
 

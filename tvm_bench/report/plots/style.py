@@ -1,9 +1,10 @@
-"""An empty picture with a lane for each row, and the marks that all pictures share."""
+"""The style of all plots: empty charts, colours, bars and labels."""
 
 from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -24,67 +25,70 @@ COLOURS = {
     "int8-dynamic": "#b83280",
 }
 OTHER, INK, SOFT, GRID, PAPER = "#666666", "#222222", "#767676", "#e3e3e3", "#ffffff"
-COMPILED = ("relay", "relay-stock", "relax", "inductor", "inductor-max-autotune")
-DPI = 180  # dots an inch: the text still reads well at 900 pixels
+COMPILED = ("relay", "relay-stock", "inductor", "inductor-max-autotune")
+DPI = 180  # text stays readable at a width of 900 pixels
 FONT = 10.5
-BAR = 0.46
+BAR = 0.46  # height; rows are 1 apart
+
+
+Colour = str | tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Inches: the picture's width, a row's height, and the height of title, axis and legend together."""
+    """The layout of a chart. Sizes are in inches."""
 
     width: float
-    row: float
-    rest: float
-    title: int  # characters a line
+    row: float  # height of a row
+    rest: float  # height of title, axis and legend together
+    title: int  # characters per line
     narrow: bool
 
 
 WIDE = Frame(9.0, 0.62, 1.75, 84, False)
-# For telephones: what stands beside the lanes of a wide picture is written above each lane.
+# For phones: labels are above the bars, not beside them.
 NARROW = Frame(4.4, 0.74, 2.2, 42, True)
 
 
 def figure(rows: list[Row], results: Results, message: str, frame: Frame, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """An empty picture with a lane for each row, the first on top, and a legend for what the rows have."""
-    lanes = frame.row * len(rows) + (frame.rest if not frame.narrow else frame.rest / panels)
-    figure, every = empty(results, message, frame, lanes, panels, sharey=True)
+    """An empty chart with a line for each row, the first on top, and a legend of the colours in use."""
+    height = frame.row * len(rows) + (frame.rest if not frame.narrow else frame.rest / panels)
+    figure, panes = empty(results, message, frame, height, panels, sharey=True)
     figure.legend(handles=_legend(rows), loc="outside lower left", ncols=2 if frame.narrow else 5, **SMALL)
     names = short_names(row.name for row in results.variants)
-    for axes in every:
+    for axes in panes:
         axes.set_ylim(len(rows) - 0.35, -0.75)
         if frame.narrow:
             axes.set_yticks([])
             for y, row in enumerate(rows):
                 axes.text(0, y - 0.36, names[row.name], transform=axes.get_yaxis_transform(), size=FONT - 1, color=INK)
     if not frame.narrow:
-        every[0].set_yticks(range(len(rows)), [names[row.name] for row in rows])
-    return figure, every
+        panes[0].set_yticks(range(len(rows)), [names[row.name] for row in rows])
+    return figure, panes
 
 
-SMALL = {"frameon": False, "fontsize": FONT - 1}
+SMALL: dict[str, Any] = {"frameon": False, "fontsize": FONT - 1}
 
 
 def empty(
     results: Results, message: str, frame: Frame, height: float, panels: int, sharey: bool
 ) -> tuple[Figure, list[Axes]]:
-    """A picture with a title and quiet axes, `height` inches a panel: beside each other, or on narrow ones stacked."""
+    """A figure with a title and empty panels of `height` inches, side by side, or stacked in a narrow frame."""
     model = model_name(row.name for row in results.variants)
-    shape, ratios = ((panels, 1), "height_ratios") if frame.narrow else ((1, panels), "width_ratios")
+    rows, columns = (panels, 1) if frame.narrow else (1, panels)
     size = (frame.width, height * (panels if frame.narrow else 1))
     figure = Figure(figsize=size, dpi=DPI, facecolor=PAPER)
     figure.set_layout_engine(ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-    widths = {ratios: [3, 2]} if panels == 2 and sharey and not frame.narrow else {}
-    every = list(figure.subplots(*shape, sharey=sharey, squeeze=False, **widths).flat)
-    for axes in every:
-        _quiet(axes)
+    widths = [3, 2] if panels == 2 and sharey and not frame.narrow else None
+    panes = list(figure.subplots(rows, columns, sharey=sharey, squeeze=False, width_ratios=widths).flat)
+    for axes in panes:
+        _remove_frame(axes)
     title = textwrap.fill(f"{model}: {message.replace(f'{model}/', '')}", frame.title, break_on_hyphens=False)
     figure.suptitle(title, x=0.012, ha="left", size=FONT + (0.5 if frame.narrow else 2.5), color=INK)
-    return figure, every
+    return figure, panes
 
 
-def _quiet(axes: Axes) -> None:
+def _remove_frame(axes: Axes) -> None:
     axes.set_facecolor(PAPER)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(SOFT)
@@ -106,28 +110,30 @@ def _legend(rows: list[Row]) -> list[Patch]:
 
 
 def bar(axes: Axes, y: float, width: float, row: Row) -> None:
-    """A horizontal bar from 0 to `width` in lane `y`, in the row's colour."""
+    """A horizontal bar from 0 to `width` at height `y`, in the colour of the row."""
     edge, face = colours(row)
     axes.barh(y, width, height=BAR, facecolor=face, edgecolor=edge, lw=1)
 
 
 def label(axes: Axes, frame: Frame, x: float, y: float, text: str, left: bool = False) -> None:
-    """Text beside the point (x, y), to its right unless `left`; on a narrow picture above the lane."""
+    """Text to the right of the point (x, y), or to its `left`; in a narrow frame, above the bar."""
     if frame.narrow:
-        style = {"ha": "right", "size": FONT - 1, "color": INK}
-        axes.text(1, y - 0.36, text, transform=axes.get_yaxis_transform(), **style)
+        above: dict[str, Any] = {"ha": "right", "size": FONT - 1, "color": INK}
+        axes.text(1, y - 0.36, text, transform=axes.get_yaxis_transform(), **above)
         return
     shift, align = (-6, "right") if left else (6, "left")
     paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}  # hides the grid behind the text
-    style = {"ha": align, "va": "center_baseline", "size": FONT - 0.5, "color": INK, "bbox": paper}
+    style: dict[str, Any] = {"ha": align, "va": "center_baseline", "size": FONT - 0.5, "color": INK, "bbox": paper}
     axes.annotate(text, (x, y), (shift, 0), textcoords="offset points", **style)
 
 
-def colours(row: Row) -> tuple[str, str | tuple[float, ...]]:
-    """Colour of the row's edge and of its face: the precision's own, paler inside where nothing was compiled."""
+def colours(row: Row) -> tuple[str, Colour]:
+    """The colours of the edge and the face: that of the precision, with a pale face if nothing was compiled."""
     edge = COLOURS.get(row.precision, OTHER)
     return edge, edge if row.backend in COMPILED else tint(edge)
 
 
-def tint(colour: str) -> tuple[float, ...]:
-    return tuple(0.35 * part + 0.65 for part in to_rgb(colour))
+def tint(colour: str) -> tuple[float, float, float]:
+    """A pale version of a colour."""
+    red, green, blue = to_rgb(colour)
+    return 0.35 * red + 0.65, 0.35 * green + 0.65, 0.35 * blue + 0.65
