@@ -22,8 +22,9 @@ class Row:
 
     `latency_ms` is `{"rounds": [[...], ...]}`, one list of samples a process. `max_abs_error`, `cosine` and
     `argmax_agreement` are against the FP32 reference; those with `source_` against the model that a library was built
-    from, run by its own runtime, as are those in `distances`: of each image's scores, relative to their length,
-    `{"reference" | "source": {"images", "median", "worst"}}`.
+    from, run by its own runtime, as are those in `distances`: of each image's scores, relative to how much scores vary
+    between images, `{"reference" | "source": {"images", "median", "worst", "spread"}}`; see measure/metrics.py. Older
+    files have no `spread`, and distances relative to the length of the scores.
     """
 
     name: str

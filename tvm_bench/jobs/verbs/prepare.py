@@ -19,7 +19,7 @@ from ...data.preprocess import InputSpec
 from ...export import module_file, onnx_file, qdq, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
-from ...models import resolve
+from ...models import random_weights, resolve
 from ...spec import formats
 from ...spec.errors import UserError
 from ...spec.recipe import Quantize, Settings
@@ -112,7 +112,15 @@ def module_fp32(step: _Step) -> None:
         input_shape=tuple(shape) if shape else None,
         classes=step.classes,
     )
+    if step.model_spec["weights"] == "random":
+        random_weights.fit(found.module, _images_for_random_weights(step))
     step.save_module(found.module, "fp32")
+
+
+def _images_for_random_weights(step: _Step) -> Iterator[np.ndarray]:
+    data = step.model_spec["data"]
+    images = datasets.load(data, "calibration") if data else datasets.noise(step.spec)
+    return images.batches(step.spec, random_weights.BATCH, random_weights.IMAGES)
 
 
 def module_int8(step: _Step) -> dict:
