@@ -97,15 +97,14 @@ def test_a_network_that_answers_alike_to_all_images_checks_nobody(tmp_path):
 
 
 def test_without_a_reference_nobody_is_right(tmp_path):
-    """Eager PyTorch fails; an INT8 library still has the file that it was built from."""
+    """Eager PyTorch fails here."""
     model = "tests.tiny:silent"
-    rows = raced(tmp_path, ("onnxruntime", "relay"), QUICK, ("fp32", "int8"), batches=(1,), model=model)
+    rows = raced(tmp_path, ("onnxruntime",), QUICK, ("fp32", "int8"), batches=(1,), model=model)
     assert rows["eager"].status == "failed" and "no answer" in rows["eager"].error
-    for name in ("onnxruntime", "relay", "int8-onnxruntime"):
+    for name in ("onnxruntime", "int8-onnxruntime"):
         reason = rows[name].flagged
         assert rows[name].ok and reason.startswith("answers not checked: tiny-silent/fp32-eager failed"), name
         assert "no answer" in reason and rows[name].argmax_agreement is None
-    assert rows["int8-relay"].flagged is None and rows["int8-relay"].source_argmax_agreement == 1
 
 
 def test_a_disturbed_round_is_repeated_up_to_a_limit(tmp_path):

@@ -102,7 +102,7 @@ def wrongness(row: Row, limits: ValidityLimits, failures: Mapping[str, str] | No
         return reason
     agreement = row.source_argmax_agreement
     least = min(limits.source_agreement, 1 - limits.turned_per_distance * distances[against]["median"])
-    if agreement is None or wilson(agreement, distances[against]["images"]).high >= least:
+    if agreement is None or wilson(agreement, int(distances[against]["images"])).high >= least:
         return None
     return f"classifies only {agreement:.1%} of the images as its source does"
 

@@ -54,31 +54,28 @@ def _fit_batch_norms(module: nn.Module, images: list[torch.Tensor]) -> None:
 def _last_layer(module: nn.Module, batch: torch.Tensor) -> nn.Linear | nn.Conv2d | None:
     """The layer with weights that runs last, if it runs once and has an output for each class; else None."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    calls: list[nn.Linear | nn.Conv2d] = []
+    calls: list[nn.Module] = []
     classes = _watched(module, layers, [batch], lambda layer, _: calls.append(layer)).shape[1]
-    if not calls or calls.count(calls[-1]) > 1 or calls[-1].weight.shape[0] != classes:
-        return None
-    return calls[-1]
+    last = next((layer for layer in layers if calls and layer is calls[-1]), None)
+    return last if last is not None and calls.count(last) == 1 and last.weight.shape[0] == classes else None
 
 
 def _standardize(layer: nn.Linear | nn.Conv2d, module: nn.Module, images: list[torch.Tensor]) -> bool:
     """Scale and shift the last layer; False, and nothing is changed, where its outputs do not vary."""
-    before = None if layer.bias is None else layer.bias.clone()
+    bias = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
+    before = bias.clone()
     means: list[torch.Tensor] = []
-    if layer.bias is not None:
-        layer.bias.zero_()
-        _watched(module, [layer], images, lambda _, output: means.append(_class_means(layer, output)))
-        layer.bias.copy_(-torch.stack(means).mean(dim=0))
+    bias.zero_()
+    _watched(module, [layer], images, lambda _, output: means.append(_class_means(layer, output)))
+    bias.copy_(-torch.stack(means).mean(dim=0))
     scores = _watched(module, [], images)
     deviation = scores.var(dim=0).mean().sqrt()
     common = torch.stack([*means, scores.mean(dim=0)]).square().mean().sqrt()
     if not deviation > LEAST_VARIATION * common:  # not `<=`: NaN does not vary either
-        if before is not None:
-            layer.bias.copy_(before)
+        bias.copy_(before)
         return False
     layer.weight /= deviation
-    if layer.bias is not None:
-        layer.bias /= deviation
+    bias /= deviation
     return True
 
 

@@ -195,10 +195,11 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
         return entrant
     against: dict[str, Path] = {}
     failures: dict[str, str] = {}
-    compared = {"reference": measurement.reference_variant(bench), "source": measurement.source_variant(variant)}
+    source = measurement.source_variant(variant)
+    compared = {"reference": measurement.reference_variant(bench)} | ({"source": source} if source else {})
     for role, other in compared.items():
         try:
-            against |= {role: _answers(bench, other, against, rules)} if other else {}
+            against[role] = _answers(bench, other, against, rules)
         except (UserError, JobError) as error:
             failures[role] = f"{other.name} failed: {error}"
     row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, against, rules))
