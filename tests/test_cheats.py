@@ -20,11 +20,12 @@ CHEATS = {
     "stale": "off the FP32 reference",
     "stale_when_timed": "gave wrong answers in",
     "one_in_a_hundred": "off the FP32 reference",
+    "constant": "off the FP32 reference",
 }
 
 
-def raced(root, backends, rules=RULES, precisions=("fp32",), threads=(1,), batches=(8,)):
-    run_spec = RunSpec(ModelSpec(TINY, data="fashion-mnist"), precisions, (), None, batches, threads, root)
+def raced(root, backends, rules=RULES, precisions=("fp32",), threads=(1,), batches=(8,), model=TINY):
+    run_spec = RunSpec(ModelSpec(model, data="fashion-mnist"), precisions, (), None, batches, threads, root)
     with contextlib.chdir(ROOT):
         results, _ = race.run(run_spec, backends, rules, "test", Constraints())
     return {
@@ -75,12 +76,36 @@ def test_a_backend_that_hangs_costs_its_own_row_only(tmp_path):
 
 
 def test_one_wrong_in_a_hundred_is_seen_in_int8_too(tmp_path):
-    backends = ("tests.cheats.one_in_a_hundred", "onnxruntime", "relay")
+    backends = ("tests.cheats.one_in_a_hundred", "tests.cheats.constant", "onnxruntime", "relay")
     rows = raced(tmp_path, backends, race.Rules(rounds=1, samples=5, images=200), ("int8",), batches=(1,))
     assert "off its reference" in rows["int8-one_in_a_hundred"].flagged
+    assert "half of its images" in rows["int8-constant"].flagged
     assert rows["int8-onnxruntime"].flagged is None and rows["int8-relay"].flagged is None
     assert rows["int8-relay"].plan_mb["weights"] > 0 and rows["int8-relay"].plan_mb["workspace"] > 0
     assert 1 < rows["int8-relay"].runtime_mb < rows["int8-onnxruntime"].runtime_mb
+
+
+QUICK = race.Rules(rounds=1, samples=3, images=40)
+
+
+def test_a_network_that_answers_alike_to_all_images_checks_nobody(tmp_path):
+    backends = ("tests.cheats.constant", "onnxruntime", "relay")
+    rows = raced(tmp_path, backends, QUICK, ("fp32", "int8"), batches=(1,), model="tests.tiny:unvarying")
+    assert {"constant", "onnxruntime", "int8-constant", "int8-relay"} < rows.keys()
+    for name, row in rows.items():
+        assert row.ok and row.flagged.startswith("answers cannot be checked"), name
+        assert row.argmax_agreement is None and row.source_argmax_agreement is None, name
+
+
+def test_without_a_reference_nobody_is_right(tmp_path):
+    """Eager PyTorch fails here."""
+    model = "tests.tiny:silent"
+    rows = raced(tmp_path, ("onnxruntime",), QUICK, ("fp32", "int8"), batches=(1,), model=model)
+    assert rows["eager"].status == "failed" and "no answer" in rows["eager"].error
+    for name in ("onnxruntime", "int8-onnxruntime"):
+        reason = rows[name].flagged
+        assert rows[name].ok and reason.startswith("answers not checked: tiny-silent/fp32-eager failed"), name
+        assert "no answer" in reason and rows[name].argmax_agreement is None
 
 
 def test_a_disturbed_round_is_repeated_up_to_a_limit(tmp_path):

@@ -1,5 +1,6 @@
 """A network that compiles in seconds: convolutions with batch norm, a shortcut, pooling, a dense layer."""
 
+import torch
 from torch import nn
 
 from tvm_bench.data.preprocess import InputSpec
@@ -55,6 +56,25 @@ def unsupported():
             return super().forward(images) * images[:, 0].det()[:, None]
 
     return Determinant()
+
+
+def unvarying():
+    """The biases decide: the scores of two images differ by less than a rounding of INT8."""
+    module = Tiny()
+    nn.init.normal_(module.head.weight, std=1e-6)
+    return module
+
+
+def silent():
+    """Answers zeros, which the model is checked with, and fails on images: in PyTorch, not once it is exported."""
+
+    class Silent(Tiny):
+        def forward(self, images):
+            if not torch.onnx.is_in_onnx_export() and images.any():
+                raise RuntimeError("no answer")
+            return super().forward(images)
+
+    return Silent()
 
 
 def not_a_module():

@@ -22,8 +22,9 @@ class Row:
 
     `latency_ms` is `{"rounds": [[...], ...]}`: the samples of one process each. `max_abs_error`, `cosine` and
     `argmax_agreement` are against the FP32 reference; those with `source_` against the source model, which the library
-    was built from, run by its own runtime. `distances` has both, of each image's scores relative to their length:
-    `{"reference" | "source": {"images", "median", "worst"}}`.
+    was built from, run by its own runtime. `distances` has both, of each image's scores relative to how much scores
+    vary between images: `{"reference" | "source": {"images", "median", "worst", "spread"}}`, see `measure.metrics`.
+    Older files have no `spread`, and distances relative to the length of the scores.
     """
 
     name: str

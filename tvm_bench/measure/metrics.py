@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+TINY = np.finfo(np.float32).tiny  # instead of a divisor of 0
+
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
     """Top-1 and Top-5 accuracy, 0 to 1, of `logits` (images, classes) for `labels` (images,).
@@ -21,32 +23,38 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
 
 
 def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """Of the images' distances to `reference`, each relative to its length there: the median and the largest.
+    """How far the scores of each image are from those in `reference`: the median image and the worst one.
 
-    Scores near zero, a hundredth of the usual length or less, count as that long. A quantized reference's scores are
-    multiples of a step: where that is coarse, a rounding may be all that an image has, so one step counts as none.
+    Both arrays are (images, classes). The unit is how much the reference's scores vary between images: the distance of
+    the image's own scores from the centre of all, or the median of these distances where that is larger. So 1 is as
+    far as a constant answer, and an image whose scores lie near the centre is not infinitely far. A quantization step
+    of the scores needs no allowance: it is small beside this unit, or the scores hardly vary.
+
+    `spread` is the median distance from the centre, relative to the median length of the scores: near 0 where the
+    reference answers alike to all images, so that nothing can be compared with it.
     """
-    lengths = np.linalg.norm(reference, axis=1)
-    floor = max(np.median(lengths) / 100, np.finfo(np.float32).tiny)
-    beyond = np.maximum(np.abs(logits - reference) - _step(reference), 0)
-    relative = np.linalg.norm(beyond, axis=1) / np.maximum(lengths, floor)
-    return {"images": len(logits), "median": float(np.median(relative)), "worst": float(relative.max())}
+    logits, reference = logits.astype(np.float64), reference.astype(np.float64)
+    variations = np.linalg.norm(reference - np.median(reference, axis=0), axis=1)
+    typical, length = np.median(variations), np.median(np.linalg.norm(reference, axis=1))
+    relative = np.linalg.norm(logits - reference, axis=1) / np.maximum(np.maximum(variations, typical), TINY)
+    return {
+        "images": len(logits),
+        "median": float(np.median(relative)),
+        "worst": float(relative.max()),
+        "spread": float(typical / np.maximum(length, TINY)),
+    }
 
 
-def _step(scores: np.ndarray) -> float:
-    """What all `scores` are multiples of; 0 for those that are not quantized."""
-    gaps = np.diff(np.unique(scores))
-    step = gaps.min() if len(gaps) else 0.0
-    multiples = scores / step if step else np.full_like(scores, np.nan)
-    return float(step) if np.allclose(multiples, np.round(multiples), rtol=0, atol=1e-2) else 0.0
+def agreement(logits: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
+    """How far `logits` are from `reference`, both (images, classes).
 
-
-def agreement(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """How far `logits` are from `reference`, both (images, classes)."""
+    `argmax_agreement` is None where the reference names one class for all images: a constant would agree as well.
+    """
     lengths = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
-    cosine = (logits * reference).sum(axis=1) / np.maximum(lengths, np.finfo(np.float32).tiny)
+    cosine = (logits * reference).sum(axis=1) / np.maximum(lengths, TINY)
+    classes = reference.argmax(axis=1)
     return {
         "max_abs_error": float(np.abs(logits - reference).max()),
         "cosine": float(cosine.mean()),
-        "argmax_agreement": float((logits.argmax(1) == reference.argmax(1)).mean()),
+        "argmax_agreement": float((logits.argmax(axis=1) == classes).mean()) if np.ptp(classes) else None,
     }

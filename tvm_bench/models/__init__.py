@@ -38,9 +38,9 @@ def resolve(
     """Build the model `name`: a torchvision model or a form of one, or `package.module:callable` -> `nn.Module`.
 
     `weights` is `default` (embedded where there are some, the callable's own, else torchvision's ImageNet weights),
-    `imagenet`, `random` (seeded), or a `.safetensors` or `.pt` state dict. `classes` sizes a new last layer where the
-    weights do not bring their own; those of `tvm-bench train` do, and the input that they were trained on. Raises
-    `UserError` with the near names, or with what is wrong with the weights.
+    `imagenet`, `random` (seeded, not yet fitted to images: see random_weights.py), or a `.safetensors` or `.pt` state
+    dict. `classes` sizes a new last layer where the weights do not bring their own; those of `tvm-bench train` do, and
+    the input that they were trained on. Raises `UserError` with the near names, or with what is wrong with the weights.
     """
     known = trained_as(Path(weights))
     classes = tuple(known.get("classes", classes))

@@ -33,7 +33,7 @@ def _resize(layer: nn.Module) -> None:
     if isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = layer.weight.shape
     elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
-        layer.num_features = layer.running_mean.shape[0]
+        layer.num_features = layer.num_features if layer.running_mean is None else len(layer.running_mean)
     elif isinstance(layer, nn.LayerNorm) and layer.weight is not None:
         layer.normalized_shape = tuple(layer.weight.shape)
     elif isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):

@@ -82,7 +82,9 @@ def imagenet_state(name: str) -> dict[str, torch.Tensor]:
 
 
 def _with_cifar_stem(module: nn.Module) -> nn.Module:
-    stem = nn.Conv2d(3, module.conv1.out_channels, 3, padding=1, bias=False)
+    first = module.conv1
+    assert isinstance(first, nn.Conv2d), "a ResNet begins with a convolution"
+    stem = nn.Conv2d(3, first.out_channels, 3, padding=1, bias=False)
     nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")  # as torchvision does for the others
     module.conv1, module.maxpool = stem, nn.Identity()
     return module

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__, report
 from ..analysis.results import Results
-from ..analysis.validity import wrongness
+from ..analysis.validity import judged
 from ..host import checkout, deployment_size, machine, manifest, packages
 from ..host.progress import Progress
 from ..jobs.launcher import MEASURING, JobError, locked
@@ -108,24 +108,24 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
     bench, variant = entrant.bench, entrant.variant
     if variant.backend == "null":
         return entrant
-    reference = measurement.reference_variant(bench)
-    against = {"reference": _answers(bench, reference, {}, rules)}
-    if source := measurement.source_variant(variant):
-        against["source"] = _answers(bench, source, against, rules)
-    found = {name: path for name, path in against.items() if path}
-    row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, found, rules))
-    return replace(entrant, row=replace(row, flagged=wrongness(row, rules.terms)))
+    against: dict[str, Path] = {}
+    failures: dict[str, str] = {}
+    source = measurement.source_variant(variant)
+    compared = {"reference": measurement.reference_variant(bench)} | ({"source": source} if source else {})
+    for role, other in compared.items():
+        try:
+            against[role] = _answers(bench, other, against, rules)
+        except (UserError, JobError) as error:
+            failures[role] = f"{other.name} failed: {error}"
+    row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, against, rules))
+    return replace(entrant, row=judged(row, rules.terms, failures))
 
 
-def _answers(bench: Workbench, variant: Variant, against: dict[str, Path | None], rules: Rules) -> Path | None:
-    """The file of the answers of what others are compared with. None where it fails: that costs its own row only."""
-    try:
-        path = measurement.answers(bench, variant)
-        found = {"reference": path, **{name: other for name, other in against.items() if other}}
-        _evaluate(bench, variant, steps.build(bench, variant), found, rules)
-        return path
-    except (UserError, JobError):
-        return None
+def _answers(bench: Workbench, variant: Variant, against: dict[str, Path], rules: Rules) -> Path:
+    """The file of the answers of what others are compared with, which is compared itself where it can be."""
+    path = measurement.answers(bench, variant)
+    _evaluate(bench, variant, steps.build(bench, variant), {"reference": path, **against}, rules)
+    return path
 
 
 def _evaluate(

@@ -34,7 +34,7 @@ def run(
 
     Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns `scores` where the
     pictures are `labelled`, `agreement` with the logits in `against["reference"]`, and parts of it for
-    `against["source"]`. `distances` has the relative ones to both.
+    `against["source"]`. `distances` has those to both, relative to how much their scores vary between images.
     """
     run = backends.load(backend, Path(artifact), threads=threads)
     wanted = InputSpec.from_dict(spec)

@@ -19,7 +19,7 @@ from ...data.preprocess import InputSpec
 from ...export import module_file, onnx_file, qdq, tensorrt_file, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
-from ...models import resolve
+from ...models import random_weights, resolve
 from ...spec import formats
 from ...spec.errors import UserError
 from ...spec.recipe import Quantize, Settings
@@ -202,7 +202,15 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
 def _fp32_module(request: Request) -> nn.Module:
     if request.parent:  # the weights that the steps of a recipe made
         return codebook_file.load(request.parent, request.model, shape=request.spec.shape, classes=request.outputs)
-    return resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes).module
+    model = resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes)
+    if request.weights == "random":
+        random_weights.fit(model.module, _images_for_random_weights(request))
+    return model.module
+
+
+def _images_for_random_weights(request: Request) -> Iterator[np.ndarray]:
+    images = datasets.load(request.data, "calibration") if request.data else datasets.noise(request.spec)
+    return images.batches(request.spec, random_weights.BATCH, random_weights.IMAGES)
 
 
 def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Method]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tvm_bench.analysis.results import Row
-from tvm_bench.analysis.validity import ValidityLimits, disturbance, greed, most_repeats, wrongness
+from tvm_bench.analysis.validity import ValidityLimits, disturbance, greed, judged, most_repeats, wrongness
 from tvm_bench.host import cpu, deployment_size, interference
 from tvm_bench.measure import metrics, timed_inputs
 
@@ -114,41 +114,110 @@ def test_honest_differences_pass_and_one_image_of_another_does_not(precision, er
     found = metrics.distances(logits, reference)
     assert bool(wrongness(row(precision, distances={"reference": found}), TERMS)) == flagged
     logits[[57, 157]] = reference[[58, 158]]
-    assert (found := metrics.distances(logits, reference))["worst"] > 0.5
+    assert (found := metrics.distances(logits, reference))["worst"] > 1
     swapped = wrongness(row(precision, distances={"reference": found}), TERMS)
     assert bool(swapped) == (error < 0.3), "where all images lie far off, one cannot be told from the others"
 
 
 def test_a_library_that_disagrees_with_its_source_is_flagged():
-    near = {"images": 2000, "median": 0.01, "worst": 0.1}
+    near = {"images": 2000, "median": 0.01, "worst": 0.1, "spread": 1.0}
     distances = {"reference": near, "source": near}
     assert wrongness(row("int8", distances=distances, source_argmax_agreement=0.97), TERMS) is None
     assert "96.0%" in wrongness(row("int8", distances=distances, source_argmax_agreement=0.96), TERMS)
     few = {"reference": near, "source": {**near, "images": 50}}
     assert wrongness(row("int8", distances=few, source_argmax_agreement=0.96), TERMS) is None, "48 of 50 say little"
+    apart = {"reference": near, "source": {**near, "median": 0.05}}
+    assert wrongness(row("int8", distances=apart, source_argmax_agreement=0.92), TERMS) is None, "classes are close"
 
 
-def test_a_picture_without_scores_is_not_infinitely_far():
+def varied(count=200, classes=10, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, classes)).astype(np.float32)
+
+
+def compared(precision, answers, scores):
+    """The verdict on `answers` where the scores are of the reference, or of the source of INT8."""
+    against = "reference" if precision == "fp32" else "source"
+    return wrongness(row(precision, distances={against: metrics.distances(answers, scores)}), TERMS)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("common", [0.0, 10.0])
+def test_a_constant_answer_is_wrong_however_long_the_scores_are(precision, common):
+    """What all images have in common makes scores long; it must not make a distance small."""
+    scores = varied() + common
+    assert compared(precision, scores * (1 + 1e-7), scores) is None
+    for constant in (scores.mean(axis=0), np.median(scores, axis=0), scores[0]):
+        assert " off " in compared(precision, np.tile(constant, (200, 1)), scores)
+
+
+@pytest.mark.parametrize(
+    ("scores", "says"),
+    [
+        (np.ones((50, 10)), "vary by only 0 "),
+        (np.zeros((50, 10)), "vary by only 0 "),
+        (1 + 1e-7 * varied(50), "vary by only"),
+        (varied(1), "vary by only 0 "),
+        (np.full((50, 10), np.nan), "vary by only nan "),
+    ],
+    ids=["equal", "zero", "within rounding", "one image", "nan"],
+)
+def test_scores_that_do_not_vary_cannot_be_compared_with(scores, says):
+    for precision in ("fp32", "int8"):
+        reason = compared(precision, scores.copy(), scores)
+        assert reason.startswith("answers cannot be checked") and says in reason
+
+
+def test_int8_needs_more_variation_than_fp32():
+    scores = 1 + 0.01 * varied()
+    assert compared("fp32", scores, scores) is None
+    assert "cannot be checked" in compared("int8", scores, scores)
+    assert compared("fp32", scores * np.float32(1 + 2e-6), scores) is None, "a rounding of long scores"
+
+
+def test_an_agreement_that_says_nothing_is_not_shown():
+    alike = np.tile(np.arange(10.0), (50, 1))
+    assert metrics.agreement(alike, alike)["argmax_agreement"] is None, "one class for all"
+    assert metrics.agreement(varied(), varied())["argmax_agreement"] == 1
+    distances = {"reference": metrics.distances(alike, alike), "source": metrics.distances(varied(), varied())}
+    shown = judged(row("int8", distances=distances, argmax_agreement=1.0, source_argmax_agreement=1.0), TERMS, {})
+    assert (shown.argmax_agreement, shown.source_argmax_agreement, shown.flagged) == (None, 1.0, None)
+
+
+def test_answers_that_nothing_was_compared_with_are_not_right():
+    near = {"images": 50, "median": 0.0, "worst": 0.0, "spread": 1.0}
+    failures = {"reference": "m/fp32-eager failed: out of memory."}
+    assert wrongness(row("fp32", distances={"source": near}), TERMS, failures) == (
+        "answers not checked: m/fp32-eager failed: out of memory"
+    )
+    assert wrongness(row("int8", distances={"source": near}), TERMS, failures) is None, "its source is there"
+    failures = {"source": "m/int8-onnxruntime failed: crashed"}
+    assert "int8-onnxruntime" in wrongness(row("int8", distances={"reference": near}), TERMS, failures)
+    assert wrongness(row("fp32", distances={"reference": near}), TERMS, failures) is None
+    assert "not checked" in wrongness(row("fp32"), TERMS)
+
+
+def test_an_image_without_scores_is_not_infinitely_far():
     reference = np.random.default_rng(0).choice([-1, 1], (9, 10)) + np.linspace(0, 1e-4, 90).reshape(9, 10)
-    reference[4] *= 1e-6
-    found = metrics.distances(reference + 1e-3, reference)
-    assert found["median"] == pytest.approx(1e-3, rel=0.01) and found["worst"] == pytest.approx(0.1, rel=0.01)
+    reference[4] = np.median(reference, axis=0)
+    answers = reference.copy()
+    answers[4] += 1e-3
+    assert 0 < metrics.distances(answers, reference)["worst"] < 2e-3
 
 
-def test_one_step_of_a_quantized_picture_is_a_rounding_and_another_picture_is_not():
-    source = 5.0 * np.random.default_rng(0).integers(-4, 5, (200, 10))
+@pytest.mark.parametrize("levels", [range(-4, 5), range(-4, 5, 2), (-4, -3, -1, 0, 1, 2, 3, 4)])
+def test_one_step_of_a_quantized_image_is_a_rounding_and_another_image_is_not(levels):
+    """Whichever levels of the quantized scores happen to occur."""
+    source = 5.0 * np.random.default_rng(0).choice(list(levels), (200, 10))
     source[7] = 5.0 * np.eye(10)[3]
     answers = source.copy()
     answers[7] = 0
-    found = metrics.distances(answers, source)
-    assert wrongness(row("int8", distances={"source": found}, source_argmax_agreement=1.0), TERMS) is None
+    assert compared("int8", answers, source) is None
     answers[7] = source[8]
-    found = metrics.distances(answers, source)
-    assert wrongness(row("int8", distances={"source": found}, source_argmax_agreement=1.0), TERMS)
+    assert "worst image" in compared("int8", answers, source)
 
 
 def test_nan_is_wrong():
-    found = {"images": 10, "median": 0.0, "worst": float("nan")}
+    found = {"images": 10, "median": 0.0, "worst": float("nan"), "spread": 1.0}
     assert wrongness(row("fp32", distances={"reference": found}), TERMS)
     assert wrongness(row("int8", distances={"reference": found}), TERMS)
 
