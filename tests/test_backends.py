@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from tests import tiny
 from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
+from tvm_bench.export import module_file
 from tvm_bench.host import cpu, packages
 from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import race, steps
@@ -159,7 +162,7 @@ def test_inductor_without_a_compiler(bench, tmp_path):
     """A PATH without one, in a process of its own: what torch finds once, it remembers."""
     artifact = steps.build(bench, Variant(bench.model_spec, "fp32", "eager"))
     code = (
-        "import sys, pathlib; from tvm_bench import backends, errors\n"
+        "import sys, pathlib; from tvm_bench import backends; from tvm_bench.spec import errors\n"
         "try: backends.load('inductor', pathlib.Path(sys.argv[1]), threads=1)\n"
         "except errors.UserError as error: print(error)"
     )
@@ -168,3 +171,61 @@ def test_inductor_without_a_compiler(bench, tmp_path):
     command = [sys.executable, "-c", code, str(artifact)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "torch.compile needs. Install it: apt-get install g++" in done.stdout
+
+
+LOADED = """
+import json, sys
+from pathlib import Path
+from tvm_bench import backends
+from tvm_bench.host.machine import peak_rss_mb, rss_mb
+backends.runtime("eager")
+imported, before = set(sys.modules), rss_mb()
+run = backends.load("eager", Path(sys.argv[1]), threads=1)
+print(peak_rss_mb() - before, json.dumps(sorted(set(sys.modules) - imported)))
+"""
+WIDE = """
+import torch
+def wide(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10_000))
+"""
+
+
+def loaded(path, cwd):
+    """MB that the load of a module file takes at its peak, and the packages that it imports."""
+    environment = {**launcher.child_environment(1), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", LOADED, path]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=True)
+    taken, _, names = done.stdout.partition(" ")
+    return float(taken), json.loads(names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+def test_eager_holds_its_weights_once(tmp_path, monkeypatch):
+    (tmp_path / "wide.py").write_text(WIDE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import wide
+
+    module = wide.wide()
+    size = sum(parameter.nbytes for parameter in module.parameters()) / 1e6
+    module_file.save(
+        module, tmp_path / "wide.pt", model="wide:wide", classes=10_000, precision="fp32", shape=(3, 32, 32)
+    )
+    assert loaded(tmp_path / "wide.pt", tmp_path)[0] < 1.5 * size
+
+
+def test_loading_eager_imports_nothing_of_pytorch(bench):
+    """What the library imports is no part of the time that a network takes to load; a user's own module is."""
+    for precision in ("fp32", "int8"):
+        names = loaded(steps.build(bench, Variant(bench.model_spec, precision, "eager")), ROOT)[1]
+        assert all(name.startswith(("tests", "torch.utils.serialization")) for name in names), names
+
+
+def test_a_loaded_module_was_not_initialised(tmp_path):
+    torch.manual_seed(1)
+    module = tiny.cnn().eval()
+    module_file.save(module, tmp_path / "m.pt", model=TINY, classes=10, precision="fp32", shape=(3, 32, 32))
+    state = torch.get_rng_state()
+    again = module_file.load(tmp_path / "m.pt")
+    assert torch.equal(torch.get_rng_state(), state), "random numbers were drawn"
+    images = torch.rand(4, 3, 32, 32)
+    assert torch.equal(again(images), module(images))

@@ -10,9 +10,9 @@ from torch import nn
 
 from ..data import fashion_mnist
 from ..data.preprocess import InputSpec
-from ..host import user_code
 from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
+from .structure import call
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
 from .weights import check_finite, fill, load_state_dict, trained_as
 
@@ -83,17 +83,8 @@ def _imagenet(name: str, input_shape: tuple[int, int, int] | None) -> Model:
 def _from_callable(
     name: str, weights: str, input_shape: tuple[int, int, int] | None, classes: tuple[str, ...]
 ) -> Model:
-    path, _, attribute = name.partition(":")
-    try:
-        build = getattr(user_code.import_module(path), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"model '{name}': {error}. Give package.module:callable, importable from the folder you run in."
-        ) from error
     torch.manual_seed(SEED)
-    module = build()
-    if not isinstance(module, nn.Module):
-        raise UserError(f"model '{name}': the callable returned {type(module).__name__}, not a torch.nn.Module.")
+    module = call(name)
     if weights not in ("default", "random"):
         load_state_dict(module, Path(weights))
     spec = getattr(module, "input_spec", None)
