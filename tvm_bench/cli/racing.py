@@ -14,7 +14,7 @@ from ..spec.backends import COMPETING
 from .console import console
 from .options import ARTIFACTS, BACKEND_NAMES, FORMS, IMAGES, LIMITS, LOGS, SUBJECT, SWEPT_THREADS, with_options
 from .parsing import listed
-from .run_spec import limits, run_spec
+from .run_spec import limits, model_spec, run_spec
 
 
 @click.command()
@@ -55,19 +55,20 @@ def bench(**given: Any) -> None:
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
-@with_options(LIMITS)
-def report(results: Path, **given: Any) -> None:
+@click.argument("results", type=click.Path(path_type=Path), required=False)
+@with_options(SUBJECT, LIMITS, ARTIFACTS)
+def report(results: Path | None, **given: Any) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
 
-    Constraints stand in for those of the race.
+    Without RESULTS, those of the model that the options name. Constraints replace those of the race.
     """
     from .. import report as reports
     from ..analysis import results as stored
 
-    path = _results_file(results)
+    allowed = limits(given).given()
+    path = _results_file(results or given.pop("artifacts") / model_spec(given).slug)
     loaded = stored.load(path)
-    if allowed := limits(given).given():
+    if allowed:
         loaded = replace(loaded, settings={**loaded.settings, "limits": allowed})
     _print_report(loaded, reports.write(loaded, path.parent))
 

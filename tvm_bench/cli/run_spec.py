@@ -20,18 +20,23 @@ def limits(given: dict[str, Any]) -> Constraints:
     return Constraints(**{field.name: given.pop(field.name) for field in fields(Constraints)})
 
 
+def model_spec(given: dict[str, Any]) -> ModelSpec:
+    """Take the options that name the model out of `given`."""
+    model, weights, data = given.pop("model"), given.pop("weights"), given.pop("data")
+    if data is None and weights == "default" and embedded_weights(model).exists():
+        data = "fashion-mnist"
+    return ModelSpec(model, weights, given.pop("input_shape"), data, given.pop("recipe"))
+
+
 def run_spec(
     given: dict[str, Any], settings: Settings | None = None, precisions: tuple[str, ...] = ("fp32", "int8")
 ) -> RunSpec:
     """Take the common options out of `given`, and leave the command's own; `precisions` where none was asked for."""
-    model, weights, data = given.pop("model"), given.pop("weights"), given.pop("data")
-    if data is None and weights == "default" and embedded_weights(model).exists():
-        data = "fashion-mnist"
-    model_spec = ModelSpec(model, weights, given.pop("input_shape"), data, given.pop("recipe"))
+    spec = model_spec(given)
     threads = given.pop("threads")
     return RunSpec(
-        model_spec=model_spec,
-        precisions=_precisions(model_spec, given.pop("precision"), precisions),
+        model_spec=spec,
+        precisions=_precisions(spec, given.pop("precision"), precisions),
         settings=settings,
         frontends=given.pop("frontends"),
         target=given.pop("target"),
@@ -42,9 +47,9 @@ def run_spec(
     )
 
 
-def _precisions(model_spec: ModelSpec, asked: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
+def _precisions(spec: ModelSpec, asked: tuple[str, ...], usual: tuple[str, ...]) -> tuple[str, ...]:
     """What was asked for; where nothing was, FP32 and what the recipe ends in, or what is usual."""
-    quantization = parse(model_spec.recipe).quantization
+    quantization = parse(spec.recipe).quantization
     return asked or (("fp32", quantization.precision) if quantization else usual)
 
 
