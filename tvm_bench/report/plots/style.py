@@ -24,7 +24,7 @@ COLOURS = {
     "int8-dynamic": "#b83280",
 }
 OTHER, INK, SOFT, GRID, PAPER = "#666666", "#222222", "#767676", "#e3e3e3", "#ffffff"
-COMPILED = ("relay", "relay-stock", "relax", "inductor", "inductor-max-autotune")
+COMPILED = ("relay", "relay-stock", "inductor", "inductor-max-autotune")
 DPI = 180  # dots an inch: the text still reads well at 900 pixels
 FONT = 10.5
 BAR = 0.46
