@@ -15,10 +15,10 @@ from tests import tiny
 from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
-from tvm_bench.export import module_file
-from tvm_bench.host import cpu, packages
+from tvm_bench.export import module_file, onnx_file, qdq
+from tvm_bench.host import cpu, deployment_size, packages
 from tvm_bench.jobs import launcher
-from tvm_bench.pipeline import race, steps
+from tvm_bench.pipeline import measurement, race, steps
 from tvm_bench.spec import backends, formats
 from tvm_bench.spec.errors import Unavailable, UserError
 from tvm_bench.spec.variant import PRECISIONS, ModelSpec, RunSpec, Variant
@@ -229,3 +229,20 @@ def test_a_loaded_module_was_not_initialised(tmp_path):
     assert torch.equal(torch.get_rng_state(), state), "random numbers were drawn"
     images = torch.rand(4, 3, 32, 32)
     assert torch.equal(again(images), module(images))
+
+
+def test_dynamic_quantization_leaves_one_file(tmp_path):
+    onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "fp32.onnx", (1, 3, 32, 32))
+    qdq.quantize_on_the_fly(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.onnx", "int8.onnx"]
+
+
+def test_what_a_backend_compiled_is_part_of_its_size(tmp_path):
+    artifact = tmp_path / "fp32-module.pt"
+    artifact.write_bytes(b"0" * 1000)
+    for backend, size in (("inductor", 200), ("inductor-max-autotune", 3000), ("tensorrt", 40_000)):
+        folder = deployment_size.compiled_folder(backend, artifact) / "ab"
+        folder.mkdir(parents=True)
+        (folder / "kernel.so").write_bytes(b"0" * size)
+        assert measurement.size_mb(artifact, backend) == (1000 + size) / 1e6
+    assert measurement.size_mb(artifact, "eager") == 1000 / 1e6

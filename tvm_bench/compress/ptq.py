@@ -127,4 +127,4 @@ def _converted(prepared: nn.Module) -> nn.Module:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return convert_fx(prepared).eval()
+        return convert_fx(prepared).eval()  # type: ignore[arg-type]  # it is what `prepare_fx` returned

@@ -78,7 +78,7 @@ def read_picture(path: Path) -> Image:
         with Image.open(path) as image:
             image.load()
             return image
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"'{path}' cannot be read as a picture: {error}") from error
 
 

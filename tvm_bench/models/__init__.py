@@ -45,11 +45,11 @@ def resolve(
     known = trained_as(Path(weights))
     classes = tuple(known.get("classes", classes))
     embedded = embedded_weights(name)
-    fits = input_shape in (None, FASHION_SPEC.shape)
+    fits = input_shape is None or input_shape[0] == FASHION_SPEC.shape[0]  # pooling makes any height and width fit
     if weights == "default" and embedded.exists() and fits:
         module = architecture(name, len(fashion_mnist.CLASSES))
         load_state_dict(module, embedded)
-        model = Model(module, FASHION_SPEC, fashion_mnist.CLASSES)
+        model = Model(module, _resized(FASHION_SPEC, input_shape), fashion_mnist.CLASSES)
     elif ":" in name:
         model = _from_callable(name, weights, input_shape, classes)
     else:
