@@ -21,11 +21,14 @@ BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
 comma     := ,
 needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
-SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data) $(call given,THREADS,threads)
-FORMS      = --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
+SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
+FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
+
+# Folders of a model that training filled; its settings are in `jobs`.
+TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers bench tune build report test test-all coverage lint clean
+.PHONY: help setup peers bench tune build report test test-all coverage lint clean distclean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,7 +57,7 @@ build: $(READY) ## Only compile MODEL with TVM
 	$(BIN)/tvm-bench build $(SUBJECT) $(FORMS)
 
 report: $(READY) ## Write the report of the last bench of MODEL again
-	$(BIN)/tvm-bench report artifacts/$(MODEL)
+	$(BIN)/tvm-bench report $(SUBJECT)
 
 test: $(READY) ## Run the tests, but for the slow ones
 	$(BIN)/python -m pytest
@@ -73,5 +76,12 @@ lint: $(READY) ## Style, likely bugs, type hints
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
-clean: ## Delete what was built and measured; the environment stays
-	rm -rf artifacts/*
+clean: ## Delete what was built and measured; what was trained and the environment stay
+	@for folder in artifacts/*; do \
+		for trained in $(TRAINED); do [ -d "$$folder/$$trained" ] && continue 2; done; \
+		rm -rf "$$folder"; \
+	done
+	@find artifacts -mindepth 2 -maxdepth 2 $(TRAINED:%=! -name %) ! -name jobs -exec rm -rf {} +
+
+distclean: ## Delete all that `make` made: trained weights and the environment too
+	rm -rf artifacts/* $(VENV)

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from tests import forks, probe
+from tests import forks, probe, tiny
 from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
-from tvm_bench.host import cpu, packages
+from tvm_bench.export import module_file, onnx_file, qdq
+from tvm_bench.host import cpu, deployment_size, packages
 from tvm_bench.jobs import launcher
-from tvm_bench.pipeline import race, steps
+from tvm_bench.pipeline import measurement, race, steps
 from tvm_bench.spec import backends, formats
 from tvm_bench.spec.errors import Unavailable, UserError
 from tvm_bench.spec.variant import PRECISIONS, ModelSpec, RunSpec, Variant
@@ -164,7 +166,7 @@ def test_inductor_without_a_compiler(bench, tmp_path):
     """A PATH without one, in a process of its own: what torch finds once, it remembers."""
     artifact = steps.build(bench, Variant(bench.model_spec, "fp32", "eager"))
     code = (
-        "import sys, pathlib; from tvm_bench import backends, errors\n"
+        "import sys, pathlib; from tvm_bench import backends; from tvm_bench.spec import errors\n"
         "try: backends.load('inductor', pathlib.Path(sys.argv[1]), threads=1)\n"
         "except errors.UserError as error: print(error)"
     )
@@ -173,3 +175,78 @@ def test_inductor_without_a_compiler(bench, tmp_path):
     command = [sys.executable, "-c", code, str(artifact)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     assert "torch.compile needs. Install it: apt-get install g++" in done.stdout
+
+
+LOADED = """
+import json, sys
+from pathlib import Path
+from tvm_bench import backends
+from tvm_bench.host.machine import peak_rss_mb, rss_mb
+backends.runtime("eager")
+imported, before = set(sys.modules), rss_mb()
+run = backends.load("eager", Path(sys.argv[1]), threads=1)
+print(peak_rss_mb() - before, json.dumps(sorted(set(sys.modules) - imported)))
+"""
+WIDE = """
+import torch
+def wide(): return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 10_000))
+"""
+
+
+def loaded(path, cwd):
+    """MB that the load of a module file takes at its peak, and the packages that it imports."""
+    environment = {**launcher.child_environment(1), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "ignore", "-c", LOADED, path]
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=True)
+    taken, _, names = done.stdout.partition(" ")
+    return float(taken), json.loads(names)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/status")
+def test_eager_holds_its_weights_once(tmp_path, monkeypatch):
+    (tmp_path / "wide.py").write_text(WIDE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    import wide
+
+    module = wide.wide()
+    size = sum(parameter.nbytes for parameter in module.parameters()) / 1e6
+    module_file.save(
+        module, tmp_path / "wide.pt", model="wide:wide", classes=10_000, precision="fp32", shape=(3, 32, 32)
+    )
+    assert loaded(tmp_path / "wide.pt", tmp_path)[0] < 1.5 * size
+
+
+def test_loading_eager_imports_nothing_of_pytorch(bench):
+    """What the library imports is no part of the time that a network takes to load; a user's own module is."""
+    for precision in ("fp32", "int8"):
+        names = loaded(steps.build(bench, Variant(bench.model_spec, precision, "eager")), ROOT)[1]
+        assert all(name.startswith(("tests", "torch.utils.serialization")) for name in names), names
+
+
+def test_a_loaded_module_was_not_initialised(tmp_path):
+    torch.manual_seed(1)
+    module = tiny.cnn().eval()
+    module_file.save(module, tmp_path / "m.pt", model=TINY, classes=10, precision="fp32", shape=(3, 32, 32))
+    state = torch.get_rng_state()
+    again = module_file.load(tmp_path / "m.pt")
+    assert torch.equal(torch.get_rng_state(), state), "random numbers were drawn"
+    images = torch.rand(4, 3, 32, 32)
+    assert torch.equal(again(images), module(images))
+
+
+def test_dynamic_quantization_leaves_one_file(tmp_path):
+    onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "fp32.onnx", (1, 3, 32, 32))
+    qdq.quantize_on_the_fly(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.onnx", "int8.onnx"]
+
+
+def test_what_a_backend_compiled_is_part_of_its_size(tmp_path):
+    artifact = tmp_path / "fp32-module.pt"
+    artifact.write_bytes(b"0" * 1000)
+    for backend, size in (("inductor", 200), ("inductor-max-autotune", 3000), ("tensorrt", 40_000)):
+        folder = deployment_size.compiled_folder(backend, artifact) / "ab"
+        folder.mkdir(parents=True)
+        (folder / "kernel.so").write_bytes(b"0" * size)
+        assert measurement.size_mb(artifact, backend) == (1000 + size) / 1e6
+    assert measurement.size_mb(artifact, "eager") == 1000 / 1e6

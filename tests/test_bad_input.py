@@ -1,8 +1,13 @@
 """Every fault a user can make: exit code 2, one line that says what to do, no traceback, nothing half-written."""
 
+import os
 import shutil
 import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import click
 import onnx
 import pytest
 import torch
@@ -11,6 +16,8 @@ from safetensors.torch import save_file
 
 from tests import tiny
 from tests.conftest import TINY
+from tvm_bench.cli import parsing
+from tvm_bench.host import system_errors
 
 
 def model(path, shape, operator="Relu", domain=""):
@@ -148,6 +155,46 @@ def test_artifacts_that_cannot_be_written(cli, tmp_path):
     (tmp_path / "file").write_text("")
     done = cli("build", "--model", TINY, "--precision", "fp32", "--artifacts", tmp_path / "file")
     assert done.returncode == 2 and "cannot write" in done.stderr and "Traceback" not in done.stderr
+
+
+@contextmanager
+def nobody():
+    """As a user for whom permissions count, which they do not for root."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    yield
+    os.seteuid(before)
+
+
+def test_reading_is_told_from_writing():
+    with TemporaryDirectory() as folder:
+        secret = Path(folder, "secret.onnx")
+        secret.write_text("")
+        secret.chmod(0)
+        os.chmod(folder, 0o555)
+        with nobody():
+            said = []
+            for attempt in (secret.read_bytes, Path(folder, "new.so").touch):
+                with pytest.raises(PermissionError) as caught:
+                    attempt()
+                said.append(system_errors.explained(caught.value))
+    assert said[0].startswith(f"cannot read '{secret}'") and "--artifacts" not in said[0]
+    assert said[1].startswith("cannot write") and "--artifacts folder that you may write to" in said[1]
+    assert system_errors.explained(FileNotFoundError(2, "No such file", "x")) is None
+
+
+@pytest.mark.parametrize("options", [("--batch", "²"), ("--input-shape", "3,²,224"), ("--threads", "²")])
+def test_digits_that_are_no_numbers(refused, options):
+    assert "²" in refused("build", *options)
+
+
+def test_trackers():
+    assert parsing.tracker(None, None, "[::1]:9190") == ("::1", 9190)
+    assert parsing.tracker(None, None, "127.0.0.1:9190") == ("127.0.0.1", 9190)
+    for text in ("127.0.0.1", ":9190", "host:²"):
+        with pytest.raises(click.BadParameter, match="HOST:PORT"):
+            parsing.tracker(None, None, text)
 
 
 def test_no_compiler(cli, tmp_path):

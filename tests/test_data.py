@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tvm_bench import data
+from tvm_bench.data import imagefolder
 from tvm_bench.data.preprocess import InputSpec, network_input
 from tvm_bench.host import dataset_folders
 from tvm_bench.spec.errors import UserError
@@ -56,6 +57,25 @@ def test_another_picture_is_another_version(tmp_path):
     after = data.version(name)
     (tmp_path / "bee" / "0.png").unlink()
     assert len({before, after, data.version(name), data.version("fashion-mnist")}) == 4
+
+
+def test_the_full_set_counts_where_training_takes_it(tmp_path, monkeypatch):
+    """The embedded subset is for tests; recipes and `train` take the full set of the same name."""
+    monkeypatch.setattr(dataset_folders, "FASHION_MNIST", (tmp_path / "none",))
+    versions = {data.version("fashion-mnist")}
+    monkeypatch.setattr(dataset_folders, "FASHION_MNIST", (tmp_path,))
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.zeros((7, 28, 28)))
+    versions.add(data.version("fashion-mnist"))
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", np.ones((8, 28, 28)))
+    versions.add(data.version("fashion-mnist"))
+    assert len(versions) == 3
+
+
+def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
+    path = tmp_path / "bomb.png"
+    Image.new("1", (20_000, 20_000)).save(path)
+    with pytest.raises(UserError, match="cannot be read as a picture.*decompression bomb"):
+        imagefolder.read_picture(path)
 
 
 def test_a_folder_is_split_without_overlap(tmp_path):

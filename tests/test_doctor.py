@@ -1,5 +1,6 @@
 """The doctor and the machine's description, on the machine that the tests run on."""
 
+import configparser
 import io
 import json
 import shutil
@@ -9,8 +10,11 @@ import sys
 import pytest
 from rich.console import Console
 
+from tests.conftest import ROOT
 from tvm_bench.host import cpu, machine, packages
+from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import doctor
+from tvm_bench.spec.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +35,36 @@ def lacking(checks):
 def test_no_compiler_is_an_error_that_names_the_command(found, bare_path):
     text = io.StringIO()
     assert doctor.doctor(Console(file=text, width=200)) == 1
-    assert "C++ compiler is missing. apt-get install g++" in text.getvalue()
+    assert "C++ compiler is missing. Install it: apt-get install g++" in text.getvalue()
     others = lacking(found.values()) - {"C++ compiler"}  # nothing else may depend on PATH
     assert text.getvalue().count(" is missing. ") == 1 + len(others)
 
 
-def test_compiler_from_the_environment(bare_path, monkeypatch):
-    monkeypatch.setenv("CXX", f"{sys.executable} -O2")
-    assert doctor.compiler().found == sys.executable
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert doctor.compiler().state == "missing" and "no-such-compiler" in doctor.compiler().found
+def executable(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+def test_one_compiler_for_all(bare_path, tmp_path, monkeypatch):
+    """The doctor, the check before a build and what compiles agree; a cache or options in $CXX change nothing."""
+    path, other = executable(tmp_path / "g++"), executable(tmp_path / "my tools" / "c++")
+    executable(tmp_path / "ccache")
+    for value, found in {"ccache g++": path, f"{path} -O2": path, other: other, "": path}.items():
+        monkeypatch.setenv("CXX", value)
+        assert doctor.compiler().found == packages.need_compiler("TVM") == found
+        assert launcher.child_environment(1)["CXX"] == found
+
+
+@pytest.mark.parametrize("value", ["no-such-compiler", "ccache no-such-compiler", "ccache"])
+def test_a_compiler_that_is_not_there_is_not_replaced(bare_path, tmp_path, monkeypatch, value):
+    executable(tmp_path / "g++")
+    executable(tmp_path / "ccache")
+    monkeypatch.setenv("CXX", value)
+    assert doctor.compiler().state == "missing" and value in doctor.compiler().found
+    with pytest.raises(UserError, match="Unset CXX"):
+        packages.need_compiler("TVM")
 
 
 @pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="no compiler on PATH")
@@ -75,6 +99,31 @@ def test_versions_are_those_installed():
     import numpy
 
     assert packages.versions()["numpy"] == numpy.__version__
+
+
+def test_every_package_of_setup_cfg_counts(found):
+    """For the receipts, for the doctor and for the results: one list."""
+    options = configparser.ConfigParser()
+    options.read(ROOT / "setup.cfg")
+    lines = options["options"]["install_requires"].splitlines()
+    names = {line.partition("==")[0] for line in lines if "==" in line and not line.startswith("#")}
+    assert {"jinja2", "xgboost", "psutil", "scikit-learn", "torch-pruning"} <= names
+    assert names == packages.required().keys() <= packages.versions().keys() <= machine.describe()["packages"].keys()
+    assert names <= found.keys()
+    assert {"openvino", "nncf"} == packages.required("peers").keys()
+
+
+def test_a_package_of_another_version_is_missing_to_the_doctor(monkeypatch):
+    monkeypatch.setattr(packages, "required", lambda extra=None: {"numpy": "1.0", "no-such-package": "2.0"})
+    numpy, absent = doctor.packages()
+    assert numpy.state == absent.state == "missing"
+    assert "setup.cfg asks for 1.0" in numpy.found and absent.found == "not installed, setup.cfg asks for 2.0"
+
+
+def test_thread_variables_are_those_that_jobs_set(monkeypatch):
+    for name in launcher.THREAD_VARIABLES:
+        monkeypatch.setenv(name, "7")
+        assert f"{name}=7" in doctor.thread_variables().found
 
 
 def test_cpu_features():

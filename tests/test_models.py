@@ -1,6 +1,6 @@
 """Forms of torchvision's networks, and weights that know what they were trained as."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from tvm_bench import data
 from tvm_bench.compress import ptq
 from tvm_bench.export import module_file
 from tvm_bench.jobs.verbs import models
-from tvm_bench.models import resolve, torchvision_models, weights
+from tvm_bench.models import outputs, resolve, torchvision_models, weights
 from tvm_bench.spec.errors import UserError
 from tvm_bench.training import initial_model, loop
 from tvm_bench.training.images import split
@@ -89,3 +89,11 @@ def test_resnet50_is_fine_tuned_in_its_quantizable_form_and_quantized():
         error = (quantized(torch.from_numpy(images)) - logits).norm() / logits.norm()
     assert error < 0.2
     assert "Quantized" in repr(quantized) and Tiny.input_spec.mean == model.spec.mean
+
+
+def test_embedded_weights_take_pictures_of_any_size():
+    usual, small = (resolve("resnet18", input_shape=shape) for shape in (None, (3, 64, 96)))
+    assert small.classes == usual.classes == data.fashion_mnist.CLASSES
+    assert small.spec == replace(usual.spec, shape=(3, 64, 96), resize=64)
+    assert weights.state_hash(small.module) == weights.state_hash(usual.module)
+    assert outputs(small.module, small.spec.shape) == 10

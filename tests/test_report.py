@@ -14,10 +14,11 @@ from rich.console import Console
 from tests.runs import FAILED, a_row, a_run, constant, realistic, scored, times
 from tvm_bench import report
 from tvm_bench.analysis import statistics
-from tvm_bench.analysis.results import Results, Row
+from tvm_bench.analysis.results import Results, Row, save
 from tvm_bench.report import formatting, summary_text, table, tables
 from tvm_bench.report.content import content
 from tvm_bench.report.markdown_page import markdown
+from tvm_bench.spec.variant import ModelSpec
 
 
 def shown(run: Results, width: int = 120) -> str:
@@ -122,3 +123,14 @@ def test_pairs_on_the_same_images_are_a_table():
     run = a_run(scored(eager, range(700)), scored(other, range(4, 700)))
     assert "| int8-relay | 0.40 [−0.08, 0.88] | 4 | 0 | 1,000 | 0.062 |" in table.markdown(tables.every(run))
     assert "accuracy on the same images" in shown(run)
+
+
+def test_the_report_of_a_model_by_its_options(cli, tmp_path):
+    weights = tmp_path / "runs" / "best.pt"
+    folder = tmp_path / ModelSpec("resnet18", str(weights)).slug
+    folder.mkdir()
+    save(realistic(), folder / "results.json")
+    done = cli("report", "--model", "resnet18", "--weights", weights, "--artifacts", tmp_path)
+    assert done.returncode == 0 and (folder / "report.md").exists(), done.stderr
+    done = cli("report", "--model", "resnet18", "--artifacts", tmp_path)
+    assert done.returncode == 2 and f"no results at {tmp_path / 'resnet18'}." in done.stderr

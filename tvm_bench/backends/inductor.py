@@ -17,6 +17,7 @@ from torch._inductor import config
 
 from ..export import module_file
 from ..host import packages
+from ..host.deployment_size import compiled_folder
 
 
 def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np.ndarray], np.ndarray]:
@@ -28,7 +29,8 @@ def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np
     config.cpp.cxx = (packages.need_compiler("torch.compile"),)  # type: ignore[assignment]  # typed by its default
     config.freezing = True
     config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(artifact.with_suffix(".inductor").absolute())
+    backend = "inductor" if mode == "default" else f"inductor-{mode}"
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(backend, artifact).absolute())
     module = torch.compile(module_file.load(artifact), mode=mode, dynamic=False)
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import onnx
 import tensorrt
 import torch
 
+from ..host.deployment_size import compiled_folder
 from ..host.files import replace_with
 from ..spec.errors import UserError
 
@@ -43,14 +45,16 @@ def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _engine(artifact: Path) -> tensorrt.ICudaEngine:
-    """The cached engine, if this GPU and this TensorRT can run it, else a new one."""
-    cached, runtime = artifact.with_suffix(".engine"), tensorrt.Runtime(LOG)
-    if cached.exists() and cached.stat().st_mtime >= artifact.stat().st_mtime:
-        engine = runtime.deserialize_cuda_engine(cached.read_bytes())
-        if engine is not None:
-            return engine
+    """The engine that was built from the file as it is now, if this GPU and TensorRT can run it, else a new one."""
+    folder, runtime = compiled_folder("tensorrt", artifact), tensorrt.Runtime(LOG)
+    about = artifact.stat()  # not its SHA-256, which would count as loading
+    kept = folder / f"{about.st_mtime_ns}-{about.st_size}.engine"
+    if kept.exists() and (engine := runtime.deserialize_cuda_engine(kept.read_bytes())) is not None:
+        return engine
     built = _built(artifact)
-    with replace_with(cached) as beside:
+    shutil.rmtree(folder, ignore_errors=True)  # engines of earlier files
+    folder.mkdir()
+    with replace_with(kept) as beside:
         beside.write_bytes(built)
     return runtime.deserialize_cuda_engine(built)
 

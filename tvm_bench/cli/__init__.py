@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Any
 
 import click
 
 from .. import __version__
+from ..host import system_errors
 from ..jobs.launcher import JobError
 from ..spec.errors import UserError
 from . import compilation, compression, racing, training
-
-WRITING_FAILED = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EPERM}
 
 
 class Commands(click.Group):
@@ -27,9 +25,12 @@ class Commands(click.Group):
         except JobError as error:
             _fail(str(error), 1)
         except OSError as error:
-            if error.errno not in WRITING_FAILED:
+            message = system_errors.explained(error)
+            if message is None and isinstance(error, NotADirectoryError | FileExistsError):
+                message = f"cannot write: {error}. Give an --artifacts folder that is none of your files."
+            if message is None:
                 raise
-            _fail(f"cannot write: {error}. Free some space, or give an --artifacts folder that can be written to.", 2)
+            _fail(message, 2)
 
 
 def _fail(message: str, code: int) -> None:

@@ -18,7 +18,7 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
     sizes = value.replace("x", ",").split(",")
     if len(sizes) == 4 and sizes[0] == "1":
         sizes = sizes[1:]
-    if len(sizes) != 3 or not all(size.isdigit() and int(size) > 0 for size in sizes):
+    if len(sizes) != 3 or not all(map(_is_positive, sizes)):
         raise click.BadParameter(f"'{value}': give channels,height,width, such as 3,224,224.")
     channels, height, width = map(int, sizes)
     return channels, height, width
@@ -35,7 +35,7 @@ def threads(context: click.Context, option: click.Parameter, value: int | None) 
 def numbers(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
     """`1,2,4` -> (1, 2, 4)."""
     parts = [part.strip() for part in value.split(",")]
-    if not all(part.isdigit() and int(part) > 0 for part in parts):
+    if not all(map(_is_positive, parts)):
         raise click.BadParameter(f"'{value}': give numbers from 1 on, such as 1 or 1,2,4.")
     return tuple(dict.fromkeys(map(int, parts)))
 
@@ -51,9 +51,14 @@ def tracker(context: click.Context, option: click.Parameter, value: str | None) 
     if value is None:
         return None
     host, _, port = value.rpartition(":")
-    if not host or not port.isdigit():
-        raise click.BadParameter(f"'{value}': give HOST:PORT, such as 127.0.0.1:9190.")
-    return host, int(port)
+    if not host or not _is_positive(port):
+        raise click.BadParameter(f"'{value}': give HOST:PORT, such as 127.0.0.1:9190 or [::1]:9190.")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def _is_positive(text: str) -> bool:
+    """Whether it is a whole number above zero; `str.isdigit` alone allows digits that `int` does not, such as `²`."""
+    return text.isascii() and text.isdigit() and int(text) > 0
 
 
 def recipe(context: click.Context, option: click.Parameter, value: str) -> str:

@@ -15,7 +15,7 @@ from ..spec.constraints import Constraints
 from .console import console
 from .options import ARTIFACTS, BACKEND_NAMES, FORMS, IMAGES, LIMITS, LOGS, SUBJECT, SWEPT_THREADS, with_options
 from .parsing import listed
-from .run_spec import run_spec
+from .run_spec import model_spec, run_spec
 
 
 @click.command()
@@ -64,17 +64,24 @@ def bench(
 
 
 @click.command()
-@click.argument("results", type=click.Path(path_type=Path), default=Path("artifacts/resnet18/results.json"))
-@with_options(LIMITS)
-def report(results: Path, max_drop: float | None, max_rss: float | None, p95: float | None) -> None:
+@click.argument("results", type=click.Path(path_type=Path), required=False)
+@with_options(SUBJECT, LIMITS, ARTIFACTS)
+def report(
+    results: Path | None,
+    max_drop: float | None,
+    max_rss: float | None,
+    p95: float | None,
+    artifacts: Path,
+    **model_options: Any,
+) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
 
-    Constraints given here replace those of the race.
+    Without RESULTS, those of the model that the options name. Constraints replace those of the race.
     """
     from .. import report as reports
     from ..analysis import results as stored
 
-    path = _results_file(results)
+    path = _results_file(results or artifacts / model_spec(**model_options).slug)
     loaded = stored.load(path)
     if constraints := Constraints(max_drop, max_rss, p95).given():
         loaded = replace(loaded, settings={**loaded.settings, "limits": constraints})

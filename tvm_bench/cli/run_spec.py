@@ -9,6 +9,15 @@ from ..spec.recipe import Settings, parse
 from ..spec.variant import ModelSpec, RunSpec
 
 
+def model_spec(
+    *, model: str, weights: str, input_shape: tuple[int, int, int] | None, data: str | None, recipe: str
+) -> ModelSpec:
+    """The model that these options name. Embedded weights bring their data."""
+    if data is None and weights == "default" and embedded_weights(model).exists():
+        data = "fashion-mnist"
+    return ModelSpec(model, weights, input_shape, data, recipe)
+
+
 def run_spec(
     *,
     model: str,
@@ -27,13 +36,11 @@ def run_spec(
     default_precisions: tuple[str, ...] = ("fp32", "int8"),
 ) -> RunSpec:
     """The run spec of the options of these names. Embedded weights bring their data; a recipe brings its precision."""
-    if data is None and weights == "default" and embedded_weights(model).exists():
-        data = "fashion-mnist"
     if not precision:
         quantization = parse(recipe).quantization
         precision = ("fp32", quantization.precision) if quantization else default_precisions
     return RunSpec(
-        model_spec=ModelSpec(model, weights, input_shape, data, recipe),
+        model_spec=model_spec(model=model, weights=weights, input_shape=input_shape, data=data, recipe=recipe),
         precisions=precision,
         frontends=frontends,
         target=target,

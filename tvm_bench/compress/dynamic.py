@@ -30,10 +30,13 @@ DTYPES = {"int8-dynamic": torch.qint8, "fp16-dynamic": torch.float16}
 
 
 def quantize_dynamic(module: nn.Module, precision: str) -> nn.Module:
-    """A copy of `module` with quantized linear layers; `precision` is a key of `METHOD`."""
+    """A copy with quantized linear layers, `precision` being a key of `METHOD`; `module` is left as it was."""
+    return skeleton(copy.deepcopy(module), precision)
+
+
+def skeleton(module: nn.Module, precision: str) -> nn.Module:
+    """`module` itself with quantized linear layers, for `load_state_dict` to fill. Its weights must be finite."""
     torch.backends.quantized.engine = ENGINE
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation notices of torch.ao, pinned in setup.cfg with its torch
-        return torch.ao.quantization.quantize_dynamic(
-            copy.deepcopy(module).eval(), {nn.Linear}, dtype=DTYPES[precision]
-        )
+        return torch.ao.quantization.quantize_dynamic(module.eval(), {nn.Linear}, dtype=DTYPES[precision], inplace=True)

@@ -59,22 +59,30 @@ def quantize_static(
 
 
 def skeleton(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """A quantized copy without calibration. `load_state_dict` fills it, also with scales per tensor."""
-    return _converted(prepared_for(module, shape, _mapping(module, per_channel=True, observer="histogram")))
+    """`module` quantized without calibration, for `load_state_dict` to fill: the file says per tensor or per channel.
+
+    It takes `module` apart, whose weights must be finite; their values do not matter.
+    """
+    return _converted(_prepared(module.eval(), shape, _mapping(module, per_channel=True, observer="minmax")))
 
 
 def prepared_for(
     module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapping, *, training: bool = False
 ) -> GraphModule:
     """A copy with observers; with `training`, with fake quantization. Raises `UserError` if it cannot be traced."""
+    return _prepared(copy.deepcopy(module).train(training), shape, mapping)
+
+
+def _prepared(module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapping) -> GraphModule:
     from torch.ao.quantization.quantize_fx import prepare_fx, prepare_qat_fx
 
     torch.backends.quantized.engine = ENGINE
-    prepare = prepare_qat_fx if training else prepare_fx
+    torch.fx.config.do_not_emit_stack_traces = True  # nobody reads them, and torch.export is imported for them
+    prepare = prepare_qat_fx if module.training else prepare_fx
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation notices of torch.ao, pinned in setup.cfg with its torch
         try:
-            return prepare(copy.deepcopy(module).train(training), mapping, (torch.zeros(1, *shape),))
+            return prepare(module, mapping, (torch.zeros(1, *shape),))
         except (torch.fx.proxy.TraceError, NotImplementedError, TypeError) as error:
             raise UserError(
                 f"{type(module).__name__} cannot be quantized: torch.fx cannot trace it ({error}). Give "
@@ -104,17 +112,18 @@ def reduce_range(module: nn.Module) -> bool:
 
 
 def _mapping(module: nn.Module, per_channel: bool, observer: str) -> ao.QConfigMapping:
-    from .entropy import EntropyObserver
-
     reduced = reduce_range(module)
-    unsigned = {"dtype": torch.quint8, "qscheme": torch.per_tensor_affine, "reduce_range": reduced}
-    activations = {
-        "minmax": ao.MinMaxObserver.with_args(**unsigned),
-        "histogram": ao.HistogramObserver.with_args(reduce_range=reduced),
-        "entropy": EntropyObserver.with_args(reduce_range=reduced),
-    }
+    if observer == "entropy":
+        from .entropy import EntropyObserver  # loads ONNX Runtime, which a process that runs PyTorch must not pay for
+
+        activations = EntropyObserver.with_args(reduce_range=reduced)
+    elif observer == "minmax":
+        unsigned = {"dtype": torch.quint8, "qscheme": torch.per_tensor_affine}
+        activations = ao.MinMaxObserver.with_args(**unsigned, reduce_range=reduced)
+    else:
+        activations = ao.HistogramObserver.with_args(reduce_range=reduced)
     weights = ao.default_per_channel_weight_observer if per_channel else ao.default_weight_observer
-    return ao.get_default_qconfig_mapping(ENGINE).set_global(ao.QConfig(activations[observer], weights))
+    return ao.get_default_qconfig_mapping(ENGINE).set_global(ao.QConfig(activations, weights))
 
 
 def _converted(prepared: GraphModule) -> nn.Module:
@@ -122,4 +131,4 @@ def _converted(prepared: GraphModule) -> nn.Module:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return convert_fx(prepared).eval()
+        return convert_fx(prepared).eval()  # type: ignore[arg-type]  # it is what `prepare_fx` returned

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..host import dataset_folders
 from ..spec import embedded
 from ..spec.errors import unknown
 from . import cifar, fashion_mnist, imagefolder, indoor67
@@ -40,7 +41,8 @@ def version(name: str) -> str:
     """A hash that changes when a file of the data set is added, removed or written. `load` must be able to open it."""
     kind, _, argument = name.partition(":")
     if kind == "fashion-mnist":
-        roots = [embedded.IMAGES, *([fashion_mnist.find()] if argument else [])]
+        full = dataset_folders.fashion_mnist()  # also of the embedded subset: training takes the full set
+        roots = [embedded.IMAGES, *([full] if full else [])]
     elif kind in cifar.PUBLISHED:
         roots = [cifar.find(kind, argument)]
     else:

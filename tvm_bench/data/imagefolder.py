@@ -83,7 +83,7 @@ def read_image(path: Path) -> Image:
         with Image.open(path) as image:
             image.load()
             return image
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"'{path}' cannot be read as an image: {error}. Replace or delete it.") from error
 
 

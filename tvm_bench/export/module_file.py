@@ -1,17 +1,25 @@
-"""An `nn.Module` as a file: how to build it again, and its state dict. Reading it runs no code."""
+"""An `nn.Module` as a file: how to build it again, and its state dict. Reading it runs no code.
+
+What a network needs is imported with this file, so that the load time of a backend holds no imports.
+"""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.ao.quantization.quantize_fx
 from torch import nn
 
 from ..compress import bfloat16, dynamic, ptq
 from ..host.files import replace_with
-from ..models import resolve
 from ..models.shapes import reshape, shapes_of
+from ..models.structure import structure
+from ..models.torchvision_models import import_torchvision
+
+import_torchvision()
 
 
 def save(
@@ -43,20 +51,36 @@ def save(
 
 
 def load(path: Path) -> nn.Module:
-    """Build the module again, in evaluation mode, with the saved weights and the scales of what was quantized."""
+    """Build the network and load its state dict, which is what a user of PyTorch does. In evaluation mode.
+
+    The network gets no random weights first, and the tensors of the file become its own without a copy. For INT8, FX
+    quantization prepares and converts the network again before the state dict is loaded: PyTorch stores no other form
+    of such a network that is read without running code, but TorchScript.
+    """
     saved = torch.load(path, weights_only=True)
-    names = tuple(map(str, range(saved["classes"])))
-    shape = tuple(saved["shape"])
-    module = resolve(saved["model"], "random", input_shape=shape, classes=names).module
-    reshape(module, saved["sizes"])
-    if saved["precision"] == "int8":
-        module = ptq.skeleton(module, shape)
-    elif saved["precision"] == "bf16":
-        module = bfloat16.to_bfloat16(module)
-    elif saved["precision"] in dynamic.METHOD:
-        module = dynamic.quantize_dynamic(module, saved["precision"])
-    module.load_state_dict(saved["state"])
+    module = _skeleton(saved["precision"], _network(saved), tuple(saved["shape"]))
+    module.load_state_dict(saved["state"], assign=True)
     return module.eval()
+
+
+def _network(saved: dict) -> nn.Module:
+    module = structure(saved["model"], saved["classes"])
+    reshape(module, saved["sizes"])
+    return module
+
+
+def _skeleton(precision: str, network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+    """`network` taken apart and put together as it is in `precision`, without values."""
+    if precision == "fp32":
+        return network
+    if precision == "bf16":
+        return bfloat16.skeleton(network)
+    for parameter in network.parameters():
+        # Quantization refuses the NaN that undefined memory may hold. Zeros of NumPy take no memory until written to.
+        parameter.data = torch.from_numpy(np.zeros(parameter.shape, np.float32))
+    if precision == "int8":
+        return ptq.skeleton(network, shape)
+    return dynamic.skeleton(network, precision)
 
 
 def sizes(path: Path) -> dict[str, list[int]]:

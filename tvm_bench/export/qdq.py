@@ -101,6 +101,7 @@ def quantize_on_the_fly(source: Path, path: Path) -> None:
 
     Its convolutions become ConvInteger, for which ONNX Runtime has no fast kernel: smaller, and slower than FP32.
     """
-    with replace_with(path.with_suffix(".folded.onnx")) as folded, replace_with(path) as beside:
+    with TemporaryDirectory() as folder, replace_with(path) as beside:
+        folded = Path(folder, "folded.onnx")
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
         quantize_dynamic(str(folded), str(beside), weight_type=QuantType.QUInt8)

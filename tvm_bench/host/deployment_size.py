@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import metadata
+from pathlib import Path
 
 # The first word of a backend's name -> a distribution, and the files of it that are needed (None: all of them).
 RUNTIMES = {
@@ -15,6 +16,21 @@ RUNTIMES = {
     # The compiler stays at home.
     "relay": ("xtc-tvm-python-bindings", ("libtvm_runtime.so",)),
 }
+
+# Backends that compile when they load, or in their first call -> the suffix of the folder that they keep it in.
+COMPILED = {"inductor": ".inductor", "inductor-max-autotune": ".max-autotune.inductor", "tensorrt": ".tensorrt"}
+
+
+def compiled_folder(backend: str, artifact: Path) -> Path:
+    """Where `backend`, one of `COMPILED`, keeps what it compiled from `artifact`."""
+    return artifact.with_suffix(COMPILED[backend])
+
+
+def compiled_files(backend: str, artifact: Path) -> tuple[Path, ...]:
+    """What a backend has compiled from `artifact` so far; nothing for most backends."""
+    if backend not in COMPILED:
+        return ()
+    return tuple(sorted(file for file in compiled_folder(backend, artifact).rglob("*") if file.is_file()))
 
 
 @cache

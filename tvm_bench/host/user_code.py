@@ -32,7 +32,7 @@ def loaded_sources() -> list[Path]:
     folders = [Path(folder).resolve() for folder in installed]
     found = set()
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+        file: str | None = getattr(module, "__file__", None)
         if not file or not file.endswith(".py"):
             continue
         path = Path(file).resolve()

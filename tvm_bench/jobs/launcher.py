@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..host import cpu
+from ..host import cpu, packages
 from ..host.files import write_json
 from ..spec.errors import UserError
 from . import receipts
@@ -102,6 +102,8 @@ def child_environment(threads: int, cpus: list[int] | None = None) -> dict[str, 
     """The environment of every process that measures: one thread budget for all libraries, nothing else inherited."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
+    if compiler := packages.compiler():
+        environment["CXX"] = compiler  # TVM and Inductor take no `ccache g++`
     # Without these, TVM would look for schedules on the network, and bind its threads outside the mask.
     environment["TOPHUB_LOCATION"] = "NONE"
     environment["NNCF_CI"] = "1"  # without it, NNCF reports its use over the network

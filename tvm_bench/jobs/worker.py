@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import faulthandler
 import importlib
 import json
@@ -15,7 +14,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from ..host import packages, user_code
+from ..host import packages, system_errors, user_code
 from ..host.files import sha256, write_json
 from ..host.machine import peak_rss_mb
 from ..spec.errors import UserError
@@ -65,12 +64,7 @@ def _for_the_user(error: Exception) -> str | None:
     """The text for an error that the user can mend, None for any other."""
     if isinstance(error, UserError):
         return str(error)
-    # Compilers and writers wrap ENOSPC in errors of their own: only the words are the same.
-    if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
-        return f"the disk is full ({error}). Free some space, or give another --artifacts folder, and run again."
-    if isinstance(error, PermissionError):
-        return f"no permission: {error}. Check who may read it, or give an --artifacts folder that you may write to."
-    return None
+    return system_errors.explained(error)
 
 
 def _die_with_parent() -> None:

@@ -10,9 +10,9 @@ from torch import nn
 
 from ..data import fashion_mnist
 from ..data.preprocess import InputSpec
-from ..host import user_code
 from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
+from .structure import call
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
 from .weights import check_finite, fill, load_state_dict, trained_as
 
@@ -45,11 +45,11 @@ def resolve(
     known = trained_as(Path(weights))
     classes = tuple(known.get("classes", classes))
     embedded = embedded_weights(name)
-    fits = input_shape in (None, FASHION_SPEC.shape)
+    fits = input_shape is None or input_shape[0] == FASHION_SPEC.shape[0]  # pooling makes any height and width fit
     if weights == "default" and embedded.exists() and fits:
         module = architecture(name, len(fashion_mnist.CLASSES))
         load_state_dict(module, embedded)
-        model = Model(module, FASHION_SPEC, fashion_mnist.CLASSES)
+        model = Model(module, _resized(FASHION_SPEC, input_shape), fashion_mnist.CLASSES)
     elif ":" in name:
         model = _from_callable(name, weights, input_shape, classes)
     else:
@@ -83,17 +83,8 @@ def _imagenet(name: str, input_shape: tuple[int, int, int] | None) -> Model:
 def _from_callable(
     name: str, weights: str, input_shape: tuple[int, int, int] | None, classes: tuple[str, ...]
 ) -> Model:
-    path, _, attribute = name.partition(":")
-    try:
-        build = getattr(user_code.import_module(path), attribute)
-    except (ImportError, AttributeError) as error:
-        raise UserError(
-            f"model '{name}': {error}. Give package.module:callable, importable from the folder you run in."
-        ) from error
     torch.manual_seed(SEED)
-    module = build()
-    if not isinstance(module, nn.Module):
-        raise UserError(f"model '{name}': the callable returned {type(module).__name__}, not a torch.nn.Module.")
+    module = call(name)
     if weights not in ("default", "random"):
         load_state_dict(module, Path(weights))
     spec = getattr(module, "input_spec", None)

@@ -46,11 +46,16 @@ def names() -> list[str]:
 
 def architecture(name: str, classes: int, seed: int = SEED) -> nn.Module:
     """An untrained model with `classes` outputs, its weights seeded. Raises `UserError` with near names."""
+    torch.manual_seed(seed)
+    return untrained(name, classes)
+
+
+def untrained(name: str, classes: int) -> nn.Module:
+    """An untrained model with `classes` outputs. Raises `UserError` with near names."""
     allowed = names()
     if name not in allowed:
         raise unknown("model", name, allowed)
     models = import_torchvision().models
-    torch.manual_seed(seed)
     if name.endswith(QUANTIZABLE):
         build = models.get_model_builder("quantized_" + name.removesuffix(QUANTIZABLE))
         return build(weights=None, quantize=False, num_classes=classes)

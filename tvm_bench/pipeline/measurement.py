@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..host import deployment_size
 from ..jobs import launcher
 from ..spec import formats
 from ..spec.variant import Variant
@@ -29,7 +30,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """What the variant's answers are worth: Top-1, Top-5, agreement with the logits in the files of `against`.
 
-    `against` may hold `reference` (which is compared with itself) and, for a library, `source`. Raises `JobError` after
+    `against` may hold `reference` (which is compared with itself) and, for a library, `source`. Beside what the verb
+    `evaluate` returns, `size_mb`. Raises `JobError` after
     `seconds`.
     """
     out = answers(bench, variant)
@@ -49,7 +51,9 @@ def evaluate(
     inputs = (*_shipped(artifact), *(path for path in against.values() if path != out))
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}
     depends = bench.about["data_version"]
-    return bench.job("evaluate", request, variant.form, inputs=inputs, depends=depends, **options)["result"]
+    result = bench.job("evaluate", request, variant.form, inputs=inputs, depends=depends, **options)["result"]
+    # Only now is what the backend compiles in its first call there.
+    return {**result, "size_mb": size_mb(artifact, variant.backend)}
 
 
 def answers(bench: Workbench, variant: Variant) -> Path:
@@ -117,9 +121,10 @@ def source_variant(variant: Variant) -> Variant | None:
     return replace(variant, backend=backend, frontend=None, tuned=False, batch=batch)
 
 
-def size_mb(artifact: Path) -> float:
-    """Size on disk of what is shipped, in MB of 10^6 bytes."""
-    return sum(file.stat().st_size for file in _shipped(artifact)) / 1e6
+def size_mb(artifact: Path, backend: str = "") -> float:
+    """Size on disk of what is shipped, with what `backend` compiled from it so far, in MB of 10^6 bytes."""
+    files = (*_shipped(artifact), *deployment_size.compiled_files(backend, artifact))
+    return sum(file.stat().st_size for file in files) / 1e6
 
 
 def _shipped(artifact: Path) -> tuple[Path, ...]:

@@ -24,7 +24,9 @@ INCLUDES = (
     "with the copies that each backend needs for that, after warm-up.",
     "time_evaluator: TVM's own clock. Kernels only, hot cache, no copy of the input. It is not to be compared with "
     "the wall clock of another backend.",
-    "load: from the file to a model that can be called. first call: the first one after loading, before warm-up.",
+    "load: from the file to a model that can be called, without the imports of its library. Eager PyTorch builds the "
+    "network and loads a state dict; in INT8, FX quantization prepares and converts the network again before that. "
+    "first call: the first one after loading, before warm-up.",
     "peak MB: the highest resident memory of the process (VmHWM); in brackets, what it was after the imports.",
     "Each round ran every variant once, in random order, each in a fresh process. A latency is the geometric mean over "
     "the rounds of each round's median, and a ratio is the quotient of two such latencies. Both have Student's t "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +17,8 @@ RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules 
 # See "Which front end" in the README.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
 
+NAMED_WEIGHTS = ("default", "imagenet", "random")
+
 
 @dataclass(frozen=True)
 class ModelSpec:
@@ -29,11 +32,11 @@ class ModelSpec:
 
     @property
     def slug(self) -> str:
-        """The model's folder below `artifacts/`: `resnet18`, `mobilenet_v2-random` for weights not its own, or
-        `resnet18+prune-structured50`."""
-        name = Path(self.model).stem if self.is_onnx else "-".join(self.model.rpartition(".")[2].split(":"))
+        """The model's folder below `artifacts/`: `resnet18`, `mobilenet_v2-random` for weights not its own,
+        `resnet18-best-1f0e3d` for a file of weights, or `resnet18+prune-structured50`."""
+        name = _file_name(self.model) if self.is_onnx else "-".join(self.model.rpartition(".")[2].split(":"))
         if self.weights != "default":
-            name += "-" + Path(self.weights).stem
+            name += "-" + (self.weights if self.weights in NAMED_WEIGHTS else _file_name(self.weights))
         if self.input_shape:
             name += "-" + "x".join(map(str, self.input_shape))
         return re.sub(r"[^\w.+-]+", "_", f"{name}+{self.recipe}" if self.recipe else name)
@@ -52,6 +55,13 @@ class ModelSpec:
         """A model spec from its fields as JSON has them."""
         shape = fields["input_shape"]
         return cls(**{**fields, "input_shape": tuple(shape) if shape else None})
+
+
+def _file_name(path: str) -> str:
+    """`best-1f0e3d` for `runs/a/best.pt`: the digits tell files of one name in different folders apart."""
+    file, here = Path(path).resolve(), Path.cwd()
+    place = file.relative_to(here) if file.is_relative_to(here) else file
+    return f"{file.stem}-{hashlib.sha256(place.as_posix().encode()).hexdigest()[:6]}"
 
 
 @dataclass(frozen=True)
