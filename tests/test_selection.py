@@ -76,6 +76,18 @@ def test_a_tie_keeps_the_default_and_says_so(convolution, monkeypatch, templates
     assert sum(measured["coverage"].values()) == pytest.approx(1)
 
 
+def test_a_build_of_the_same_code_wins_nothing(convolution, monkeypatch, tmp_path):
+    module, cpu_target, default, records = convolution
+    record = json.loads((records["templates"] / templates.NAME).read_text())
+    (tmp_path / templates.NAME).write_text(json.dumps({**record, "ms": 3.0}) + "\n")  # slower than the default
+    monkeypatch.setattr(timing, "whole_models", lambda libraries: dict.fromkeys(libraries, np.ones(timing.TURNS)))
+    monkeypatch.setattr(timing, "ratio", lambda *times: Ratio(0.9, 0.91, 0.92))
+    reference = selection.Reference(default.library, default.kernels)
+    build, measured = selection.best(module, cpu_target, {"templates": tmp_path}, reference)
+    assert measured["chosen"] == "default"
+    assert {kernel.kind for kernel in build.kernels.values() if kernel.convolution} == {KEPT}
+
+
 def searched(convolution):
     return KernelInfo(TUNED, f"metaschedule: {convolution}", 1, convolution, "metaschedule", ("tvm",), 1.0)
 

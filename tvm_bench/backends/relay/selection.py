@@ -55,7 +55,7 @@ def best(
     builds, in_place = candidates(module, target, records, default)
     times = timing.whole_models({"default": default.library, **{name: b.library for name, b in builds.items()}})
     ratios = {name: timing.ratio(times[name], times["default"]) for name in builds}
-    name = select(ratios)
+    name = select({name: ratio for name, ratio in ratios.items() if uses_records(builds[name].kernels)})
     build = builds[name] if name in builds else compiled(module, target, Schedules())
     build = replace(build, kernels=label_sources(build.kernels, (other.kernels for other in builds.values())))
     return build, {
@@ -127,6 +127,11 @@ def select(ratios: Mapping[str, Ratio]) -> str:
     """The candidate that takes the smallest part of the default's time; `default` if none is clearly faster."""
     faster = {name: ratio.median for name, ratio in ratios.items() if ratio.is_faster}
     return min(faster, key=lambda name: faster[name], default="default")
+
+
+def uses_records(kernels: Kernels) -> bool:
+    """Whether a record changed any kernel: else the code is that of the default, and a gain is one of addresses only."""
+    return any(kernel.kind == TUNED for kernel in kernels.values())
 
 
 def label_sources(kernels: Kernels, others: Iterable[Kernels]) -> dict[str, KernelInfo]:
