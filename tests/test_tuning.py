@@ -230,7 +230,7 @@ def test_the_faster_schedule_is_chosen_and_the_default_stays_otherwise(tmp_path)
 def test_whatever_measures_has_the_cpus_of_a_race(tuned):
     jobs = tuned[0] / "artifacts" / "tiny-cnn" / "jobs"
     for label in ("tune-autoscheduler-fp32-relay", "build-fp32-relay-tuned"):
-        assert json.loads((jobs / f"{label}.request.json").read_text())["cpus"] == cpu.mask(1)
+        assert len(json.loads((jobs / f"{label}.request.json").read_text())["cpus"]) == 1
     assert json.loads((jobs / "build-fp32-relay.request.json").read_text())["cpus"] is None
 
 
