@@ -163,7 +163,7 @@ def test_inductor_without_a_compiler(bench, tmp_path):
     """A PATH without one, in a process of its own: what torch finds once, it remembers."""
     artifact = steps.build(bench, Variant(bench.model_spec, "fp32", "eager"))
     code = (
-        "import sys, pathlib; from tvm_bench import backends, errors\n"
+        "import sys, pathlib; from tvm_bench import backends; from tvm_bench.spec import errors\n"
         "try: backends.load('inductor', pathlib.Path(sys.argv[1]), threads=1)\n"
         "except errors.UserError as error: print(error)"
     )
