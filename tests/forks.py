@@ -66,11 +66,12 @@ def patched(fresh=(), context=server):
     """What stands for the module `subprocess` in the launcher. Jobs of the verbs in `fresh` are new processes."""
 
     def popen(words, *, env, stdout, stderr, process_group):
-        verb = json.loads(Path(words[-2]).read_text())["verb"]
+        request, receipt, _ = words[-3:]
+        verb = json.loads(Path(request).read_text())["verb"]
         if verb in fresh:
             return subprocess.Popen(words, env=env, stdout=stdout, stderr=stderr, process_group=process_group)
         files = (stdout.name, stdout.name if stderr else None)
-        process = context().Process(target=_job, args=(words[-2:], os.getcwd(), env, files))
+        process = context().Process(target=_job, args=(request, receipt, os.getcwd(), env, files))
         process.start()
         return Fork(process)
 
@@ -104,7 +105,7 @@ def _command(arguments, fresh, cwd, environment, files):
     main(arguments, prog_name="tvm-bench")
 
 
-def _job(arguments, cwd, environment, files):
+def _job(request, receipt, cwd, environment, files):
     import torch
 
     from tvm_bench.jobs import worker
@@ -112,7 +113,7 @@ def _job(arguments, cwd, environment, files):
     os.setpgid(0, 0)
     _become(cwd, environment, files)
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))  # it was loaded with that of another environment
-    sys.exit(worker.main(*arguments))
+    sys.exit(worker.main(request, receipt, str(os.getppid())))  # which may be the fork server
 
 
 def _become(cwd, environment, files):

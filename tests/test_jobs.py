@@ -54,18 +54,23 @@ def test_a_step_is_repeated_when_what_it_depends_on_changes(tmp_path):
     assert made[0] == made[1] < made[2]
 
 
+def processes():
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+
+
 def test_a_killed_build_is_taken_up_again(cli, tmp_path):
     command = [sys.executable, "-m", "tvm_bench", "build", "--model", TINY, "--precision", "fp32"]
     for job in ("prepare-fp32-onnx", "build-fp32-relay"):
         process = subprocess.Popen([*command, "--artifacts", tmp_path], cwd=ROOT, stderr=subprocess.DEVNULL)
-        while not (tmp_path / "tiny-cnn" / "jobs" / f"{job}.request.json").exists():
+        files = tmp_path / "tiny-cnn" / "jobs" / job
+        while not files.with_suffix(".request.json").exists():  # its job is just about to start
             assert process.poll() is None, f"it ended before {job} began"
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    time.sleep(1)
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert str(tmp_path) not in listed, "a job outlived its parent"
+        while str(tmp_path) in processes():
+            time.sleep(0.1)
+        assert not files.with_suffix(".receipt.json").exists(), "a job outlived its parent"
     assert prepare(cli, tmp_path).returncode == 0
     assert times(tmp_path).keys() == {"fp32-onnx.onnx", "lib.so"}
 

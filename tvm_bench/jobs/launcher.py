@@ -115,10 +115,11 @@ def child_environment(threads: int, cpus: list[int] | None = None) -> dict[str, 
 def _wait_for(job: Job, environment: dict[str, str]) -> int:
     """Start the worker and wait without polling. Returns its exit code; raises `JobError` after the job's timeout."""
     # -P: a file of the current folder must not stand in for a package of the same name.
-    command = [sys.executable, "-P", "-m", "tvm_bench.jobs.worker", job.path("request.json"), job.path("receipt.json")]
+    command = [sys.executable, "-P", "-m", "tvm_bench.jobs.worker"]
+    command += [str(job.path("request.json")), str(job.path("receipt.json")), str(os.getpid())]
     with job.path("log").open("wb") as log:
         process = subprocess.Popen(
-            [str(part) for part in command],
+            command,
             env=environment,
             stdout=log,
             stderr=None if job.show else log,

@@ -1,4 +1,4 @@
-"""Run one verb: `python -m tvm_bench.jobs.worker request.json receipt.json`. The child's side."""
+"""Run one verb: `python -m tvm_bench.jobs.worker request.json receipt.json PARENT`. The child's side."""
 
 from __future__ import annotations
 
@@ -23,9 +23,12 @@ PR_SET_PDEATHSIG = 1
 MOST_KILLABLE = "1000"  # the highest value of /proc/self/oom_score_adj
 
 
-def main(request_path: str, receipt_path: str) -> int:
-    """Run the verb and write its receipt: the result, or the error. Returns the exit code."""
-    _die_with_parent()
+def main(request_path: str, receipt_path: str, parent: str) -> int:
+    """Run the verb and write its receipt: the result, or the error. Returns the exit code.
+
+    `parent` is the process ID of the launcher: the job ends when that does.
+    """
+    _die_with_parent(int(parent))
     faulthandler.enable()
     asked = json.loads(Path(request_path).read_text())
     if asked["cpus"]:
@@ -67,13 +70,12 @@ def _for_the_user(error: Exception) -> str | None:
     return system_errors.explained(error)
 
 
-def _die_with_parent() -> None:
+def _die_with_parent(parent: int) -> None:
     """End when the parent ends, and be the first to be killed when memory runs out (Linux only)."""
     if sys.platform != "linux":
         return
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended in between
+    if os.getppid() != parent:  # it ended before
         sys.exit(1)
     with suppress(OSError):  # a read-only /proc
         Path("/proc/self/oom_score_adj").write_text(MOST_KILLABLE)
