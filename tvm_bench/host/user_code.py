@@ -28,7 +28,12 @@ def loaded_sources() -> list[Path]:
     They are those of the packages that `import_module` was asked for, wherever these are installed, and every other
     module that belongs neither to Python, nor to an installed package, nor to this project.
     """
-    installed = [*site.getsitepackages(), site.getusersitepackages(), *sysconfig.get_paths().values(), PACKAGE]
+    installed: list[str | Path] = [
+        *site.getsitepackages(),
+        site.getusersitepackages(),
+        *sysconfig.get_paths().values(),
+        PACKAGE,
+    ]
     folders = [Path(folder).resolve() for folder in installed]
     found = set()
     for name, module in list(sys.modules.items()):
