@@ -130,7 +130,7 @@ def select(ratios: Mapping[str, Ratio]) -> str:
 
 
 def uses_records(kernels: Kernels) -> bool:
-    """Whether a record changed any kernel; else the code is that of the default, and a gain comes from its addresses."""
+    """Whether a record changed any kernel; else the code is the default's, and a gain comes from its addresses."""
     return any(kernel.kind == TUNED for kernel in kernels.values())
 
 
