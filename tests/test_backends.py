@@ -67,11 +67,11 @@ def run(bench, variant, images):
     request = {
         "backend": variant.backend,
         "artifacts": {size: str(path) for size, path in artifacts.items()},
-        "damaged": str(cut_short(artifacts[1], bench.folder / "damaged" / variant.form)),
+        "damaged": str(cut_short(artifacts[1], bench.folder / "damaged" / variant.label)),
         "threads": THREADS,
         "images": str(images),
     }
-    asked, answered = (bench.folder / f"{variant.form}-{name}.json" for name in ("asked", "answered"))
+    asked, answered = (bench.folder / f"{variant.label}-{name}.json" for name in ("asked", "answered"))
     asked.write_text(json.dumps(request))
     forks.call(probe.main, asked, answered, environment=launcher.child_environment(THREADS))
     return json.loads(answered.read_text())

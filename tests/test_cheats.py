@@ -110,7 +110,7 @@ def test_without_a_reference_nobody_is_right(tmp_path):
 
 def test_a_disturbed_round_is_repeated_up_to_a_limit(tmp_path):
     always = ValidityLimits(others_share=-1, unseen_seconds=0, repeats=2, repeated_share=0.75)
-    rows = raced(tmp_path, ("onnxruntime",), race.Rules(rounds=4, samples=3, images=8, terms=always), batches=(1,))
+    rows = raced(tmp_path, ("onnxruntime",), race.Rules(rounds=4, samples=3, images=8, validity=always), batches=(1,))
     row = rows["onnxruntime"]
     assert row.disturbed == 3, "two of the first round, one of the second, and then no more in this race"
     assert len(row.rounds) == len(row.watch) == 4 and all("other programs" in each["disturbance"] for each in row.watch)

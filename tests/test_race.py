@@ -148,14 +148,14 @@ def small_race(root, backends, rules):
 
 
 def test_what_does_not_race_earns_no_repeats(tmp_path):
-    rules = race_module.Rules(rounds=2, samples=3, images=8, terms=ALWAYS_DISTURBED)
+    rules = race_module.Rules(rounds=2, samples=3, images=8, validity=ALWAYS_DISTURBED)
     found = small_race(tmp_path, ("onnxruntime", "tensorrt"), rules)
     assert found["tensorrt"].status == "skipped"
     assert found["onnxruntime"].disturbed == 1, "half of its own two rounds"
 
 
 def test_a_wrong_answer_in_a_round_that_is_repeated_counts(tmp_path):
-    rules = race_module.Rules(rounds=2, samples=60, warmup=2, images=8, terms=ALWAYS_DISTURBED)
+    rules = race_module.Rules(rounds=2, samples=60, warmup=2, images=8, validity=ALWAYS_DISTURBED)
     row = small_race(tmp_path, ("tests.cheats.stale_once",), rules)["stale_once"]
     assert row.disturbed == 1 and len(row.rounds) == 2
     assert "gave wrong answers" in row.flagged

@@ -17,13 +17,13 @@ def a_row(name, ms, **more):
 
 def test_names_say_what_is_swept(tmp_path):
     run_spec = RunSpec(ModelSpec("m"), ("fp32",), ("onnx", "pytorch"), None, (1, 4), (1, 2), tmp_path)
-    assert [each.form for each in run_spec.variants("fp32", "eager")] == [
+    assert [each.label for each in run_spec.variants("fp32", "eager")] == [
         "fp32-eager-t1", "fp32-eager-b4-t1", "fp32-eager-t2", "fp32-eager-b4-t2",
     ]  # fmt: skip
     assert len(run_spec.variants("fp32", "relay")) == 8
-    assert run_spec.variants("fp32", "relay", tuned=True)[0].form == "fp32-relay-onnx-tuned-t1"
+    assert run_spec.variants("fp32", "relay", tuned=True)[0].label == "fp32-relay-onnx-tuned-t1"
     one = RunSpec(ModelSpec("m"), ("fp32",), (), None, (4,), (2,), tmp_path)
-    assert [each.form for each in one.variants("fp32", "eager")] == ["fp32-eager-b4"]
+    assert [each.label for each in one.variants("fp32", "eager")] == ["fp32-eager-b4"]
 
 
 def test_a_table_of_latency_and_one_of_throughput():

@@ -99,14 +99,14 @@ class Results:
         return "finished_rounds" in self.settings and self.finished_rounds < self.settings["rounds"]
 
     @property
-    def reference_form(self) -> str:
+    def reference_label(self) -> str:
         """What the others are compared with: `fp32-eager`, or `fp32-onnxruntime` for an ONNX file."""
         return self.settings.get("reference") or "fp32-eager"
 
     @property
     def reference(self) -> Row | None:
-        """The row of `reference_form`; None where it is missing or failed."""
-        form = self.reference_form
+        """The row of `reference_label`; None where it is missing or failed."""
+        form = self.reference_label
         return next((row for row in self.variants if row.ok and f"{row.precision}-{row.backend}" == form), None)
 
 

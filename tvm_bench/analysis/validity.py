@@ -1,4 +1,4 @@
-"""The terms of a race: what disturbs a round, and what a variant must not do."""
+"""The limits of a race: what disturbs a round, and what a variant must not do."""
 
 from __future__ import annotations
 
@@ -41,22 +41,22 @@ class ValidityLimits:
     turned_per_distance: float = 2.0
 
 
-def disturbance(watch: dict[str, Any], threads: int, terms: ValidityLimits) -> str | None:
+def disturbance(watch: dict[str, Any], threads: int, limits: ValidityLimits) -> str | None:
     """What disturbed a round, by its `watch` (see measure/watch.py); None where nothing did, or nothing is known."""
-    unseen = terms.unseen_seconds / (watch["seconds"] * threads)
+    unseen = limits.unseen_seconds / (watch["seconds"] * threads)
     for what, share, limit in (
-        ("other programs", watch["others_share"], terms.others_share),
-        ("the hypervisor", watch["steal_share"], terms.steal_share),
+        ("other programs", watch["others_share"], limits.others_share),
+        ("the hypervisor", watch["steal_share"], limits.steal_share),
     ):
         if share is not None and share > limit + unseen:
             return f"{what} took {share:.0%} of the CPU time of {_threads(threads)}"
     return None
 
 
-def greed(found: dict[str, Any], threads: int, terms: ValidityLimits) -> str | None:
+def greed(found: dict[str, Any], threads: int, limits: ValidityLimits) -> str | None:
     """Whether a round (what `measure` returns) used more than `threads`, in words; None where it did not."""
     seconds = found["watch"]["seconds"]
-    if found["cpu_per_wall"] * seconds > threads * terms.own_share * seconds + terms.own_seconds:
+    if found["cpu_per_wall"] * seconds > threads * limits.own_share * seconds + limits.own_seconds:
         return f"used {found['cpu_per_wall']:.2f} CPU seconds a second on a budget of {_threads(threads)}"
     if found["working_threads"] > threads:
         return f"computed with {found['working_threads']} threads on a budget of {_threads(threads)}"
@@ -138,9 +138,9 @@ def _far_off(distance: dict[str, float], against: str, limits: ValidityLimits) -
     return None
 
 
-def most_repeats(measurements: int, terms: ValidityLimits) -> int:
+def most_repeats(measurements: int, limits: ValidityLimits) -> int:
     """How many rounds of a race of so many `measurements` may be repeated."""
-    return math.ceil(terms.repeated_share * measurements)
+    return math.ceil(limits.repeated_share * measurements)
 
 
 def _threads(count: int) -> str:

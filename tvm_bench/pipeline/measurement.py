@@ -51,20 +51,20 @@ def evaluate(
     inputs = (*_shipped(artifact), *(path for path in against.values() if path != out))
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}
     depends = bench.about["data_version"]
-    result = bench.job("evaluate", request, variant.form, inputs=inputs, depends=depends, **options)["result"]
+    result = bench.job("evaluate", request, variant.label, inputs=inputs, depends=depends, **options)["result"]
     # Only now is what the backend compiles in its first call there.
     return {**result, "size_mb": size_mb(artifact, variant.backend)}
 
 
 def answers(bench: Workbench, variant: Variant) -> Path:
     """The file of the variant's logits, which `evaluate` writes."""
-    return bench.folder / "answers" / f"{variant.form}.npy"
+    return bench.folder / "answers" / f"{variant.label}.npy"
 
 
 def identity(bench: Workbench, variant: Variant) -> str | None:
     """SHA-256 of what `evaluate` ran: artifact, the user's sources, code, versions, CPU. None where it did not run."""
     try:
-        receipt = json.loads((bench.folder / "jobs" / f"evaluate-{variant.form}.receipt.json").read_text())
+        receipt = json.loads((bench.folder / "jobs" / f"evaluate-{variant.label}.receipt.json").read_text())
     except FileNotFoundError:
         return None
     return hashlib.sha256(json.dumps([receipt["key"], receipt["sources"]]).encode()).hexdigest()
@@ -72,7 +72,7 @@ def identity(bench: Workbench, variant: Variant) -> str | None:
 
 def _check_answers(bench: Workbench, variant: Variant) -> Path:
     """The file of what the variant answers to the inputs that it is timed on."""
-    return bench.folder / "answers" / f"{variant.form}.checks.npy"
+    return bench.folder / "answers" / f"{variant.label}.checks.npy"
 
 
 def measure(
@@ -94,17 +94,17 @@ def measure(
         "expected": str(expected) if expected.exists() else None,
     }
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}
-    return bench.job("measure", request, variant.form, reuse=False, **options)["result"]
+    return bench.job("measure", request, variant.label, reuse=False, **options)["result"]
 
 
-def reference_form(bench: Workbench) -> tuple[str, str]:
+def reference_label(bench: Workbench) -> tuple[str, str]:
     """Precision and backend of what all others are compared with: eager PyTorch, or ONNX Runtime for an ONNX file."""
     return "fp32", "onnxruntime" if bench.model_spec.is_onnx else "eager"
 
 
 def reference_variant(bench: Workbench) -> Variant:
     """The variant whose answers all others are compared with."""
-    precision, backend = reference_form(bench)
+    precision, backend = reference_label(bench)
     batch = bench.run_spec.batches[0] if bench.model_spec.is_onnx else 1  # an ONNX file may be made for one batch only
     return Variant(bench.model_spec, precision, backend, threads=bench.run_spec.most_threads, batch=batch)
 

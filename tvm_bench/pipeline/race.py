@@ -48,7 +48,7 @@ def settings(bench: Workbench, command: str, limits: Constraints) -> dict[str, A
         "threads": _one_or_all(run_spec.threads),
         "batch": _one_or_all(run_spec.batches),
         "calibration": bench.about["calibration"],
-        "reference": "-".join(measurement.reference_form(bench)),
+        "reference": "-".join(measurement.reference_label(bench)),
         "limits": limits.given(),
         "tvm_bench": __version__,
         "commit": checkout.commit(),
@@ -118,7 +118,7 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
         except (UserError, JobError) as error:
             failures[role] = f"{other.name} failed: {error}"
     row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, against, rules))
-    return replace(entrant, row=judged(row, rules.terms, failures))
+    return replace(entrant, row=judged(row, rules.validity, failures))
 
 
 def _answers(bench: Workbench, variant: Variant, against: dict[str, Path], rules: Rules) -> Path:

@@ -51,7 +51,7 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
             tuned = run_spec.variants(precision, backend, tuned=True)
             variants += [variant for variant in tuned if bench.tuned_by(variant)]
     competitors = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
-    reference = measurement.reference_form(bench)
+    reference = measurement.reference_label(bench)
     if bench.recipe.steps:
         plain = steps.with_recipe(bench, "")
         return [entrant(plain, variant) for variant in plain.run_spec.variants(*reference)] + competitors

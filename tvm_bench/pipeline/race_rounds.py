@@ -32,7 +32,7 @@ class Rules:
     # Timeouts in seconds: of answering all images, and of one round of one variant.
     answer_seconds: float = 1800.0
     round_seconds: float = 300.0
-    terms: ValidityLimits = ValidityLimits()
+    validity: ValidityLimits = ValidityLimits()
 
 
 def run_round(entrants: list[Entrant], rules: Rules, seed: int, number: int, progress: Progress) -> list[Entrant]:
@@ -50,7 +50,7 @@ def run_round(entrants: list[Entrant], rules: Rules, seed: int, number: int, pro
 def repeats_left(entrants: Iterable[Entrant], rules: Rules) -> int:
     """How many disturbed rounds may still be repeated: a share of the rounds of all that race, less those that were."""
     entrants = list(entrants)
-    allowed = most_repeats(rules.rounds * sum(entrant.races for entrant in entrants), rules.terms)
+    allowed = most_repeats(rules.rounds * sum(entrant.races for entrant in entrants), rules.validity)
     return max(0, allowed - sum(entrant.row.disturbed for entrant in entrants))
 
 
@@ -58,7 +58,7 @@ def _with_round(entrant: Entrant, rules: Rules, spare: int) -> Entrant:
     """The entrant with one more round; a disturbed one is repeated, as often as the rules and `spare` allow."""
     row = entrant.row
     measured = [_measured(entrant, rules)]
-    while measured[-1]["watch"]["disturbance"] and len(measured) <= min(rules.terms.repeats, spare):
+    while measured[-1]["watch"]["disturbance"] and len(measured) <= min(rules.validity.repeats, spare):
         measured.append(_measured(entrant, rules))
     counted = measured[-1]
     evaluator = counted["time_evaluator_ms"]
@@ -78,7 +78,7 @@ def _with_round(entrant: Entrant, rules: Rules, spare: int) -> Entrant:
 def _violation(entrant: Entrant, measured: list[dict[str, Any]], rules: Rules) -> str | None:
     """What the variant did wrong in any of the measurements: a disturbance excuses a time, no wrong answer."""
     for result in measured:
-        if reason := greed(result, entrant.variant.threads, rules.terms) or staleness(result):
+        if reason := greed(result, entrant.variant.threads, rules.validity) or staleness(result):
             return reason
     return None
 
@@ -92,5 +92,5 @@ def _measured(entrant: Entrant, rules: Rules) -> dict[str, Any]:
         samples=rules.samples,
         seconds=rules.round_seconds,
     )
-    disturbed = disturbance(result["watch"], entrant.variant.threads, rules.terms)
+    disturbed = disturbance(result["watch"], entrant.variant.threads, rules.validity)
     return {**result, "watch": {**result["watch"], "disturbance": disturbed}}

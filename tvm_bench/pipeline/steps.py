@@ -187,7 +187,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
     made_from, receipt = source(bench, variant)
     if not backends.named(variant.backend).builds:
         return made_from
-    folder = bench.folder / variant.form
+    folder = bench.folder / variant.label
     records = bench.tuned_by(variant) if variant.tuned else {}
     reference = build(bench, replace(variant, tuned=False)) if records else None
     weights = compress(bench, bench.recipe.steps)[1]["outputs"] if bench.recipe.steps else {}
@@ -215,7 +215,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
     inputs = (made_from, *(each / LEDGER for each in records.values()), *([reference / "lib.so"] if reference else ()))
     # With records, the build measures which schedules are the fastest.
     options = {"threads": variant.threads, "exclusive": bool(records), "masked": bool(records)}
-    bench.job("build", request, variant.form, inputs=inputs, **options)
+    bench.job("build", request, variant.label, inputs=inputs, **options)
     return folder
 
 

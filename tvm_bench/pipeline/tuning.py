@@ -93,7 +93,7 @@ def _tuned(
         trials = budget.trials - sum(results[name].spent for name in stops)
         seconds = budget.seconds - sum(ledger.seconds for name, ledger in results.items() if name != tuner)
         run = partial(_run, bench, variant, {**request, "tuner": tuner, "records": str(folder)})
-        title = f"tuning {variant.form}, {tuner}"
+        title = f"tuning {variant.label}, {tuner}"
         results[tuner], now, stops[tuner] = _search(title, folder / LEDGER, POLICIES[tuner], run, trials, seconds)
         spent += now
     if not bench.tuned_by(variant):

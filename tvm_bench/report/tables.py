@@ -72,7 +72,7 @@ def _pairs(results: Results, names: dict[str, str]) -> list[Table]:
 
 
 def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
-    return tuple(name.format(reference=results.reference_form) for name in header)
+    return tuple(name.format(reference=results.reference_label) for name in header)
 
 
 def every(results: Results) -> list[Table]:

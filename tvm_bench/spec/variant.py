@@ -85,7 +85,7 @@ class Variant:
         return self.frontend or ("onnx" if self.model_spec.is_onnx else DEFAULT_FRONTEND[self.precision])
 
     @property
-    def form(self) -> str:
+    def label(self) -> str:
         """The name without the model: `int8-relay-onnx-tuned-b4-t2`."""
         parts = [self.precision, self.backend]
         if self.frontend:
@@ -101,7 +101,7 @@ class Variant:
     @property
     def name(self) -> str:
         """Model and form: `resnet18/fp32-eager`."""
-        return f"{self.model_spec.slug}/{self.form}"
+        return f"{self.model_spec.slug}/{self.label}"
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def latency(results: Results, frame: Frame) -> Figure | None:
     reach = (1.02 if frame.narrow else 1.28) * end
     axes.set_xlim(0, reach)
     beyond = sum(int((np.concatenate(row.rounds) > reach).sum()) for row in rows)
-    compared = f"; × as fast as {results.reference_form}" if reference(rows[0], results) in rows else ""
+    compared = f"; × as fast as {results.reference_label}" if reference(rows[0], results) in rows else ""
     note = f" ({beyond} beyond the axis)" if beyond else ""
     axes.set_xlabel(f"latency in ms{compared}\nbar: mean of the rounds, line: 95 % interval, dots: samples{note}")
     return figure
@@ -113,7 +113,7 @@ def accuracy(results: Results, frame: Frame) -> Figure | None:
     axes.set_xlabel("Top-1 in % with 95 % interval\n(zoomed: the axis does not start at 0)")
     if base and rest:
         _differences(rest[0], rows, base, frame)
-        rest[0].set_xlabel(f"Top-1 minus that of {results.reference_form}\nin percentage points, on the same images")
+        rest[0].set_xlabel(f"Top-1 minus that of {results.reference_label}\nin percentage points, on the same images")
     return figure
 
 
