@@ -22,6 +22,7 @@ from tvm_bench.pipeline.steps import LEDGER, Workbench, with_recipe
 from tvm_bench.spec import schedule_source
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
+NEW_PROCESSES = ("tune",)  # which start processes and threads of their own, and die
 TRIALS = 4
 
 
