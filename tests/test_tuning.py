@@ -19,6 +19,7 @@ from tvm_bench.backends.relay.records import templates
 from tvm_bench.host import cpu
 from tvm_bench.spec import schedule_source
 
+NEW_PROCESSES = ("tune",)  # which start processes and threads of their own, and die
 TRIALS = 4
 
 
