@@ -24,7 +24,7 @@ needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
 FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
-# Folders of a model that training filled; its settings are in `jobs`.
+# Folders of a model that training filled.
 TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
@@ -81,7 +81,7 @@ clean: ## Delete what was built and measured; what was trained and the environme
 		for trained in $(TRAINED); do [ -d "$$folder/$$trained" ] && continue 2; done; \
 		rm -rf "$$folder"; \
 	done
-	@find artifacts -mindepth 2 -maxdepth 2 $(TRAINED:%=! -name %) ! -name jobs -exec rm -rf {} +
+	@find artifacts -mindepth 2 -maxdepth 2 $(TRAINED:%=! -name %) -exec rm -rf {} +
 
 distclean: ## Delete all that `make` made: trained weights and the environment too
 	rm -rf artifacts/* $(VENV)

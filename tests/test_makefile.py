@@ -39,10 +39,19 @@ def artifacts(root):
 def test_clean_keeps_what_was_trained(make, tmp_path):
     trained = {
         *("resnet18/training/cifar10/cifar10.safetensors", "resnet18/training/cifar10/checkpoint.pt"),
-        *("resnet18+prune/compressed/weights.safetensors", "resnet18+prune/compressed/training/round-1/checkpoint.pt"),
-        *("resnet18+qat/qat/checkpoint.pt", "resnet18+prune/jobs/compress-fp32.request.json"),
+        *(
+            "resnet18+prune/compressed/weights.safetensors",
+            "resnet18+prune/compressed/training/iteration-1/checkpoint.pt",
+        ),
+        *("resnet18+qat/qat/checkpoint.pt", "resnet18+qat/qat/recipe.json", "resnet18+prune/compressed/recipe.json"),
     }
-    made = {"resnet18/results.json", "resnet18+prune/int8-relay/lib.so", "plain/jobs/x.log", "plain/sources/a.onnx"}
+    made = {
+        "resnet18/results.json",
+        "resnet18+prune/int8-relay/lib.so",
+        "resnet18+prune/jobs/x.log",
+        "plain/jobs/x.log",
+        "plain/sources/a.onnx",
+    }
     for name in trained | made | {".gitkeep"}:
         (tmp_path / "artifacts" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "artifacts" / name).write_text("")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tvm_bench.pipeline import steps
+from tvm_bench.pipeline import recipe_settings
 from tvm_bench.pipeline.steps import Workbench
 from tvm_bench.spec import recipe
 from tvm_bench.spec.errors import UserError
@@ -39,10 +39,10 @@ def test_settings_of_compress_are_remembered_beside_its_result(tmp_path):
     plain = Workbench(RunSpec(model_spec, ("fp32",), (), None, (1,), (1,), tmp_path), {})
     given = Workbench(replace(plain.run_spec, settings=Settings(epochs=3.0, layers=("stem.0",))), {})
     technique, path = recipe.technique("prune-2:4"), tmp_path / "recipe.json"
-    assert steps._settings(plain, technique, path) == Settings().of(technique)
-    written = steps._settings(given, technique, path)
-    remembered = Settings.from_dict(steps._settings(plain, technique, path))
+    assert recipe_settings.settings(plain, technique, path) == Settings().of(technique)
+    written = recipe_settings.settings(given, technique, path)
+    remembered = Settings.from_dict(recipe_settings.settings(plain, technique, path))
     assert remembered == Settings.from_dict(written) == given.run_spec.settings
     path.write_text("{")
     with pytest.raises(UserError, match="Delete it"):
-        steps._settings(plain, technique, path)
+        recipe_settings.settings(plain, technique, path)

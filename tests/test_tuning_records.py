@@ -12,7 +12,7 @@ from tvm_bench.jobs.verbs import describe
 from tvm_bench.models import layer_sizes
 from tvm_bench.models.torchvision_models import architecture
 from tvm_bench.pipeline import race_entrants
-from tvm_bench.pipeline.steps import LEDGER, Workbench, with_recipe
+from tvm_bench.pipeline.workbench import LEDGER, Workbench, with_recipe
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 SHAPE = (3, 224, 224)

@@ -17,8 +17,8 @@ from tvm_bench.analysis.tuning import Tuned
 from tvm_bench.jobs import launcher
 from tvm_bench.jobs.launcher import JobError, locked
 from tvm_bench.pipeline import tuning, tuning_policy
-from tvm_bench.pipeline.steps import LEDGER
 from tvm_bench.pipeline.tuning_policy import NextStep
+from tvm_bench.pipeline.workbench import LEDGER
 
 
 def rows(lefts, candidates=4):

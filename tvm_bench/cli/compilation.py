@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ..pipeline.steps import TUNERS
+from ..pipeline.workbench import TUNERS
 from .console import console
 from .options import ARTIFACTS, FORMS, LOGS, SUBJECT, SWEPT_THREADS, THREADS, with_options
 from .parsing import tracker

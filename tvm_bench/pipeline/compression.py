@@ -11,8 +11,8 @@ from ..report.plots import gallery
 from ..spec.compression_result import CompressionResult, ModelFiles, ModelNumbers, Operator
 from ..spec.errors import UserError
 from ..spec.variant import RunSpec, Variant
-from . import measurement, steps
-from .steps import Workbench
+from . import measurement, steps, workbench
+from .workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def _scored(
 
     All are prepared before the first is scored, so that errors come early.
     """
-    original = steps.with_recipe(bench, "")
+    original = workbench.with_recipe(bench, "")
     prepared = []
     for source, precision in [(original, "fp32"), *((bench, precision) for precision in precisions)]:
         name = precision if source is bench else "fp32, before"

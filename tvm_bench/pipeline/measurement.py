@@ -16,7 +16,7 @@ from ..host import deployment_size
 from ..jobs import launcher
 from ..spec import formats
 from ..spec.variant import Variant
-from .steps import Workbench
+from .workbench import Workbench
 
 
 def evaluate(

@@ -22,7 +22,7 @@ from ..spec.variant import RunSpec, Variant
 from . import measurement, race_state, steps
 from .race_entrants import Entrant, attempt, entrant, entrants
 from .race_rounds import Rules, run_round
-from .steps import Workbench
+from .workbench import Workbench
 
 __all__ = ["Rules", "entrant", "entrants", "race", "run", "settings"]
 

@@ -11,8 +11,8 @@ from ..jobs.launcher import JobError
 from ..spec import backends as runtimes
 from ..spec.errors import Unavailable, UserError
 from ..spec.variant import Variant
-from . import measurement, steps
-from .steps import Workbench
+from . import measurement, workbench
+from .workbench import Workbench
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
     competitors = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
     reference = measurement.reference_label(bench)
     if bench.recipe.steps:
-        plain = steps.with_recipe(bench, "")
+        plain = workbench.with_recipe(bench, "")
         return [entrant(plain, variant) for variant in plain.run_spec.variants(*reference)] + competitors
     if reference not in pairs:
         return [entrant(bench, variant, timed=False) for variant in run_spec.variants(*reference)] + competitors

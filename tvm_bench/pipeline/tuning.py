@@ -21,8 +21,8 @@ from ..spec import backends
 from ..spec.errors import UserError
 from ..spec.variant import RunSpec, Variant
 from . import steps
-from .steps import LEDGER, TUNERS, Workbench
 from .tuning_policy import POLICIES, NextStep, Policy
+from .workbench import LEDGER, TUNERS, Workbench
 
 AUTO = ("templates", "metaschedule")
 STEP_TIMEOUT = 900.0  # seconds

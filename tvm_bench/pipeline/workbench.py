@@ -1,0 +1,92 @@
+"""What every step needs: the run spec, what `describe` said of the model, where files go, and which records apply."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..jobs import launcher
+from ..jobs.launcher import Job
+from ..spec import recipe as recipes
+from ..spec.variant import ModelSpec, RunSpec, Variant
+
+# The tuners, in the order in which `auto` runs the first two, and what each can tune.
+TUNERS = {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}
+LEDGER = "ledger.json"  # beside a tuner's records; written last
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A run spec, and `about`: what the verb `describe` returned for its model."""
+
+    run_spec: RunSpec
+    about: dict[str, Any]
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        """The model, its weights, its data and its recipe."""
+        return self.run_spec.model_spec
+
+    @property
+    def folder(self) -> Path:
+        """The model's folder below the artifacts."""
+        return self.run_spec.root / self.model_spec.slug
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """The model's recipe, parsed."""
+        return recipes.parse(self.model_spec.recipe)
+
+    def records(self, variant: Variant, tuner: str) -> Path:
+        """The folder of `tuner`'s records.
+
+        They hold for one architecture, precision, CPU, thread count and batch size. Weights and names do not count: a
+        folder is found by the hash at the end of its name.
+        """
+        conditions = f"{variant.precision}/{self.about['mcpu']}-{variant.threads}t-b{variant.batch}"
+        existing = sorted(self.run_spec.logs.glob(f"*-{self._architecture}/{conditions}"))
+        return (existing[0] if existing else self._records_folder / conditions) / tuner
+
+    def tuned_by(self, variant: Variant) -> dict[str, Path]:
+        """The tuners that have records for this variant, with their folders."""
+        folders = {tuner: self.records(variant, tuner) for tuner in TUNERS}
+        return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
+
+    def tuned_elsewhere(self, variant: Variant) -> list[str]:
+        """For which other CPUs, thread counts and batch sizes this variant has records: `znver4-2t-b1`."""
+        ledgers = self.run_spec.logs.glob(f"*-{self._architecture}/{variant.precision}/*/*/{LEDGER}")
+        return sorted({ledger.parent.parent.name for ledger in ledgers if ledger.parent.name in TUNERS})
+
+    @property
+    def _structured_pruning(self) -> str:
+        """The part of the recipe that changes the sizes of layers."""
+        techniques = {text: recipes.technique(text) for text in self.recipe.steps}
+        return "+".join(
+            text
+            for text, technique in techniques.items()
+            if isinstance(technique, recipes.Prune) and technique.pattern == "structured"
+        )
+
+    @property
+    def _architecture(self) -> str:
+        """Eight hexadecimal digits that change with the size of a layer, also by the recipe."""
+        text = self.about["architecture"] + self._structured_pruning
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def _records_folder(self) -> Path:
+        """Where new tuning records go. The model's name is for readers only."""
+        named = replace(self.model_spec, weights="default", recipe=self._structured_pruning)
+        return self.run_spec.logs / f"{named.slug}-{self._architecture}"
+
+    def job(self, verb: str, request: dict[str, Any], label: str, **options: Any) -> dict[str, Any]:
+        """Run a job, by default with the largest thread count of the run spec. Its files go to the model's `jobs/`."""
+        options = {"threads": self.run_spec.most_threads, **options}
+        return launcher.run(Job(verb, request, self.folder / "jobs", f"{verb}-{label}", **options))
+
+
+def with_recipe(bench: Workbench, recipe: str) -> Workbench:
+    """The same model, compressed by another recipe."""
+    return Workbench(replace(bench.run_spec, model_spec=replace(bench.model_spec, recipe=recipe)), bench.about)
