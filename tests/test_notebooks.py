@@ -29,11 +29,8 @@ def test_training_and_visualization(pictures, tmp_path):
     assert drawn == 6
 
 
-def test_quantization_and_inference(cli, tmp_path):
+def test_quantization_and_inference(tmp_path):
     settings = {"MODEL": TINY, "DATA": "fashion-mnist", "BATCHES": "1", "ROUNDS": 1, "SAMPLES": 2, "IMAGES": 20}
-    # So that the notebook finds its libraries built: its own jobs are new processes.
-    built = cli("build", "--model", TINY, "--data", "fashion-mnist", "--artifacts", tmp_path)
-    assert built.returncode == 0, built.stderr
     text, drawn = executed("quantization.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
     assert "fp32-relay size" in text and "int8-relay size" in text
     assert drawn == 1

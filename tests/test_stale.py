@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx.reference import ReferenceEvaluator
 
 from tests.tiny import Tiny
 from tvm_bench.export import onnx_file
@@ -14,6 +15,7 @@ from tvm_bench.spec.variant import ModelSpec, RunSpec, Variant
 
 NET = """
 import torch
+from onnx.reference import ReferenceEvaluator
 from tests.tiny import Tiny
 from {helper} import slope
 class Net(Tiny):
@@ -52,7 +54,7 @@ def opened(root, model, data=None):
 
 def onnx_answers(root, model):
     path, _ = steps.prepare(opened(root, model), "onnx", "fp32", 1)
-    return onnx.reference.ReferenceEvaluator(onnx.load(path)).run(None, {"input": np.ones((1, 3, 32, 32), "float32")})
+    return ReferenceEvaluator(onnx.load(path)).run(None, {"input": np.ones((1, 3, 32, 32), "float32")})
 
 
 def test_a_changed_helper_of_a_model_is_seen(shop):
