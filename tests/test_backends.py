@@ -105,7 +105,7 @@ def test_contract(bench, images, expected, precision, backend):
     try:
         packages.need(needed.packages, gpu=needed.gpu)
     except Unavailable as error:
-        assert "GPU" in str(error) or "not installed. To have it: " in str(error)
+        assert "GPU" in str(error) or "not installed. Install it: " in str(error)
         rules, path = race.Rules(rounds=1, samples=2, images=10), bench.folder / "results.json"
         (row,) = race.race([race.entrant(bench, variant)], rules, {}, path).variants
         assert (row.status, row.error) == ("skipped", str(error))
@@ -148,7 +148,7 @@ def test_forms_come_from_the_model():
 def test_a_package_that_is_not_installed_is_told_with_its_cure(monkeypatch):
     lacking = replace(backends.BACKENDS["openvino"], packages=("no-such-package",))
     monkeypatch.setitem(backends.BACKENDS, "openvino", lacking)
-    with pytest.raises(UserError, match="no-such-package: not installed. To have it: make peers"):
+    with pytest.raises(UserError, match="no-such-package: not installed. Install it: make peers"):
         runtimes.load("openvino", Path("model.xml"), threads=1)
 
 

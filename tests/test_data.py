@@ -71,11 +71,11 @@ def test_the_full_set_counts_where_training_takes_it(tmp_path, monkeypatch):
     assert len(versions) == 3
 
 
-def test_a_picture_that_would_fill_the_memory_is_refused(tmp_path):
+def test_an_image_that_would_fill_the_memory_is_refused(tmp_path):
     path = tmp_path / "bomb.png"
     Image.new("1", (20_000, 20_000)).save(path)
-    with pytest.raises(UserError, match="cannot be read as a picture.*decompression bomb"):
-        imagefolder.read_picture(path)
+    with pytest.raises(UserError, match="cannot be read as an image.*decompression bomb"):
+        imagefolder.read_image(path)
 
 
 def test_a_folder_is_split_without_overlap(tmp_path):

@@ -41,7 +41,7 @@ def test_forms_are_listed_and_told_apart():
         torchvision_models.architecture("resnet18-cifer", 10)
     with pytest.raises(UserError, match="unknown model"):
         torchvision_models.architecture("vgg11-cifar", 10)
-    with pytest.raises(UserError, match="its stem is another one"):
+    with pytest.raises(UserError, match="its stem is not the usual one"):
         resolve("resnet18-cifar", "imagenet")
 
 

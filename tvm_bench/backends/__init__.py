@@ -2,8 +2,8 @@
 
     def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]
 
-All take and return NumPy arrays, so that the timed call includes the copies that a runtime needs. A runtime is imported
-only when it is used. `spec/backends.py` lists the backends.
+All loaded functions take and return NumPy arrays, so that a timed call includes the copies that a runtime needs. A
+runtime is imported only when it is used. `spec/backends.py` lists the backends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..spec.errors import UserError
 
 
 def runtime(name: str) -> ModuleType:
-    """Import the backend's module, in the process that uses it. Raises `UserError` where its package is missing."""
+    """Import the backend's module, in the process that uses it. Raises `UserError` if its package is missing."""
     backend = named(name)
     packages.need(backend.packages, gpu=backend.gpu)
     return user_code.import_module(name) if "." in name else importlib.import_module(f"{__name__}.{backend.module}")

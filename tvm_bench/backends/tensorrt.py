@@ -48,14 +48,14 @@ def _engine(artifact: Path) -> tensorrt.ICudaEngine:
     """The engine that was built from the file as it is now, if this GPU and TensorRT can run it, else a new one."""
     folder, runtime = compiled_folder("tensorrt", artifact), tensorrt.Runtime(LOG)
     about = artifact.stat()  # not its SHA-256, which would count as loading
-    kept = folder / f"{about.st_mtime_ns}-{about.st_size}.engine"
-    if kept.exists() and (engine := runtime.deserialize_cuda_engine(kept.read_bytes())) is not None:
+    cached = folder / f"{about.st_mtime_ns}-{about.st_size}.engine"
+    if cached.exists() and (engine := runtime.deserialize_cuda_engine(cached.read_bytes())) is not None:
         return engine
     built = _built(artifact)
     shutil.rmtree(folder, ignore_errors=True)  # engines of earlier files
     folder.mkdir()
-    with replace_with(kept) as beside:
-        beside.write_bytes(built)
+    with replace_with(cached) as temporary:
+        temporary.write_bytes(built)
     return runtime.deserialize_cuda_engine(built)
 
 
@@ -64,12 +64,12 @@ def _built(artifact: Path) -> bytes:
     network, config = builder.create_network(0), builder.create_builder_config()
     parser = tensorrt.OnnxParser(network, LOG)
     if not parser.parse(artifact.read_bytes()):
-        raise UserError(f"TensorRT cannot read '{artifact}': {parser.get_error(0)}")
+        raise UserError(f"TensorRT cannot read '{artifact}': {parser.get_error(0)}. Give other --backends.")
     compute = {entry.key: entry.value for entry in onnx.load(artifact).metadata_props}["compute"]
     config.clear_flag(tensorrt.BuilderFlag.TF32)
     if compute == "fp16":
         config.set_flag(tensorrt.BuilderFlag.FP16)
     built = builder.build_serialized_network(network, config)
     if built is None:
-        raise UserError(f"TensorRT cannot build an engine from '{artifact}' in {compute}.")
+        raise UserError(f"TensorRT cannot build an engine from '{artifact}' in {compute}. Give other --backends.")
     return bytes(built)

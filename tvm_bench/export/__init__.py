@@ -1,1 +1,1 @@
-"""Step 3: a network becomes a file that a runtime opens."""
+"""Step 3: write a network as a file that a runtime can open."""

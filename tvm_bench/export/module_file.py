@@ -1,6 +1,6 @@
-"""An `nn.Module` as a file: how to build it again, and its state dict. Reading it runs no code.
+"""An `nn.Module` as a file: what is needed to build it again, and its state dict. Reading it runs no code.
 
-What a network needs is imported with this file, so that the load time of a backend holds no imports.
+The packages that a network needs are imported with this module, so that a backend's load time includes no imports.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def save(
     shape: tuple[int, ...],
     sizes: dict[str, list[int]] | None = None,
 ) -> None:
-    """Write `module`, which `model` (a name that `models.resolve` knows) builds with `classes` outputs.
+    """Write `module`, which `models.resolve` builds by the name `model` with `classes` outputs.
 
-    `sizes` are the shapes of its tensors before it was quantized, which pruning may have made smaller; None: as now.
+    `sizes` are the shapes of its tensors before quantization, which pruning may have reduced; None: the present ones.
     """
     state = {
         "model": model,
@@ -44,18 +44,18 @@ def save(
         "sizes": sizes or shapes_of(module),
         "state": module.state_dict(),
     }
-    buffer = io.BytesIO()  # torch's own writer hides a full disk behind an error of its own
+    buffer = io.BytesIO()  # torch's own writer hides the error of a full disk
     torch.save(state, buffer)
-    with replace_with(path) as beside:
-        beside.write_bytes(buffer.getbuffer())
+    with replace_with(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load(path: Path) -> nn.Module:
-    """Build the network and load its state dict, which is what a user of PyTorch does. In evaluation mode.
+    """Build the network and load its state dict, as a user of PyTorch does. Returns it in evaluation mode.
 
-    The network gets no random weights first, and the tensors of the file become its own without a copy. For INT8, FX
-    quantization prepares and converts the network again before the state dict is loaded: PyTorch stores no other form
-    of such a network that is read without running code, but TorchScript.
+    The network gets no random weights first, and uses the tensors of the file without a copy. For INT8, FX quantization
+    prepares and converts the network again before the state dict is loaded: apart from TorchScript, PyTorch has no
+    file format for such a network that can be read without running code.
     """
     saved = torch.load(path, weights_only=True)
     module = _skeleton(saved["precision"], _network(saved), tuple(saved["shape"]))
@@ -70,13 +70,13 @@ def _network(saved: dict) -> nn.Module:
 
 
 def _skeleton(precision: str, network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
-    """`network` taken apart and put together as it is in `precision`, without values."""
+    """`network`, converted to the structure that it has in `precision`, without values."""
     if precision == "fp32":
         return network
     if precision == "bf16":
         return bfloat16.skeleton(network)
     for parameter in network.parameters():
-        # Quantization refuses the NaN that undefined memory may hold. Zeros of NumPy take no memory until written to.
+        # Quantization rejects the NaN that undefined memory may hold. NumPy's zeros take no memory until written to.
         parameter.data = torch.from_numpy(np.zeros(parameter.shape, np.float32))
     if precision == "int8":
         return ptq.skeleton(network, shape)
@@ -84,5 +84,5 @@ def _skeleton(precision: str, network: nn.Module, shape: tuple[int, ...]) -> nn.
 
 
 def sizes(path: Path) -> dict[str, list[int]]:
-    """The shapes of the tensors of the FP32 module that the file's was made from."""
+    """The shapes of the tensors of the FP32 module from which the module in the file was made."""
     return torch.load(path, weights_only=True)["sizes"]

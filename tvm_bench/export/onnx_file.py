@@ -1,4 +1,4 @@
-"""ONNX files: written from a module, or brought by the user and checked."""
+"""ONNX files: exported from a module, or given by the user and checked."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
 
 def save_from_module(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
     """Export `module` for inputs of `shape` (batch, channels, height, width); the exporter folds batch norms."""
-    with warnings.catch_warnings(), replace_with(path) as beside:
+    with warnings.catch_warnings(), replace_with(path) as temporary:
         warnings.simplefilter("ignore")
-        # The tracing exporter: the newer one wants packages of its own and writes weights beside the file.
+        # The tracing exporter: the newer one needs more packages and writes the weights to a second file.
         torch.onnx.export(
             module,
             (torch.zeros(shape),),
-            str(beside),
+            str(temporary),
             dynamo=False,
             input_names=["input"],
             output_names=["logits"],
@@ -37,10 +37,10 @@ def save_from_module(module: nn.Module, path: Path, shape: tuple[int, ...]) -> N
 
 
 def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.ModelProto:
-    """Read a classifier with one input and one output, its input shape made fixed.
+    """Read a classifier with one input and one output, and fix its input shape.
 
-    `shape` (channels, height, width) fills in the sizes that the file leaves open; `batch` an open first one.
-    Raises `UserError` for what is no ONNX file, is damaged, or leaves sizes open.
+    `shape` (channels, height, width) sets the sizes that the file leaves open, `batch` an open batch size.
+    Raises `UserError` for a file that is not ONNX, is damaged, or still has open sizes.
     """
     if not path.is_file():
         raise UserError(
@@ -67,7 +67,7 @@ def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256, in hexadecimal, of the file and of every file of external weights that it names."""
+    """SHA-256, in hexadecimal, of the file and of all files of external weights that it names."""
     tensors = external_data_helper._get_all_tensors(onnx.load(path, load_external_data=False))
     external = [tensor for tensor in tensors if external_data_helper.uses_external_data(tensor)]
     names = {external_data_helper.ExternalDataInfo(tensor).location for tensor in external}
@@ -76,18 +76,18 @@ def fingerprint(path: Path) -> str:
 
 
 def input_spec(model: onnx.ModelProto) -> InputSpec:
-    """The input's shape; scaling is not written in an ONNX file, so ImageNet's is assumed."""
+    """The input's shape, with ImageNet's scaling, because an ONNX file does not state the scaling."""
     _, channels, height, width = input_shape(model)
     return InputSpec((channels, height, width), round(min(height, width) * 256 / 224))
 
 
 def input_shape(model: onnx.ModelProto) -> tuple[int, ...]:
-    """(batch, channels, height, width) of the one input."""
+    """The shape (batch, channels, height, width) of the only input."""
     return tuple(d.dim_value for d in _inputs(model)[0].type.tensor_type.shape.dim)
 
 
 def output_count(model: onnx.ModelProto) -> int:
-    """Number of classes: the last size of the output, or 0 where the file does not tell."""
+    """The number of classes: the last size of the output, or 0 if the file does not state it."""
     dims = model.graph.output[0].type.tensor_type.shape.dim
     return dims[-1].dim_value if dims else 0
 
@@ -100,18 +100,19 @@ def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
 def _fix_shape(value: onnx.ValueInfoProto, path: Path, shape: tuple[int, ...] | None, batch: int) -> None:
     tensor = value.type.tensor_type
     dims = tensor.shape.dim
-    given = [d.dim_value or d.dim_param or "?" for d in dims]
+    sizes = [d.dim_value or d.dim_param or "?" for d in dims]
     if len(dims) != 4 or tensor.elem_type != onnx.TensorProto.FLOAT:
         kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
         raise UserError(
-            f"'{path}': input '{value.name}' is {kind} {given}; a FLOAT (batch, channels, height, width) is needed."
+            f"'{path}': input '{value.name}' is {kind} {sizes}; it must be FLOAT (batch, channels, height, width). "
+            "Export the model with such an input."
         )
-    for dim, wanted in zip(dims, (batch, *(shape or (0, 0, 0))), strict=True):
-        if dim.dim_value and wanted and dim.dim_value != wanted:
+    for dim, size in zip(dims, (batch, *(shape or (0, 0, 0))), strict=True):
+        if dim.dim_value and size and dim.dim_value != size:
             raise UserError(
-                f"'{path}': input '{value.name}' is fixed at {given}, but {[batch, *(shape or ())]} was asked for. "
-                "Leave --input-shape and --batch out, or export the model with that shape."
+                f"'{path}': input '{value.name}' is fixed at {sizes}, but --batch and --input-shape are "
+                f"{[batch, *(shape or ())]}. Omit these options, or export the model with that shape."
             )
-        dim.dim_value = dim.dim_value or wanted
+        dim.dim_value = dim.dim_value or size
     if not all(d.dim_value for d in dims):
-        raise UserError(f"'{path}': input '{value.name}' has open sizes {given}. Give --input-shape C,H,W.")
+        raise UserError(f"'{path}': input '{value.name}' has open sizes {sizes}. Give --input-shape C,H,W.")

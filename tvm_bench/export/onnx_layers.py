@@ -1,4 +1,4 @@
-"""The convolutions and dense layers of an ONNX file, as `models.layer_sizes` describes those of a module."""
+"""The convolutions and dense layers of an ONNX file, described as `models.layer_sizes` does for a module."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MATRIX_PRODUCTS = ("Gemm", "MatMul")
 
 
 def layers_of(model: onnx.ModelProto) -> list[Layer]:
-    """The layers in the file's order. `model` has fixed sizes, inferred for all its tensors."""
+    """The layers in the file's order. The sizes of all tensors of `model` must be fixed and inferred."""
     graph = model.graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):
@@ -28,14 +28,14 @@ def layers_of(model: onnx.ModelProto) -> list[Layer]:
 def _convolution(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> Layer:
     attributes = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     kernel = shapes.get(node.input[1], ())[2:]
-    usual = (1,) * len(kernel)
+    ones = (1,) * len(kernel)
     return Layer(
         CONVOLUTIONS[node.op_type],
         shapes.get(node.input[0], ())[1:],
         shapes.get(node.output[0], ())[1:],
         kernel,
-        tuple(attributes.get("strides", usual)),
-        tuple(attributes.get("dilations", usual)),
+        tuple(attributes.get("strides", ones)),
+        tuple(attributes.get("dilations", ones)),
         attributes.get("group", 1),
     )
 

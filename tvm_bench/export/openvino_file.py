@@ -1,6 +1,6 @@
 """OpenVINO's own files, converted from ONNX: `.xml` for the graph, `.bin` for the weights.
 
-They say in what precision to compute, which OpenVINO would otherwise choose by the CPU.
+The `.xml` names the precision of the computation, which OpenVINO would otherwise choose by the CPU.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ METHOD = {
 
 
 def convert(source: Path, path: Path, *, compute: str) -> None:
-    """Write the ONNX file `source` as it is, to be computed in `compute` (f32 or bf16)."""
+    """Convert the ONNX file `source`, not quantized, to be computed in `compute` (f32 or bf16)."""
     _save(openvino.Core().read_model(source), path, compute)
 
 
 def quantize(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
-    """Write the INT8 form of the FP32 ONNX file `source`, calibrated on all `batches` shaped as its input."""
+    """Write an INT8 version of the FP32 ONNX file `source`, calibrated on all `batches` in the shape of its input."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
@@ -38,7 +38,7 @@ def quantize(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
         nncf.Dataset(images),
         subset_size=len(images),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
-            # NNCF's default is the mean of each batch's extremes, which clips every picture that is above it.
+            # NNCF's default is the mean of each batch's extremes, which clips every image that exceeds it.
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX
         ),
     )

@@ -1,4 +1,4 @@
-"""Quantization of an ONNX file by ONNX Runtime: static in QDQ form with weights per channel, and dynamic."""
+"""Quantization of an ONNX file by ONNX Runtime: static (QDQ format, weights per channel), and dynamic."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DYNAMIC_METHOD = {
 
 
 def method(*, per_channel: bool = True, observer: str = "minmax") -> dict[str, str]:
-    """How `quantize` quantizes, in words."""
+    """A description of how `quantize` quantizes."""
     ranges = {"minmax": "min-max", "histogram": "99.999th percentile of a histogram", "entropy": "entropy"}[observer]
     return {
         "method": "static post-training quantization, onnxruntime.quantization, QDQ",
@@ -62,17 +62,17 @@ def quantize(
     per_channel: bool = True,
     observer: str = "minmax",
 ) -> None:
-    """Write the INT8 form of the FP32 file `source`, calibrated on `batches` shaped as its input.
+    """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` in the shape of its input.
 
-    `observer` finds the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
+    `observer` sets the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
     """
-    with TemporaryDirectory() as folder, replace_with(path) as beside:
+    with TemporaryDirectory() as folder, replace_with(path) as temporary:
         folded, ranges = Path(folder, "folded.onnx"), Path(folder, "ranges.json")
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
         _find_ranges(folded, batches, observer, ranges)
         quantize_static(
             str(folded),
-            str(beside),
+            str(temporary),
             None,
             calibration_cache_path=ranges,
             quant_format=QuantFormat.QDQ,
@@ -85,23 +85,23 @@ def quantize(
 
 
 def _find_ranges(model: Path, batches: Iterable[np.ndarray], observer: str, out: Path) -> None:
-    """Write the ranges of all activations of `model` to `out`, in ONNX Runtime's form."""
+    """Write the ranges of all activations of `model` to `out`, in ONNX Runtime's file format."""
     kind, options = RANGES[observer]
     augmented = str(out.with_name("augmented.onnx"))
     calibrator = create_calibrator(model, None, augmented, kind, extra_options=options)
     name = onnx.load(model, load_external_data=False).graph.input[0].name
-    left = iter(batches)
-    while chunk := list(islice(left, CHUNK)):  # one reader for all would hold every activation until the end
+    remaining = iter(batches)
+    while chunk := list(islice(remaining, CHUNK)):  # one reader for all would hold every activation until the end
         calibrator.collect_data(_Reader(name, chunk))
     save_tensors_data(calibrator.compute_data(), out)
 
 
 def quantize_on_the_fly(source: Path, path: Path) -> None:
-    """Write the dynamic INT8 form of the FP32 file `source`.
+    """Write a dynamic INT8 version of the FP32 file `source`.
 
-    Its convolutions become ConvInteger, for which ONNX Runtime has no fast kernel: smaller, and slower than FP32.
+    Its convolutions become ConvInteger, for which ONNX Runtime has no fast kernel: it is smaller and slower than FP32.
     """
-    with TemporaryDirectory() as folder, replace_with(path) as beside:
+    with TemporaryDirectory() as folder, replace_with(path) as temporary:
         folded = Path(folder, "folded.onnx")
         quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
-        quantize_dynamic(str(folded), str(beside), weight_type=QuantType.QUInt8)
+        quantize_dynamic(str(folded), str(temporary), weight_type=QuantType.QUInt8)

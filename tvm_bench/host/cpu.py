@@ -1,4 +1,4 @@
-"""What this CPU can do, in the names LLVM has for it. Standard library only."""
+"""Features of this CPU, by LLVM's names, and the cores that this process may use. Standard library only."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CPUINFO = Path("/proc/cpuinfo")
 CGROUP = Path("/proc/self/cgroup")
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 
-# LLVM's name -> the kernel's. Only flags that /proc/cpuinfo shows: kernels keep some to themselves (avxvnniint8,
-# avxifma, amx-fp16), and a feature that cannot be seen must not be reported as missing.
+# LLVM's name -> the kernel's. Only flags that /proc/cpuinfo shows: kernels hide some (avxvnniint8, avxifma,
+# amx-fp16), and a feature that cannot be seen must not be reported as missing.
 FEATURES = {
     "sse4.2": "sse4_2",
     "avx": "avx",
@@ -47,7 +47,7 @@ FEATURES = {
 
 
 def host_features() -> frozenset[str]:
-    """LLVM's names of the features in `FEATURES` that this CPU has; none where there is no x86 /proc/cpuinfo."""
+    """LLVM's names of the features in `FEATURES` that this CPU has; empty if there is no x86 /proc/cpuinfo."""
     flags = cpuinfo().get("flags", "").split()
     return frozenset(name for name, flag in FEATURES.items() if flag in flags)
 
@@ -59,12 +59,12 @@ def missing(required: Iterable[str]) -> list[str]:
 
 
 def has_vnni() -> bool:
-    """Whether four INT8 products are summed in 32 bits by one instruction, without saturating in 16 bits on the way."""
+    """Whether one instruction sums four INT8 products in 32 bits, without saturating in 16 bits in between."""
     return bool(host_features() & {"avx512vnni", "avxvnni"})
 
 
 def has_bf16() -> bool:
-    """Whether it multiplies BF16, and need not emulate it."""
+    """Whether this CPU has instructions that multiply BF16, so that it need not emulate them."""
     return bool(host_features() & {"avx512bf16", "amx-bf16"})
 
 
@@ -77,37 +77,37 @@ def available() -> int:
 
 
 def quota() -> float | None:
-    """CPU seconds per second that the container's cgroup (version 1 or 2) allows; None where there is no limit."""
+    """CPU seconds per second that the container's cgroup (version 1 or 2) allows; None if there is no limit."""
     limits = [limit for folder in _cgroups() if (limit := _limit(folder))]
     return min(limits, default=None)
 
 
 def cores() -> int:
-    """The largest useful thread budget: the available cores, or what a container's quota allows of them."""
+    """The largest useful thread count: the available cores, or as many of them as a container's quota allows."""
     limit = quota()
     return available() if limit is None else max(1, min(available(), int(limit)))
 
 
 def mask(threads: int) -> list[int] | None:
-    """The CPUs for a budget of `threads`: the first that this process may run on; None where it may take them all."""
+    """The CPUs for `threads` threads: the first that this process may run on; None if it may use them all."""
     if threads >= available() or not hasattr(os, "sched_getaffinity"):
         return None
     return sorted(os.sched_getaffinity(0))[:threads]
 
 
 def model_name() -> str:
-    """The CPU's name, as its maker or the hypervisor gives it."""
+    """The CPU's name, as its maker or the hypervisor reports it."""
     return cpuinfo().get("model name") or platform.processor() or platform.machine() or "unknown"
 
 
 def virtualised() -> bool:
-    """Whether a hypervisor says that it runs this machine."""
+    """Whether a hypervisor reports that it runs this machine."""
     return "hypervisor" in cpuinfo().get("flags", "").split()
 
 
 @cache
 def cpuinfo() -> dict[str, str]:
-    """The first processor's lines in /proc/cpuinfo, read once; empty where there is no such file."""
+    """The first processor's lines in /proc/cpuinfo, read once; empty if there is no such file."""
     try:
         first = CPUINFO.read_text().split("\n\n")[0]
     except OSError:
@@ -117,30 +117,30 @@ def cpuinfo() -> dict[str, str]:
 
 
 def _cgroups() -> list[Path]:
-    """The folders of this process's cgroup and of all above it, where a quota may stand."""
+    """The folders of this process's cgroup and of all its ancestors, each of which may set a quota."""
     try:
         lines = CGROUP.read_text().splitlines()
     except OSError:
         return []
-    found = []
+    folders = []
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and "cpu" not in controllers.split(","):
             continue
         root = CGROUP_ROOT / "cpu" if controllers else CGROUP_ROOT
         inner = root / path.lstrip("/")
-        # In a container the path is that of the host, and the quota stands in the root that the container sees.
-        found += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
-    return found
+        # In a container the path is that of the host, and the quota is in the root that the container sees.
+        folders += [folder for folder in (inner, *inner.parents) if folder.is_relative_to(root)]
+    return folders
 
 
 def _limit(folder: Path) -> float | None:
     """The quota of one cgroup in CPUs."""
     try:
         if (folder / "cpu.max").exists():
-            most, period = (folder / "cpu.max").read_text().split()
+            limit, period = (folder / "cpu.max").read_text().split()
         else:
-            most, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
-        return int(most) / int(period) if most not in ("max", "-1") else None
+            limit, period = ((folder / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+        return int(limit) / int(period) if limit not in ("max", "-1") else None
     except (OSError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""Where data sets that do not come with the package lie on this machine. Standard library only."""
+"""Folders on this machine with data sets that are not part of the package. Standard library only."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ FASHION_MNIST = (
 
 
 def fashion_mnist() -> Path | None:
-    """The folder of the full Fashion-MNIST set; None where there is none."""
+    """The folder of the full Fashion-MNIST set; None if there is none."""
     return next((folder for folder in FASHION_MNIST if (folder / "train-images-idx3-ubyte.gz").exists()), None)

@@ -1,4 +1,4 @@
-"""What must be shipped beside an artifact so that it runs. Standard library only."""
+"""The files that an artifact needs to run: its runtime, and what a backend compiled from it. Standard library only."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-# The first word of a backend's name -> a distribution, and the files of it that are needed (None: all of them).
+# The first word of a backend's name -> its distribution, and the files of that which are needed (None: all of them).
 RUNTIMES = {
     "eager": ("torch", None),
     "torchscript": ("torch", None),
     "inductor": ("torch", None),
     "onnxruntime": ("onnxruntime", None),
     "openvino": ("openvino", None),
-    # The compiler stays at home.
+    # The runtime without the compiler.
     "relay": ("xtc-tvm-python-bindings", ("libtvm_runtime.so",)),
 }
 
-# Backends that compile when they load, or in their first call -> the suffix of the folder that they keep it in.
+# Backends that compile at load or in their first call -> the suffix of the folder that caches the compiled files.
 COMPILED = {"inductor": ".inductor", "inductor-max-autotune": ".max-autotune.inductor", "tensorrt": ".tensorrt"}
 
 
 def compiled_folder(backend: str, artifact: Path) -> Path:
-    """Where `backend`, one of `COMPILED`, keeps what it compiled from `artifact`."""
+    """The folder in which `backend`, one of `COMPILED`, caches the files that it compiled from `artifact`."""
     return artifact.with_suffix(COMPILED[backend])
 
 
 def compiled_files(backend: str, artifact: Path) -> tuple[Path, ...]:
-    """What a backend has compiled from `artifact` so far; nothing for most backends."""
+    """The files that a backend has compiled from `artifact` so far; empty for most backends."""
     if backend not in COMPILED:
         return ()
     return tuple(sorted(file for file in compiled_folder(backend, artifact).rglob("*") if file.is_file()))
@@ -35,12 +35,12 @@ def compiled_files(backend: str, artifact: Path) -> tuple[Path, ...]:
 
 @cache
 def runtime_mb(backend: str) -> float | None:
-    """Installed size of the backend's runtime, without what that depends on, in MB of 10**6 bytes; None if unknown."""
+    """Installed size of the backend's runtime without its dependencies, in MB of 10**6 bytes; None if unknown."""
     if not (runtime := RUNTIMES.get(backend.partition("-")[0])):
         return None
-    name, wanted = runtime
+    name, needed = runtime
     try:
         files = metadata.files(name) or []
     except metadata.PackageNotFoundError:
         return None
-    return sum(file.size or 0 for file in files if not wanted or file.name in wanted) / 1e6 or None
+    return sum(file.size or 0 for file in files if not needed or file.name in needed) / 1e6 or None

@@ -1,4 +1,4 @@
-"""Atomic file writes (temporary file and rename), and checks of what was written."""
+"""Atomic file writes (temporary file and rename), and checks of written files."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from typing import Any
 
 @contextmanager
 def replace_with(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; rename it into place at the end, delete it after an error.
+    """Yield a temporary path in the same folder; rename it to `path` at the end, delete it after an error.
 
-    What killed processes left of earlier writes of `path` is deleted.
+    Temporary files that killed processes left there for `path` are deleted.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
-        writer = left.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
+    for leftover in path.parent.glob(f".{escape(path.stem)}.*{escape(path.suffix)}"):
+        writer = leftover.name.removeprefix(f".{path.stem}.").removesuffix(path.suffix)
         if writer.isdecimal() and not _runs(int(writer)):
-            left.unlink(missing_ok=True)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+            leftover.unlink(missing_ok=True)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
-        yield beside
-        os.replace(beside, path)
+        yield temporary
+        os.replace(temporary, path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _runs(process: int) -> bool:
@@ -42,20 +42,20 @@ def _runs(process: int) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as JSON, whole or not at all."""
-    with replace_with(path) as beside:
-        beside.write_text(json.dumps(value, indent=1) + "\n")
+    """Write `value` as JSON, atomically."""
+    with replace_with(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n")
 
 
 def drop_cut_lines(path: Path) -> None:
-    """Remove lines that are not whole JSON: a process that is killed while it writes leaves half a line."""
+    """Remove lines that are not complete JSON: a process that is killed while it writes leaves half a line."""
     if not path.exists():
         return
     lines = path.read_text().splitlines(keepends=True)
-    whole = [line for line in lines if line.endswith("\n") and _is_json(line)]
-    if len(whole) < len(lines):
-        with replace_with(path) as beside:
-            beside.write_text("".join(whole))
+    complete = [line for line in lines if line.endswith("\n") and _is_json(line)]
+    if len(complete) < len(lines):
+        with replace_with(path) as temporary:
+            temporary.write_text("".join(complete))
 
 
 def _is_json(line: str) -> bool:

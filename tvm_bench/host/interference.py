@@ -1,4 +1,4 @@
-"""Interference while samples are taken: counters of the kernel, read before and after. Standard library only."""
+"""Interference while samples are taken, from kernel counters read before and after. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 from . import machine
 
-WORKING = 0.10  # share of the wall time: a thread that used less did not compute
-UNSEEN = 0.001  # seconds that reading the counters itself may add to one of them
+WORKING = 0.10  # share of the wall time: a thread below it is an idle helper
+UNSEEN = 0.001  # seconds that the reading itself may add to a counter
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
 class Counters:
-    """Seconds since some beginning; `threads` by thread id, `busy` and `stolen` by CPU number (empty: not readable).
+    """Seconds since an arbitrary start; `threads` by thread ID, `busy` and `stolen` by CPU number (empty: unreadable).
 
-    `cpus` are those that this process may run on.
+    `cpus` are the CPUs that this process may run on; `switches` counts its involuntary context switches.
     """
 
     wall: float
@@ -46,17 +46,18 @@ def read() -> Counters:
 
 
 def working_threads(before: Counters, after: Counters) -> int:
-    """Threads that used more than `WORKING` of the wall time; those that ended in between count as one together."""
-    least = WORKING * (after.wall - before.wall) + UNSEEN
+    """Number of threads that used over `WORKING` of the wall time; all that ended in between count as one."""
+    threshold = WORKING * (after.wall - before.wall) + UNSEEN
     used = [seconds - before.threads.get(thread, 0.0) for thread, seconds in after.threads.items()]
     ended = after.process - before.process - sum(used)
-    return sum(seconds > least for seconds in (*used, ended))
+    return sum(seconds > threshold for seconds in (*used, ended))
 
 
 def between(before: Counters, after: Counters, threads: int) -> dict[str, Any]:
-    """What disturbed the process in between, on the CPUs that it could run on.
+    """The interference between two readings, on the CPUs that the process could run on.
 
-    Shares are of the CPU time that `threads` could use there: a CPU outside the process's mask disturbs nothing.
+    Shares are relative to the CPU time that `threads` threads could use there. Other CPUs do not count: load on them
+    does not disturb the process.
     """
     seconds = after.wall - before.wall
     budget = seconds * min(threads, len(before.cpus))
@@ -83,7 +84,7 @@ def _increase(before: dict[int, float], after: dict[int, float], cpus: list[int]
 def _thread_seconds(thread: int) -> float:
     """CPU seconds of a thread of this process, to the nanosecond: /proc counts in ticks, too coarse for short calls.
 
-    The clock's number is made as Linux's `pthread_getcpuclockid` makes it.
+    The clock's ID is computed as in Linux's `pthread_getcpuclockid`.
     """
     try:
         return time.clock_gettime((~thread << 3) | 6)

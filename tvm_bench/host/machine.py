@@ -1,4 +1,4 @@
-"""This machine: hardware, load, package versions; and the memory of this process. Imports neither torch nor tvm."""
+"""This machine (hardware, load, package versions), and the memory of this process. Imports neither torch nor tvm."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def describe() -> dict[str, Any]:
 
 
 def load_average() -> float:
-    """Mean number of processes that ran or waited for a core in the last minute; 0 where the system does not count."""
+    """Mean number of processes that ran or waited for a core in the last minute; 0 if the system has no counter."""
     try:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
@@ -58,7 +58,7 @@ def load_average() -> float:
 
 
 def peak_rss_mb() -> float | None:
-    """The most memory this process ever held, in MB of 10**6 bytes; None outside Linux.
+    """The peak resident memory of this process, in MB of 10**6 bytes; None outside Linux.
 
     It is VmHWM: `ru_maxrss` of a child starts at its parent's size on Linux.
     """
@@ -66,7 +66,7 @@ def peak_rss_mb() -> float | None:
 
 
 def rss_mb() -> float | None:
-    """The memory this process holds now (VmRSS), in MB of 10**6 bytes; None outside Linux."""
+    """The resident memory of this process now (VmRSS), in MB of 10**6 bytes; None outside Linux."""
     return _status("VmRSS")
 
 
@@ -90,7 +90,7 @@ def caches() -> list[dict[str, Any]]:
 
 
 def mhz() -> dict[str, float | None]:
-    """Core 0's frequency now and the highest that its governor allows, in MHz; on a virtual machine, as reported."""
+    """Core 0's present frequency and the highest allowed by its governor, in MHz; on a virtual machine, as reported."""
     most, now = _read(FREQUENCY / "scaling_max_freq"), cpu.cpuinfo().get("cpu MHz")  # kHz, and MHz
     return {"now": float(now) if now else None, "max": float(most) / 1000 if most else None}
 
@@ -110,7 +110,7 @@ def pss_mb() -> float | None:
 
 
 def boost() -> bool | None:
-    """Whether cores may exceed their nominal frequency; None where no driver tells."""
+    """Whether cores may exceed their nominal frequency; None if no driver reports it."""
     allowed, forbidden = _read(BOOST), _read(NO_TURBO)
     if allowed is None and forbidden is None:
         return None
@@ -124,9 +124,9 @@ def huge_pages() -> str | None:
 
 
 def busy_share(seconds: float = 1.0) -> float | None:
-    """Share, 0 to 1, of the CPUs that this process may use that others take while it sleeps for `seconds`.
+    """Share, 0 to 1, of this process's CPUs that other programs use while it sleeps for `seconds`.
 
-    Time that the hypervisor takes counts. None where the kernel does not count.
+    Time that the hypervisor takes counts too. None if the kernel has no counters.
     """
     before = cpu_ticks()
     time.sleep(seconds)
@@ -145,9 +145,9 @@ def usable_cpus() -> list[int]:
 
 
 def cpu_ticks() -> dict[int, list[int]]:
-    """For each CPU, by number, its ticks in user, nice, system, idle, iowait, irq, softirq and steal.
+    """CPU number -> its ticks in user, nice, system, idle, iowait, irq, softirq and steal.
 
-    Empty where there is no /proc/stat.
+    Empty if there is no /proc/stat.
     """
     lines = re.findall(r"^cpu(\d+) (.+)$", _read(STAT) or "", re.MULTILINE)
     return {int(number): [int(ticks) for ticks in text.split()[:TICK_KINDS]] for number, text in lines}

@@ -17,7 +17,7 @@ from .files import sha256
 NAME = "manifest.json"
 LIBRARY = "lib.so"
 SCHEMA = 1
-# What a reader of a manifest relies on.
+# The entries that readers of a manifest need, and their types.
 KEYS = {
     "files": dict,
     "cpu_features": list,
@@ -50,13 +50,13 @@ def read(artifact: Path) -> dict[str, Any]:
 def verify(artifact: Path) -> dict[str, Any]:
     """Check files and CPU **before** anything is opened, and return the manifest.
 
-    Opening a shared library runs code, and code for another CPU ends in SIGILL. Raises `UserError` for a manifest that
-    does not list the library, for a missing or changed file, and for vector features that this CPU lacks.
+    Opening a shared library runs code, and code for another CPU crashes with SIGILL. Raises `UserError` for a manifest
+    that does not list the library, for a missing or changed file, and for vector features that this CPU lacks.
     """
     manifest = read(artifact)
     if LIBRARY not in manifest["files"]:
         raise UserError(
-            f"'{artifact / NAME}' lists no {LIBRARY}, so that it cannot be checked. It was not opened. "
+            f"'{artifact / NAME}' lists no {LIBRARY}, so the library cannot be checked. It was not opened. "
             "Build it again with `tvm-bench build`."
         )
     for name, digest in manifest["files"].items():
@@ -64,10 +64,13 @@ def verify(artifact: Path) -> dict[str, Any]:
         if not path.is_file():
             raise UserError(f"'{path}' is missing. Copy the whole folder, or build it again with `tvm-bench build`.")
         if sha256(path) != digest:
-            raise UserError(f"'{path}' is not the file that was built (its SHA-256 differs). It was not opened.")
+            raise UserError(
+                f"'{path}' is not the file that was built (its SHA-256 differs). It was not opened. "
+                "Copy the whole folder again, or build it again with `tvm-bench build`."
+            )
     if lacking := cpu.missing(manifest["cpu_features"]):
         raise UserError(
             f"'{artifact}' was built for {manifest['target']}, and this CPU ({cpu.model_name()}) lacks "
-            f"{', '.join(lacking)}. It was not opened. Build it here, or with a --target that both CPUs know."
+            f"{', '.join(lacking)}. It was not opened. Build it here, or with a --target that both CPUs support."
         )
     return manifest

@@ -1,4 +1,4 @@
-"""Installed packages and the C++ compiler: which are needed, their versions, and errors where one is missing.
+"""Installed packages and the C++ compiler: which are needed, their versions, and errors if one is missing.
 
 The list of packages is that of setup.cfg. Standard library only.
 """
@@ -19,13 +19,13 @@ from ..spec.errors import Unavailable, UserError
 TENSORRT = "pip install tensorrt, beside a CUDA build of torch"
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*==\s*(?P<pin>[\w.+-]+)(?:.*extra\s*==\s*[\"'](?P<extra>\w+)[\"'])?")
 COMPILERS = ("g++", "gcc", "clang++", "clang")
-COMPILER_CACHES = ("ccache", "sccache", "distcc")  # what may stand before the compiler in $CXX
+COMPILER_CACHES = ("ccache", "sccache", "distcc")  # programs that may precede the compiler in $CXX
 
 
 def required(extra: str | None = None) -> dict[str, str]:
     """Package -> pinned version, of the main install or of one `extra` (`peers`, `dev`) of setup.cfg.
 
-    Empty where tvm-bench itself is not installed.
+    Empty if tvm-bench itself is not installed.
     """
     try:
         lines = metadata.requires("tvm-bench") or []
@@ -37,34 +37,35 @@ def required(extra: str | None = None) -> dict[str, str]:
 
 @cache
 def _versioned() -> tuple[str, ...]:
-    """Names of all packages that a step may use; of all that are installed, where setup.cfg's are not known."""
+    """Names of all packages that a step may use; of all that are installed if those of setup.cfg are not known."""
     optional = {name for backend in BACKENDS.values() for name in backend.packages}
-    names = {*required(), *required("peers")} or {each.name for each in metadata.distributions()}
+    names = {*required(), *required("peers")} or {distribution.name for distribution in metadata.distributions()}
     return tuple(sorted(names | optional))
 
 
 def versions() -> dict[str, str]:
-    """Versions of the packages that are installed here: a step runs again when one is not that of its receipt."""
+    """Versions of the installed packages: a step runs again if one differs from its receipt."""
     return {name: installed for name in _versioned() if (installed := version(name))}
 
 
 def need(packages: Iterable[str], *, gpu: bool = False) -> None:
-    """Raise `Unavailable` without one of `packages`, which are not in the main install, or without the `gpu`."""
+    """Raise `Unavailable` if one of `packages`, which are not in the main install, or a needed GPU is missing."""
     if gpu and not Path("/dev/nvidiactl").exists():
-        raise Unavailable("needs an NVIDIA GPU with its driver, and this machine shows none")
+        raise Unavailable("needs an NVIDIA GPU with its driver, and this machine has none")
     if lacking := [name for name in packages if not version(name)]:
         cure = TENSORRT if "tensorrt" in lacking else "make peers"
-        raise Unavailable(f"{' and '.join(lacking)}: not installed. To have it: {cure}")
+        raise Unavailable(f"{' and '.join(lacking)}: not installed. Install it: {cure}")
 
 
 def compiler() -> str | None:
-    """The path of the C++ compiler, None where there is none.
+    """The path of the C++ compiler; None if there is none.
 
-    It is $CXX, without a compiler cache before it and without options after it, or else the first on PATH.
+    It is $CXX, without a compiler cache before it and without options after it, or else the first of `COMPILERS` on
+    PATH.
     """
-    wanted = os.environ.get("CXX", "").strip()
-    words = [word for word in wanted.split() if Path(word).name not in COMPILER_CACHES]
-    names = (words[0], wanted) if words else () if wanted else COMPILERS  # the whole, for a path with spaces
+    setting = os.environ.get("CXX", "").strip()
+    words = [word for word in setting.split() if Path(word).name not in COMPILER_CACHES]
+    names = (words[0], setting) if words else () if setting else COMPILERS  # all of it, for a path with spaces
     return next(filter(None, map(shutil.which, names)), None)
 
 
@@ -72,16 +73,16 @@ def need_compiler(user: str) -> str:
     """The path of the C++ compiler that `user` will call. Raises `UserError` without one."""
     if path := compiler():
         return path
-    if wanted := os.environ.get("CXX", "").strip():
+    if setting := os.environ.get("CXX", "").strip():
         raise UserError(
-            f"{user} needs a C++ compiler, and $CXX is '{wanted}', which is not there. "
+            f"{user} needs a C++ compiler, and $CXX is '{setting}', which was not found. "
             "Unset CXX, or install it: apt-get install g++"
         )
     raise UserError(f"no C++ compiler found, which {user} needs. Install it: apt-get install g++")
 
 
 def version(name: str) -> str | None:
-    """The installed version of a distribution, or None."""
+    """The installed version of a distribution; None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""A progress bar with an estimate; on a log file, a line now and then instead."""
+"""A progress bar with an estimate of the time left; in a log file, a line every 30 seconds instead."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOG_EVERY = 30.0  # seconds
 
 
 class Progress:
-    """`with Progress("bench", total) as p`: `p.step("what begins")` by ones, or `p.to(done, "what now")`."""
+    """Used as `with Progress("bench", total) as progress:`, with `progress.step(note)` or `progress.to(done, note)`."""
 
     def __init__(self, title: str, total: float, start: float = 0):
         self.title, self.total, self.start = title, total, start
@@ -33,7 +33,7 @@ class Progress:
             TextColumn("{task.fields[note]}"),
             console=self.console,
             disable=not self.console.is_terminal,
-            auto_refresh=False,  # a thread that redraws would be a neighbour to what is measured
+            auto_refresh=False,  # a thread that redraws would disturb what is measured
             speed_estimate_period=300,
         )
         self.task = self.bar.add_task(title, total=total, note="")
@@ -49,12 +49,12 @@ class Progress:
         self.bar.stop()
 
     def step(self, note: str) -> None:
-        """One step of the total is done, and `note` begins."""
+        """Begin the next step of the total, and show `note` with it."""
         self.steps += 1
         self.to(self.steps - 1, note)
 
     def skip(self, steps: int) -> None:
-        """So many steps were done by an earlier run."""
+        """Count `steps` that an earlier run has done."""
         self.steps += steps
 
     def to(self, done: float, note: str = "") -> None:

@@ -1,4 +1,4 @@
-"""Errors of the operating system that a user can mend, in words. Standard library only."""
+"""Messages for errors of the operating system that a user can fix. Standard library only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ UNWRITABLE = {errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EPERM}
 
 
 def explained(error: BaseException) -> str | None:
-    """What happened and what to do, where a file could not be read or written; None for any other error."""
-    # Compilers and writers wrap ENOSPC in errors of their own: only the words are the same.
+    """Returns what happened and what to do if a file could not be read or written; None for any other error."""
+    # Compilers and writers wrap ENOSPC in errors of their own: only its text stays the same.
     if "No space left on device" in str(error) or getattr(error, "errno", None) == errno.ENOSPC:
         return f"the disk is full ({error}). Free some space, or give another --artifacts folder, and run again."
     if not isinstance(error, OSError) or error.errno not in UNWRITABLE:

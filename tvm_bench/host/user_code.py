@@ -1,4 +1,4 @@
-"""Code of the user's own: models and backends that are named as modules, and the files that they come from."""
+"""The user's own code: models and backends that are named as modules, and their source files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def import_module(name: str) -> ModuleType:
 def loaded_sources() -> list[Path]:
     """The source files of the user's code that this process has loaded, sorted.
 
-    They are those of the packages that `import_module` was asked for, wherever these are installed, and every other
+    These are all modules of the packages that `import_module` imported, even if these are installed, and every other
     module that belongs neither to Python, nor to an installed package, nor to this project.
     """
     installed: list[str | Path] = [
@@ -35,7 +35,7 @@ def loaded_sources() -> list[Path]:
         PACKAGE,
     ]
     folders = [Path(folder).resolve() for folder in installed]
-    found = set()
+    sources = set()
     for name, module in list(sys.modules.items()):
         file: str | None = getattr(module, "__file__", None)
         if not file or not file.endswith(".py"):
@@ -43,5 +43,5 @@ def loaded_sources() -> list[Path]:
         path = Path(file).resolve()
         named = name.partition(".")[0] in _user_packages
         if path.is_file() and (named or not any(path.is_relative_to(folder) for folder in folders)):
-            found.add(path)
-    return sorted(found)
+            sources.add(path)
+    return sorted(sources)

@@ -20,7 +20,7 @@ from ..host.files import write_json
 from ..spec.errors import UserError
 from . import receipts
 
-# The child's environment is built from this list, not inherited: a stray OMP_NUM_THREADS would decide a race.
+# The child's environment is built from this list, not inherited: a stray OMP_NUM_THREADS would distort a race.
 INHERITED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TERM", "COLUMNS", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "CXX"),
     *("TORCH_HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
@@ -30,7 +30,7 @@ INHERITED = (
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
 HOUR = 3600.0
 DAY = 24 * HOUR
-# Held by whatever measures: one race or tuning step on this machine at a time.
+# The lock for measuring: only one race or tuning step runs on this machine at a time.
 MEASURING = Path(tempfile.gettempdir()) / f"tvm-bench-measuring-{os.getuid()}.lock"
 
 
@@ -42,11 +42,11 @@ class JobError(Exception):
 class Job:
     """One call of a verb (see `verbs/`).
 
-    `folder/<label>.log` gets what the job prints; with `show`, its progress and warnings go to the terminal instead.
+    The job's output goes to `folder/<label>.log`; with `show`, its progress and warnings go to the terminal instead.
     With `reuse`, a receipt whose cache key, outputs and sources still match is returned and nothing runs. The key
     covers the request, the SHA-256 of the `inputs`, `depends` (any text), the package versions, the code and the CPU.
-    `masked` binds the job to as many CPUs as it has `threads`. An `exclusive` job measures: it waits until no other
-    holds `MEASURING`. `timeout` is in seconds.
+    `masked` binds the job to as many CPUs as it has `threads`. An `exclusive` job measures: it waits until no other job
+    holds the lock `MEASURING`. `timeout` is in seconds.
     """
 
     verb: str
@@ -88,7 +88,7 @@ def run(job: Job) -> dict[str, Any]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold a file lock, so that two runs take turns. The kernel releases it when the process ends."""
+    """Hold a file lock, so that two processes take turns. The kernel releases it when the process ends."""
     with path.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -99,11 +99,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def child_environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
-    """The environment of every process that measures: one thread budget for all libraries, nothing else inherited."""
+    """The environment of a job: one thread count for all libraries; only the variables in `INHERITED` are inherited."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
     if compiler := packages.compiler():
-        environment["CXX"] = compiler  # TVM and Inductor take no `ccache g++`
+        environment["CXX"] = compiler  # TVM and Inductor cannot run `ccache g++`
     # Without these, TVM would look for schedules on the network, and bind its threads outside the mask.
     environment["TOPHUB_LOCATION"] = "NONE"
     environment["NNCF_CI"] = "1"  # without it, NNCF reports its use over the network
@@ -136,7 +136,7 @@ def _wait_for(job: Job, environment: dict[str, str]) -> int:
 
 
 def _receipt(job: Job, exit_code: int) -> dict[str, Any]:
-    """The receipt that the worker left, or the error that it stands for."""
+    """Returns the receipt that the worker wrote, or raises the error in it."""
     log, path = job.path("log"), job.path("receipt.json")
     receipt = json.loads(path.read_text()) if path.exists() else {}
     if error := receipt.get("error"):

@@ -1,4 +1,4 @@
-"""Receipts of finished jobs: when one may be reused. The parent's side."""
+"""Receipts of finished jobs, and when they may be reused. The parent's side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARENT_ONLY = ("cli", "pipeline", "analysis", "report", "relay_view", "jobs/laun
 
 
 def key(verb: str, request: dict[str, Any], inputs: tuple[Path, ...], depends: str, threads: int) -> str:
-    """The cache key of a job: SHA-256, in hexadecimal, of all that can change what it does."""
+    """The cache key of a job: SHA-256, in hexadecimal, of everything that can change its result."""
     parts = {
         "verb": verb,
         "request": request,
@@ -32,7 +32,7 @@ def key(verb: str, request: dict[str, Any], inputs: tuple[Path, ...], depends: s
 
 
 def valid(path: Path, key: str) -> dict[str, Any] | None:
-    """The receipt at `path`, if it has this key, and its outputs and the user's sources are still the same files."""
+    """The receipt at `path` if its key is `key`, and its outputs and the user's sources are unchanged; else None."""
     try:
         receipt = json.loads(path.read_text())
         if receipt["key"] != key:

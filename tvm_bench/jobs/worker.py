@@ -26,21 +26,21 @@ MOST_KILLABLE = "1000"  # the highest value of /proc/self/oom_score_adj
 def main(request_path: str, receipt_path: str, parent: str) -> int:
     """Run the verb and write its receipt: the result, or the error. Returns the exit code.
 
-    `parent` is the process ID of the launcher: the job ends when that does.
+    `parent` is the process ID of the launcher: the job ends when the launcher ends.
     """
     _die_with_parent(int(parent))
     faulthandler.enable()
-    asked = json.loads(Path(request_path).read_text())
-    if asked["cpus"]:
-        # Before anything is imported that starts threads: they keep the mask that they were started with.
-        os.sched_setaffinity(0, asked["cpus"])
+    job = json.loads(Path(request_path).read_text())
+    if job["cpus"]:
+        # Before any import that starts threads: threads keep the mask with which they were started.
+        os.sched_setaffinity(0, job["cpus"])
     began = time.time()
     try:
-        verb = importlib.import_module(f"tvm_bench.jobs.verbs.{asked['verb']}")
-        result = verb.run(**asked["request"])
+        verb = importlib.import_module(f"tvm_bench.jobs.verbs.{job['verb']}")
+        result = verb.run(**job["request"])
         outputs = {str(path): sha256(Path(path)) for path in result.pop("outputs", [])}
         receipt = {
-            **asked,
+            **job,
             "result": result,
             "outputs": outputs,
             "sources": {str(path): sha256(path) for path in user_code.loaded_sources()},
@@ -49,14 +49,14 @@ def main(request_path: str, receipt_path: str, parent: str) -> int:
             "peak_rss_mb": peak_rss_mb(),
         }
     except Exception as error:
-        write_json(Path(receipt_path), {**asked, "error": _described(error)})
+        write_json(Path(receipt_path), {**job, "error": _described(error)})
         return 1
     write_json(Path(receipt_path), receipt)
     return 0
 
 
 def _described(error: Exception) -> dict[str, str]:
-    """`kind` (`user` or `crash`), `message`, and for a crash the `traceback`."""
+    """The error's `kind` (`user` or `crash`), its `message`, and for a crash its `traceback`."""
     if message := _for_the_user(error):
         return {"kind": "user", "message": message}
     last = traceback.format_exception_only(error)[-1].strip()
@@ -64,7 +64,7 @@ def _described(error: Exception) -> dict[str, str]:
 
 
 def _for_the_user(error: Exception) -> str | None:
-    """The text for an error that the user can mend, None for any other."""
+    """The message of an error that the user can fix; None for any other error."""
     if isinstance(error, UserError):
         return str(error)
     return system_errors.explained(error)
@@ -75,7 +75,7 @@ def _die_with_parent(parent: int) -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before
+    if os.getppid() != parent:  # it ended before the call above
         sys.exit(1)
     with suppress(OSError):  # a read-only /proc
         Path("/proc/self/oom_score_adj").write_text(MOST_KILLABLE)

@@ -1,1 +1,1 @@
-"""Step 8: latency, memory, accuracy and agreement of one artifact, and the machine they were measured on."""
+"""Step 8: accuracy and agreement of one artifact, the inputs that it is timed on, and the outputs of its layers."""

@@ -1,16 +1,16 @@
-"""Accuracy of scores, and how far they are from other scores. NumPy only."""
+"""Accuracy of scores, and their distance from other scores. NumPy only."""
 
 from __future__ import annotations
 
 import numpy as np
 
-TINY = np.finfo(np.float32).tiny  # instead of a divisor of 0
+TINY = np.finfo(np.float32).tiny  # replaces a divisor of 0
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
     """Top-1 and Top-5 accuracy, 0 to 1, of `logits` (images, classes) for `labels` (images,).
 
-    `hits` says which images the first of them holds for: a bit an image, in order, as hexadecimal of `np.packbits`.
+    `hits` has one bit per image, set if its Top-1 class is right: `np.packbits` in hexadecimal.
     """
     ranked = np.argsort(-logits, axis=1, kind="stable")[:, :5]
     hits = ranked == labels[:, None]
@@ -23,15 +23,15 @@ def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
 
 
 def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
-    """How far the scores of each image are from those in `reference`: the median image and the worst one.
+    """The distance of each image's scores from those in `reference`: of the median image and of the worst one.
 
-    Both arrays are (images, classes). The unit is how much the reference's scores vary between images: the distance of
-    the image's own scores from the centre of all, or the median of these distances where that is larger. So 1 is as
-    far as a constant answer, and an image whose scores lie near the centre is not infinitely far. A quantization step
-    of the scores needs no allowance: it is small beside this unit, or the scores hardly vary.
+    Both arrays are (images, classes). The unit is the variation of the reference's scores between images: the distance
+    of the image's own scores from the centre of all images, or the median of these distances if that is larger. So a
+    constant answer has a distance of 1, and the distance of an image whose scores lie near the centre stays finite.
+    Quantization steps of the scores need no tolerance: they are small in this unit, unless the scores hardly vary.
 
-    `spread` is the median distance from the centre, relative to the median length of the scores: near 0 where the
-    reference answers alike to all images, so that nothing can be compared with it.
+    `spread` is the median distance from the centre, relative to the median length of the scores. It is near 0 if the
+    reference has nearly the same answer for all images, so that nothing can be compared with it.
     """
     logits, reference = logits.astype(np.float64), reference.astype(np.float64)
     variations = np.linalg.norm(reference - np.median(reference, axis=0), axis=1)
@@ -46,9 +46,9 @@ def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
 
 
 def agreement(logits: np.ndarray, reference: np.ndarray) -> dict[str, float | None]:
-    """How far `logits` are from `reference`, both (images, classes).
+    """The agreement of `logits` with `reference`, both (images, classes).
 
-    `argmax_agreement` is None where the reference names one class for all images: a constant would agree as well.
+    `argmax_agreement` is None if the reference predicts one class for all images: a constant would agree as well.
     """
     lengths = np.linalg.norm(logits, axis=1) * np.linalg.norm(reference, axis=1)
     cosine = (logits * reference).sum(axis=1) / np.maximum(lengths, TINY)

@@ -1,4 +1,4 @@
-"""Step 1: a name becomes a network with weights, the input it takes, and the classes it knows."""
+"""Step 1: build a model from its name: the network with its weights, its input and its classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Model:
 
     module: nn.Module
     spec: InputSpec
-    classes: tuple[str, ...]  # empty where nobody named them
+    classes: tuple[str, ...]  # empty if the classes have no names
 
 
 def resolve(
@@ -35,15 +35,15 @@ def resolve(
     input_shape: tuple[int, int, int] | None = None,
     classes: tuple[str, ...] = (),
 ) -> Model:
-    """Build the model `name`: a torchvision model or a form of one, or `package.module:callable` -> `nn.Module`.
+    """Build the model `name`: one of `torchvision_models.names`, or the `package.module:callable` of an `nn.Module`.
 
-    `weights` is `default` (embedded where there are some, the callable's own, else torchvision's ImageNet weights),
-    `imagenet`, `random` (seeded, not yet fitted to images: see random_weights.py), or a `.safetensors` or `.pt` state
-    dict. `classes` sizes a new last layer where the weights do not bring their own; those of `tvm-bench train` do, and
-    the input that they were trained on. Raises `UserError` with the near names, or with what is wrong with the weights.
+    `weights` is `default` (the embedded weights, or the callable's own, or torchvision's ImageNet weights), `imagenet`,
+    `random` (seeded, not yet fitted to images: see random_weights.py), or a `.safetensors` or `.pt` state dict.
+    `classes` sets the size of a new last layer; files of `tvm-bench train` name their own classes and input instead.
+    Raises `UserError` for an unknown name, with similar names, and for weights that cannot be used.
     """
-    known = trained_as(Path(weights))
-    classes = tuple(known.get("classes", classes))
+    metadata = trained_as(Path(weights))
+    classes = tuple(metadata.get("classes", classes))
     embedded = embedded_weights(name)
     fits = input_shape is None or input_shape[0] == FASHION_SPEC.shape[0]  # pooling makes any height and width fit
     if weights == "default" and embedded.exists() and fits:
@@ -55,7 +55,7 @@ def resolve(
     else:
         model = _from_torchvision(name, weights, input_shape, classes)
     check_finite(model.module, f"{name} with weights '{weights}'")
-    spec = _resized(InputSpec.from_dict(known["spec"]), input_shape) if known else model.spec
+    spec = _resized(InputSpec.from_dict(metadata["spec"]), input_shape) if metadata else model.spec
     return Model(model.module.eval(), spec, model.classes)
 
 
@@ -71,7 +71,7 @@ def _from_torchvision(
 
 
 def _imagenet(name: str, input_shape: tuple[int, int, int] | None) -> Model:
-    module = architecture(name, 1000)  # an unknown name is the first thing to say
+    module = architecture(name, 1000)  # first, so that an unknown name is reported as such
     fill(module, imagenet_state(name), "torchvision's ImageNet weights")
     published = imagenet(name)
     preset, categories = published.transforms(), tuple(published.meta["categories"])
@@ -94,7 +94,7 @@ def _from_callable(
 
 
 def spec_for(name: str, classes: tuple[str, ...], shape: tuple[int, int, int] | None = None) -> InputSpec:
-    """Fashion-MNIST's scaling for its grey pictures, ImageNet's for all others; 32x32, uncropped, for a CIFAR stem."""
+    """The usual input of a model: scaled for Fashion-MNIST or else ImageNet; 32x32 without a crop for a CIFAR stem."""
     base = FASHION_SPEC if classes == fashion_mnist.CLASSES else InputSpec()
     if name.endswith(CIFAR):
         base = InputSpec((3, 32, 32), 32, base.mean, base.std, base.grey)
@@ -108,7 +108,7 @@ def _resized(spec: InputSpec, shape: tuple[int, int, int] | None) -> InputSpec:
 
 
 def outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """How many classes `module` tells apart. Raises `UserError` where it does not run, or is no classifier."""
+    """The number of classes of `module`. Raises `UserError` if it does not run, or is no classifier."""
     training = module.training
     with torch.inference_mode():
         try:

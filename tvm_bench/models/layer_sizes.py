@@ -1,7 +1,7 @@
-"""What tuning records depend on besides precision and machine: the sizes of a network's convolutions and dense layers.
+"""The sizes of a network's convolutions and dense layers. Tuning records depend on them, the precision and the machine.
 
-Neither weights nor names count, so that a fine-tuned network shares the records of the one before. Nor does the number
-of classes: it changes the last layer only, which then is one task without a record.
+Weights and names do not count, so a fine-tuned network shares the records of the original. The number of classes does
+not count either: it changes only the last layer, which then is one task without a record.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Layer:
 def fingerprint(layers: Sequence[Layer], shape: Sequence[int]) -> str | None:
     """SHA-256, in hexadecimal, of the layers (the last is the classifier) and the input's shape; None without layers.
 
-    The order of the layers does not count: exporters may change that of branches.
+    The order of the layers does not count, because exporters may reorder branches.
     """
     if not layers:
         return None
@@ -52,7 +52,7 @@ def layers_of(module: nn.Module, shape: Sequence[int]) -> list[Layer]:
 
 
 class _Recorder(TorchDispatchMode):
-    """Records what PyTorch computes, whether a layer or a plain function asked for it."""
+    """Records the convolutions and matrix products that PyTorch computes, in layers and in plain functions."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,7 +1,8 @@
-"""Random weights that tell images apart, as trained ones do.
+"""Random weights with which a network distinguishes images, as with trained weights.
 
-Untrained networks hardly look at their input: batch norms that have seen no image leave the differences between images
-as small as the weights make them, and the biases decide the class. A library that ignores its input would pass.
+The answer of an untrained network hardly depends on its input: batch norms that have seen no image leave the
+differences between images as small as the weights make them, and the biases decide the class. A library that ignores
+its input would pass the check of answers.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import torch
 from torch import nn
 
 IMAGES, BATCH = 32, 16
-# Bias of batch norms, in standard deviations: ReLU cuts little off. With a bias of 0, a rounding grows from layer to
-# layer until INT8 answers as little like FP32 as a constant does (MobileNetV2, RegNet, ShuffleNetV2); with 2, what all
-# images have in common grows through the shortcuts of a ResNet and takes most of the INT8 range.
+# Bias of batch norms, in standard deviations: ReLU cuts off little. With a bias of 0, a rounding error grows from layer
+# to layer until INT8 agrees with FP32 no better than a constant does (MobileNetV2, RegNet, ShuffleNetV2). With 2, the
+# part that all images have in common grows through the shortcuts of a ResNet and takes most of the INT8 range.
 BIAS = 1.5
-LEAST_VARIATION = 1e-4  # between images, relative to what all have in common: below it, rounding decides
+MIN_VARIATION = 1e-4  # between images, relative to the part that all have in common: below it, rounding decides
 
 
 def fit(module: nn.Module, batches: Iterable[np.ndarray]) -> bool:
@@ -26,7 +27,7 @@ def fit(module: nn.Module, batches: Iterable[np.ndarray]) -> bool:
     Batch norms take their statistics from the images. The last layer is shifted so that its outputs have zero mean for
     each class, and scaled so that the scores have unit variance between images, on average over the classes.
 
-    Returns False where the last layer stays as it is: it is not known, or all images look alike to it.
+    Returns False if the last layer stays as it is: it is unknown, or its outputs do not vary between the images.
     """
     images = [torch.from_numpy(batch) for batch in batches]
     with torch.no_grad():
@@ -52,26 +53,26 @@ def _fit_batch_norms(module: nn.Module, images: list[torch.Tensor]) -> None:
 
 
 def _last_layer(module: nn.Module, batch: torch.Tensor) -> nn.Linear | nn.Conv2d | None:
-    """The layer with weights that runs last, if it runs once and has an output for each class; else None."""
+    """The last layer with weights, if it runs only once and has one output per class; else None."""
     layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     calls: list[nn.Module] = []
-    classes = _watched(module, layers, [batch], lambda layer, _: calls.append(layer)).shape[1]
+    classes = _scores(module, layers, [batch], lambda layer, _: calls.append(layer)).shape[1]
     last = next((layer for layer in layers if calls and layer is calls[-1]), None)
     return last if last is not None and calls.count(last) == 1 and last.weight.shape[0] == classes else None
 
 
 def _standardize(layer: nn.Linear | nn.Conv2d, module: nn.Module, images: list[torch.Tensor]) -> bool:
-    """Scale and shift the last layer; False, and nothing is changed, where its outputs do not vary."""
+    """Scale and shift the last layer. Returns False, and changes nothing, if its outputs do not vary."""
     bias = torch.zeros(len(layer.weight)) if layer.bias is None else layer.bias
     before = bias.clone()
     means: list[torch.Tensor] = []
     bias.zero_()
-    _watched(module, [layer], images, lambda _, output: means.append(_class_means(layer, output)))
+    _scores(module, [layer], images, lambda _, output: means.append(_class_means(layer, output)))
     bias.copy_(-torch.stack(means).mean(dim=0))
-    scores = _watched(module, [], images)
+    scores = _scores(module, [], images)
     deviation = scores.var(dim=0).mean().sqrt()
     common = torch.stack([*means, scores.mean(dim=0)]).square().mean().sqrt()
-    if not deviation > LEAST_VARIATION * common:  # not `<=`: NaN does not vary either
+    if not deviation > MIN_VARIATION * common:  # not `<=`: NaN does not vary either
         bias.copy_(before)
         return False
     layer.weight /= deviation
@@ -83,14 +84,14 @@ def _class_means(layer: nn.Linear | nn.Conv2d, output: torch.Tensor) -> torch.Te
     return output.mean(dim=(0, 2, 3)) if isinstance(layer, nn.Conv2d) else output.flatten(0, -2).mean(dim=0)
 
 
-def _watched(
+def _scores(
     module: nn.Module,
     layers: list,
     images: list[torch.Tensor],
-    watch: Callable[[nn.Module, torch.Tensor], None] = lambda *_: None,
+    callback: Callable[[nn.Module, torch.Tensor], None] = lambda *_: None,
 ) -> torch.Tensor:
-    """The scores for all images; `watch` gets each output of each of the `layers`."""
-    hooks = [layer.register_forward_hook(lambda layer, _, output: watch(layer, output)) for layer in layers]
+    """The scores of all images. `callback` is called with every output of every layer in `layers`."""
+    hooks = [layer.register_forward_hook(lambda layer, _, output: callback(layer, output)) for layer in layers]
     try:
         return torch.cat([module(batch) for batch in images])
     finally:

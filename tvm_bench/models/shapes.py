@@ -1,4 +1,4 @@
-"""A network's layers made to fit weights of other shapes: what pruning of filters leaves."""
+"""Resizes the layers of a network to fit weights of other shapes, such as those that filter pruning leaves."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def shapes_of(module: nn.Module) -> dict[str, list[int]]:
 
 
 def reshape(module: nn.Module, shapes: Mapping[str, list[int]]) -> None:
-    """Give the layers of `module`, in place, the sizes that `shapes` has for their tensors."""
+    """Resize the layers of `module`, in place, to the shapes of their tensors in `shapes`."""
     for prefix, layer in module.named_modules():
-        own = {name: f"{prefix}.{name}".lstrip(".") for name, _ in _tensors(layer)}
+        keys = {name: f"{prefix}.{name}".lstrip(".") for name, _ in _tensors(layer)}
         for name, tensor in _tensors(layer):
-            wanted = shapes.get(own[name], list(tensor.shape))
-            if list(tensor.shape) != wanted:
-                tensor.data = torch.zeros(wanted, dtype=tensor.dtype)
+            shape = shapes.get(keys[name], list(tensor.shape))
+            if list(tensor.shape) != shape:
+                tensor.data = torch.zeros(shape, dtype=tensor.dtype)
         _resize(layer)
 
 
@@ -29,7 +29,7 @@ def _tensors(layer: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _resize(layer: nn.Module) -> None:
-    """Bring the layer's own numbers in line with its tensors."""
+    """Set the layer's own numbers, such as `out_features`, to the sizes of its tensors."""
     if isinstance(layer, nn.Linear):
         layer.out_features, layer.in_features = layer.weight.shape
     elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
@@ -38,6 +38,6 @@ def _resize(layer: nn.Module) -> None:
         layer.normalized_shape = tuple(layer.weight.shape)
     elif isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d):
         filters, inputs = layer.weight.shape[:2]
-        if layer.groups == layer.in_channels:  # depthwise: a group for each channel
+        if layer.groups == layer.in_channels:  # depthwise: one group per channel
             layer.groups = filters * layer.groups // layer.out_channels
         layer.out_channels, layer.in_channels = filters, inputs * layer.groups

@@ -1,4 +1,4 @@
-"""A network without weights, for a state dict to fill."""
+"""Networks without weights, to be filled from a state dict."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ RANDOM_FILLS = {
 class _SkipRandomFills(TorchFunctionMode):
     """Leaves new parameters as they were allocated, as `torch.nn.utils.skip_init` does for one layer.
 
-    Tensors that are no parameters are filled: a state dict need not have them.
+    Tensors that are not parameters are filled, because a state dict need not contain them.
     """
 
     def __torch_function__(
         self, function: Callable, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping | None = None
     ) -> Any:
-        named = kwargs or {}
-        tensor = named.get("tensor", args[0] if args else None)
+        keywords = kwargs or {}
+        tensor = keywords.get("tensor", args[0] if args else None)
         if function in RANDOM_FILLS and isinstance(tensor, nn.Parameter):
             return tensor
-        return function(*args, **named)
+        return function(*args, **keywords)
 
 
 def structure(name: str, classes: int) -> nn.Module:
-    """The network that `models.resolve` builds for `name`, its parameters undefined. A callable sets its own classes.
+    """The network that `models.resolve` builds for `name`, with undefined parameters. A callable ignores `classes`.
 
-    PyTorch's generator is left as it was. Raises `UserError` for a name that is not known, or a callable that returns
-    no module.
+    PyTorch's random generator is left unchanged. Raises `UserError` for an unknown name, and for a callable that
+    returns no module.
     """
     with torch.random.fork_rng(devices=()), _SkipRandomFills():
-        torch.manual_seed(SEED)  # for random tensors that are no parameters
+        torch.manual_seed(SEED)  # for random tensors that are not parameters
         return call(name) if ":" in name else untrained(name, classes)
 
 
 def call(name: str) -> nn.Module:
-    """What the user's `package.module:callable` returns. Raises `UserError` where that is no module."""
+    """Returns the module that the user's `package.module:callable` builds. Raises `UserError` if it builds none."""
     path, _, attribute = name.partition(":")
     try:
         build = getattr(user_code.import_module(path), attribute)

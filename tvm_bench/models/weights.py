@@ -1,4 +1,4 @@
-"""State dicts from and to files, without running what a file may carry."""
+"""Reads and writes state dicts. Reading runs no code that a file may contain."""
 
 from __future__ import annotations
 
@@ -16,99 +16,101 @@ from torch import nn
 from ..host.files import replace_with
 from ..spec.errors import UserError
 
-# What readers of tensors end with when a file is damaged, or holds more than tensors.
+# Exceptions of torch.load and safetensors for files that are damaged or hold more than tensors.
 DAMAGED = (
     *(SafetensorError, pickle.UnpicklingError, struct.error, EOFError, OSError),
     *(RuntimeError, ValueError, TypeError, AttributeError, LookupError, AssertionError),
 )
-ABOUT = "tvm_bench"  # the entry of the file's metadata
+ABOUT = "tvm_bench"  # the key in the metadata of a .safetensors file
 
 
 def load_state_dict(module: nn.Module, path: Path) -> None:
-    """Fill `module` from a `.safetensors` or `.pt` state dict, cast to the module's own types.
+    """Load a `.safetensors` or `.pt` state dict into `module`, cast to the module's own types.
 
     Raises `UserError` for a missing or damaged file, and for names or shapes that do not fit.
     """
-    known = trained_as(path).get("model")
-    fill(module, read(path), f"the weights in '{path}'" + (f", trained as '{known}'," if known else ""))
+    trained_model = trained_as(path).get("model")
+    origin = f"the weights in '{path}'" + (f", trained as '{trained_model}'," if trained_model else "")
+    fill(module, read(path), origin)
 
 
-def fill(module: nn.Module, state: dict[str, torch.Tensor], what: str, *, new_head: bool = False) -> bool:
+def fill(module: nn.Module, state: dict[str, torch.Tensor], origin: str, *, new_head: bool = False) -> bool:
     """Copy `state` into `module`. With `new_head`, a last layer for another number of classes stays as it is.
 
-    Returns whether it stayed. Raises `UserError`, which begins with `what`, for names or shapes that do not fit.
+    Returns whether it stayed. Raises `UserError`, which begins with `origin`, for names or shapes that do not fit.
     """
     own = module.state_dict()
     head = _head(module) if new_head else None
     in_both = own.keys() & state.keys()
-    kept = {key for key in in_both if key.rpartition(".")[0] == head and _other_classes(state[key], own[key])}
+    unchanged = {key for key in in_both if key.rpartition(".")[0] == head and _other_classes(state[key], own[key])}
     missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [
         f"{key}: file {tuple(state[key].shape)}, model {tuple(own[key].shape)}"
-        for key in sorted(in_both - kept)
+        for key in sorted(in_both - unchanged)
         if state[key].shape != own[key].shape
     ]
     if missing or unexpected or shapes:
         raise UserError(
-            f"{what} do not fit {type(module).__name__}: "
-            f"{len(missing)} missing {missing[:3]}, {len(unexpected)} not known {unexpected[:3]}, "
+            f"{origin} do not fit {type(module).__name__}: "
+            f"{len(missing)} missing {missing[:3]}, {len(unexpected)} unexpected {unexpected[:3]}, "
             f"{len(shapes)} of another shape {shapes[:3]}. Give the file that belongs to this model."
         )
-    module.load_state_dict({key: own[key] if key in kept else value for key, value in state.items()})
-    return bool(kept)
+    module.load_state_dict({key: own[key] if key in unchanged else value for key, value in state.items()})
+    return bool(unchanged)
 
 
 def _head(module: nn.Module) -> str | None:
-    """The name of the last layer with weights, which tells the classes apart."""
+    """The name of the classifier head: the last layer with weights."""
     layers = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
     return layers[-1] if layers else None
 
 
 def _other_classes(file: torch.Tensor, own: torch.Tensor) -> bool:
-    """Whether only the first dimension, the number of outputs, is another one."""
+    """Whether the shapes differ in the first dimension only, the number of classes."""
     return file.shape != own.shape and file.shape[1:] == own.shape[1:]
 
 
 def save_state_dict(module: nn.Module, path: Path, *, half: bool = True, about: dict | None = None) -> None:
-    """Write a `.safetensors` file; with `half`, matrices and kernels as FP16, vectors (batch norm, biases) in FP32.
+    """Write a `.safetensors` file; with `half`, matrices and kernels in FP16, vectors (batch norm, biases) in FP32.
 
-    `about` (`model`, `spec`, `classes`) lies beside the weights, so that the file alone tells what it was trained as.
+    `about` (`model`, `spec`, `classes`) is stored in the file's metadata, from which `trained_as` reads it.
     """
     state = {
         key: value.half().contiguous() if half and value.ndim > 1 else value.contiguous()
         for key, value in module.state_dict().items()
     }
-    with replace_with(path) as beside:
-        save_file(state, beside, {ABOUT: json.dumps(about)} if about else None)
+    with replace_with(path) as temporary:
+        save_file(state, temporary, {ABOUT: json.dumps(about)} if about else None)
 
 
 def trained_as(path: Path) -> dict:
-    """What `save_state_dict` was told about the weights; empty for a file of another origin."""
+    """The `about` that `save_state_dict` stored in the file; empty for any other file."""
     try:
         with safe_open(path, "pt") as file:
             return json.loads((file.metadata() or {}).get(ABOUT, "{}"))
     except (SafetensorError, OSError, ValueError):
-        return {}  # whatever is wrong with the file, `read` says it
+        return {}  # `read` reports what is wrong with the file
 
 
 def state_hash(module: nn.Module) -> str:
     """SHA-256 of all names and values of the state dict, in hexadecimal."""
     digest = hashlib.sha256()
     for name, value in module.state_dict().items():
-        # A copy: what NumPy shares can no longer be resized, and the observers of quantization are.
+        # A copy: a tensor that shares its memory with NumPy cannot be resized, as observers of quantization are.
         digest.update(name.encode() + value.cpu().clone().contiguous().numpy().tobytes())
     return digest.hexdigest()
 
 
-def check_finite(module: nn.Module, what: str) -> None:
-    """Raise `UserError` naming the tensors that hold NaN or infinity."""
+def check_finite(module: nn.Module, origin: str) -> None:
+    """Raise `UserError`, which begins with `origin`, naming the tensors that hold NaN or infinity."""
     bad = [key for key, value in module.state_dict().items() if not torch.isfinite(value).all()]
     if bad:
-        raise UserError(f"{what}: NaN or infinite values in {', '.join(bad[:5])}. Train again, or give other weights.")
+        names = ", ".join(bad[:5])
+        raise UserError(f"{origin}: NaN or infinite values in {names}. Train again, or give other weights.")
 
 
 def read(path: Path) -> dict[str, torch.Tensor]:
-    """The state dict in the file. Raises `UserError` for a missing or damaged one, or another kind of file."""
+    """The state dict in the file. Raises `UserError` for a file that is missing, damaged, or of another kind."""
     if not path.is_file():
         raise UserError(
             f"no weights at '{path}'. --weights takes default, imagenet, random, or a .safetensors or .pt file."

@@ -1,4 +1,4 @@
-"""What a job can do: one module for each verb, with a function `run(**request) -> dict`.
+"""The verbs that a job can run: one module per verb, with a function `run(**request) -> dict`.
 
-Arguments and result are JSON-able. The files that a verb wrote are listed under `outputs`.
+Arguments and result can be written as JSON. The entry `outputs` of the result lists the files that the verb wrote.
 """

@@ -1,4 +1,4 @@
-"""The verb `build`: a model file becomes one `lib.so` that plain TVM loads."""
+"""The verb `build`: compiles a model file to one `lib.so` that plain TVM can load."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ REPEATS_WHEN_BUILT = 30
 
 
 def run(**entries: Any) -> dict[str, Any]:
-    """Build the library that a `BuildRequest` asks for, and everything that explains it.
+    """Build the library for the fields of a `BuildRequest`, and write the files that describe it.
 
-    Beside it: `manifest.json`, `relay/*.txt` (the IR after each stage) and `golden.npz` (an input and its output),
-    which a library for another CPU than this one does not have. Raises `UserError` without a C++ compiler.
+    These are `manifest.json`, `relay/*.txt` (the IR after each stage) and `golden.npz` (an input and its output; only
+    if this CPU can run the library). Raises `UserError` without a C++ compiler.
     """
     packages.need_compiler("TVM, to link lib.so,")
     request = BuildRequest.from_dict(entries)
@@ -45,7 +45,7 @@ def run(**entries: Any) -> dict[str, Any]:
         entry |= _tried(folder, entry)
         names.append(GOLDEN)
     else:
-        (folder / GOLDEN).unlink(missing_ok=True)  # of an earlier build for this CPU
+        (folder / GOLDEN).unlink(missing_ok=True)  # left by an earlier build for this CPU
     entry["files"] = {name: sha256(folder / name) for name in names}
     write_json(folder / manifest.NAME, entry)
     return {"outputs": [str(folder / name) for name in (*names, manifest.NAME)]}
@@ -58,7 +58,7 @@ def _runs_here(cpu_target: tvm.target.Target) -> bool:
 def _compiled(
     module: tvm.IRModule, cpu_target: tvm.target.Target, request: BuildRequest
 ) -> tuple[Compiled, dict[str, Any] | None]:
-    """The build, and what was measured to select its schedules; None where there are no tuning records."""
+    """The build, and the measurements that selected its schedules (None without tuning records)."""
     if not request.records or not request.reference:
         return compiler.compiled(module, cpu_target, Schedules("stock" if request.stock else "default")), None
     records = {tuner: Path(folder) for tuner, folder in request.records.items()}

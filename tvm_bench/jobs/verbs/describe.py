@@ -24,7 +24,7 @@ from ...spec.variant import ModelSpec
 
 @dataclass(frozen=True)
 class Network:
-    """What the model alone says. `classes` are empty if they have no names."""
+    """Properties of the model without its data. `classes` are empty if they have no names."""
 
     spec: InputSpec
     classes: tuple[str, ...]
@@ -87,14 +87,14 @@ def _calibration(data: str | None) -> dict[str, object]:
     images = datasets.load(data, "calibration") if data else None
     if not images:
         raise UserError(
-            "INT8 needs real images to calibrate on (noise makes a useless model). Give --data fashion-mnist or "
+            "INT8 needs real images for calibration (noise gives a useless model). Give --data fashion-mnist or "
             "--data imagefolder:PATH, or --precision fp32."
         )
     return {"data": images.name, "images": len(images)}
 
 
 def _same_classes(test: Dataset, network: Network) -> bool:
-    """Whether the labels are of the model's own classes, in the same order."""
+    """Whether the labels stand for the model's own classes, in the same order."""
     return len(test.classes) == network.outputs and network.classes in ((), test.classes)
 
 

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: what a variant answers to the test pictures."""
+"""The verb `evaluate`: runs a variant on the test images and compares its answers."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def run(
     out: str,
     checks: str,
 ) -> dict[str, object]:
-    """Run every test picture; write the logits, float32 (images, classes), to `out`, those of the inputs that `measure`
-    times to `checks`.
+    """Run the variant on the first `limit` test images (None: all).
 
-    Without `data`, seeded noise stands in: enough to compare variants, and never scored. Returns `scores` where the
-    pictures are `labelled`, `agreement` with the logits in `against["reference"]`, and parts of it for
-    `against["source"]`. `distances` has those to both, relative to how much their scores vary between images.
+    Writes its logits, float32 (images, classes), to `out`, and those of the inputs that `measure` times to `checks`.
+    Without `data`, the images are seeded noise: enough to compare variants, and never scored. Returns `scores` if the
+    images are `labelled`, `agreement` with the logits in the file `against["reference"]`, a part of it for the file
+    `against["source"]`, and `distances` from both.
     """
-    run = backends.load(backend, Path(artifact), threads=threads)
-    wanted = InputSpec.from_dict(spec)
-    test = datasets.load(data, "test") if data else datasets.noise(wanted)
+    infer = backends.load(backend, Path(artifact), threads=threads)
+    inputs = InputSpec.from_dict(spec)
+    test = datasets.load(data, "test") if data else datasets.noise(inputs)
     count = min(len(test), limit or len(test))
-    logits = _answers(run, test.batches(wanted, batch, limit), count)
-    answers = [run(images).copy() for images in timed_inputs.inputs(wanted.shape, batch)]
+    logits = _answers(infer, test.batches(inputs, batch, limit), count)
+    answers = [infer(images).copy() for images in timed_inputs.inputs(inputs.shape, batch)]
     for file, values in ((out, logits), (checks, np.stack(answers))):
         with replace_with(Path(file)) as path:
             np.save(path, values)
@@ -56,16 +56,19 @@ def run(
     if "reference" in others:
         result |= agreement(logits, others["reference"])
     if "source" in others:
-        found = agreement(logits, others["source"])
-        result |= {f"source_{name}": found[name] for name in ("max_abs_error", "argmax_agreement")}
+        to_source = agreement(logits, others["source"])
+        result |= {f"source_{name}": to_source[name] for name in ("max_abs_error", "argmax_agreement")}
     return result
 
 
-def _answers(run: Callable, batches: Iterator[np.ndarray], count: int) -> np.ndarray:
-    """The first `count` answers in one array: kept one by one, they would lie between what each call allocates and
-    frees, and the process of eager PyTorch once grew by a megabyte a picture."""
-    first = run(next(batches))
-    found = np.empty((count, first.shape[1]), first.dtype)
-    for start, answers in zip(range(0, count, len(first)), chain([first], map(run, batches)), strict=True):
-        found[start : start + len(first)] = answers[: count - start]
-    return found
+def _answers(infer: Callable, batches: Iterator[np.ndarray], count: int) -> np.ndarray:
+    """The first `count` answers, in one array that is allocated first.
+
+    Separate arrays would fragment the memory that the calls allocate and free: the process of eager PyTorch once grew
+    by a megabyte per image.
+    """
+    first = infer(next(batches))
+    result = np.empty((count, first.shape[1]), first.dtype)
+    for start, answers in zip(range(0, count, len(first)), chain([first], map(infer, batches)), strict=True):
+        result[start : start + len(first)] = answers[: count - start]
+    return result

@@ -16,7 +16,7 @@ from ...host.files import replace_with
 from ...measure.layer_outputs import alike, outputs
 from ...spec.errors import UserError
 
-SHOWN = 24  # images of each kind
+SHOWN = 24  # changed images, and as many wrong ones
 MAPS = 8  # channels of a layer
 
 
@@ -25,10 +25,11 @@ def run(
 ) -> dict[str, Any]:
     """Write an `.npz` about the two models in the files `modules`, from their scores of the test images in `logits`.
 
-    `classes`; `labels` (images,); `answers` (2, images), the most likely class by each model; `changed` and `wrong`,
-    the indices of images whose class changed and of those that the second model gets wrong, most confident first, with
-    `changed_images` and `wrong_images`, uint8 (shown, height, width, channels); `image` and `image_index`; and for the
-    last convolution at each size its name `layer_0`, … and maps `before_0`, `after_0`, … (channels, height, width).
+    Its arrays are `classes`; `labels` (images,); `answers` (2, images), the most likely class by each model; `changed`
+    and `wrong`, the indices of images whose class changed and of those that the second model gets wrong, most confident
+    first, with `changed_images` and `wrong_images`, uint8 (shown, height, width, channels); `image` and `image_index`;
+    and for the last convolution at each size its name `layer_0`, … and maps `before_0`, `after_0`, … (channels, height,
+    width).
     """
     inputs, test = InputSpec.from_dict(spec), datasets.load(data, "test")
     scores = [np.load(path) for path in logits]

@@ -18,7 +18,7 @@ from ...export import module_file
 from ...measure.layer_outputs import alike, outputs
 from ...spec.compression_result import LayerChange, LayerNumbers, ModelFiles, ModelNumbers
 
-IMAGES = 8  # whose outputs are compared
+IMAGES = 8  # number of images for which outputs are compared
 
 
 @dataclass(frozen=True)

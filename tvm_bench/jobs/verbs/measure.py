@@ -25,39 +25,41 @@ def run(
     samples: int,
     expected: str | None,
 ) -> dict[str, object]:
-    """Load, call once, warm up, then time `samples` calls, NumPy in to NumPy out, in milliseconds.
+    """Load the variant, call it once, warm it up, then time `samples` calls from NumPy input to NumPy output, in ms.
 
-    Each call gets another input than the one before, and its answer is compared with that in the file `expected`, which
-    `evaluate` wrote. Beside the times: memory in MB after imports, after loading and at its peak, the threads that
-    lived and that worked, CPU seconds per wall second over the timed calls, what else the machine did meanwhile, and,
-    for a TVM library, as many runs of `time_evaluator`. Raises `TypeError` where an answer is no NumPy array.
+    The input changes with every call, and the answers are compared with those in the file `expected`, which `evaluate`
+    wrote. Also returns memory in MB after imports, after loading and at its peak; the number of live and of working
+    threads; CPU seconds per wall second, and interference by other programs, during the timed calls; and, for a TVM
+    library, `samples` times of `time_evaluator` in ms. Raises `TypeError` if an answer is not a NumPy array.
     """
     load_before = load_average()
     backends.runtime(backend)
     after_import = rss_mb()
     inputs = timed_inputs.inputs(InputSpec.from_dict(spec).shape, batch)
     began = time.perf_counter()
-    run = backends.load(backend, Path(artifact), threads=threads)
+    infer = backends.load(backend, Path(artifact), threads=threads)
     loaded = time.perf_counter()
     after_load = rss_mb()
     first_began = time.perf_counter()
-    answer = run(inputs[0])
+    answer = infer(inputs[0])
     called = time.perf_counter()
     for images in islice(cycle(inputs), warmup):
-        run(images)
+        infer(images)
     latencies = np.empty(samples)
     answers = np.empty((samples, *answer.shape), np.float32)
     before = interference.read()
     for i, images in zip(range(samples), cycle(inputs), strict=False):
         start = time.perf_counter_ns()
-        answer = run(images)
+        answer = infer(images)
         latencies[i] = time.perf_counter_ns() - start
         if type(answer) is not np.ndarray:
-            raise TypeError(f"{backend} answered with a {type(answer).__name__}, which may compute when it is read")
+            raise TypeError(
+                f"{backend} returned a {type(answer).__name__}, no NumPy array: it may compute when it is read"
+            )
         answers[i] = answer
     after = interference.read()
     peak, shared = peak_rss_mb(), pss_mb()
-    evaluator = getattr(run, "time_evaluator", None)
+    evaluator = getattr(infer, "time_evaluator", None)
     return {
         "latency_ms": (latencies / 1e6).tolist(),
         "time_evaluator_ms": evaluator(samples) if evaluator else None,

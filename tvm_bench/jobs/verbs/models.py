@@ -1,4 +1,4 @@
-"""The verb `models`: the models that `--model` knows by name."""
+"""The verb `models`: lists the models that `--model` accepts by name."""
 
 from __future__ import annotations
 

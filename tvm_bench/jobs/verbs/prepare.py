@@ -1,4 +1,4 @@
-"""The verb `prepare`: writes a model as one file, in one file format and precision."""
+"""The verb `prepare`: writes a model to one file, in one file format and precision."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Method = Mapping[str, object] | None  # how a file was quantized; None: it was n
 
 @dataclass(frozen=True)
 class Request:
-    """The file to write, and what it is made from. `parent` is the file before it; None: the model itself."""
+    """The file to write. `parent` is the file that it is made from; None: it is made from the model itself."""
 
     precision: str
     parent: Path | None
@@ -53,14 +53,14 @@ class Request:
 
     @property
     def source(self) -> Path:
-        """The file before this one."""
+        """The file that this one is made from."""
         assert self.parent, f"{self.out} is made from another file"
         return self.parent
 
     def calibration(self, batch: int) -> Iterator[np.ndarray]:
         """The calibration images, in batches. Raises `UserError` without data."""
         if not self.data:
-            raise UserError("INT8 needs images to calibrate on. Give --data fashion-mnist or imagefolder:PATH.")
+            raise UserError("INT8 needs calibration images. Give --data fashion-mnist or imagefolder:PATH.")
         return datasets.load(self.data, "calibration").batches(self.spec, batch)
 
 
@@ -128,7 +128,7 @@ def write_torchscript(request: Request) -> Method:
 
 
 def write_onnx(request: Request) -> Method:
-    """An exported module, the user's own ONNX file, or a quantized copy of one of both."""
+    """An exported module, the user's own ONNX file, or a quantized version of either."""
     if request.precision == "int8-dynamic":
         qdq.quantize_on_the_fly(request.source, request.out)
         return qdq.DYNAMIC_METHOD
@@ -146,16 +146,16 @@ def write_openvino(request: Request) -> Method:
     """OpenVINO's own format."""
     from ...export import openvino_file
 
-    wanted = request.quantization
-    if request.precision != "int8" or wanted.aware:
+    quantization = request.quantization
+    if request.precision != "int8" or quantization.aware:
         openvino_file.convert(request.source, request.out, compute="bf16" if request.precision == "bf16" else "f32")
         if request.precision == "bf16":
             return {**bfloat16.METHOD, "weights": "FP32 in the file, BF16 once loaded"}
-        return qat.method(per_channel=_per_channel(request)) if wanted.aware else None
-    if wanted.observer or wanted.per_channel is False:
+        return qat.method(per_channel=_per_channel(request)) if quantization.aware else None
+    if quantization.observer or quantization.per_channel is False:
         raise UserError(
-            "OpenVINO's INT8 (by NNCF) is always per channel and has its own ranges. Leave the options of int8 out of "
-            "--recipe, or give other --backends."
+            "OpenVINO's INT8 (by NNCF) is always per channel and finds its own ranges. Remove the options of int8 "
+            "from --recipe, or give other --backends."
         )
     calibration = checked(request.calibration(request.batch), request.spec.shape)
     openvino_file.quantize(request.source, request.out, calibration)
@@ -200,7 +200,7 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
 
 
 def _fp32_module(request: Request) -> nn.Module:
-    if request.parent:  # the weights that the steps of a recipe made
+    if request.parent:  # the weights after the last step of a recipe
         return codebook_file.load(request.parent, request.model, shape=request.spec.shape, classes=request.outputs)
     model = resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes)
     if request.weights == "random":
@@ -224,7 +224,7 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
         request.out.parent.parent / "qat",
         names=request.classes,
         purpose="qat",
-        amp=False,  # fake quantization does not know BF16
+        amp=False,  # fake quantization does not support BF16
     )
     trained = qat.quantize_aware(module, request.spec.shape, train, per_channel=per_channel)
     calibration = {"data": request.data, "trained": request.settings}

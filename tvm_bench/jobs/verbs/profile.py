@@ -10,7 +10,7 @@ from ...backends.relay.artifact import open_verified
 
 
 def run(artifact: str) -> dict[str, Any]:
-    """`kernels`: milliseconds of each kernel of the library in the folder `artifact`, in the order of execution."""
+    """Returns `kernels`: the time in ms of each kernel of the library in the folder `artifact`, in execution order."""
     _, library = open_verified(Path(artifact))
     (times,) = profile.kernels(library)
     return {"kernels": times}
