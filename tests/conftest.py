@@ -4,11 +4,12 @@ import os
 import pytest
 import torch
 
-from tests import forks
+from tests import cores, forks
 from tests.forks import ROOT
 from tvm_bench import data
 from tvm_bench.jobs import launcher
 
+cores.share()
 # Two busy threads that wait for each other are slower than one on tensors as small as these.
 torch.set_num_threads(1)
 
