@@ -1,4 +1,4 @@
-"""Forms of torchvision's networks, and weights that know what they were trained as."""
+"""Variants of torchvision's architectures, and weights that record their architecture."""
 
 from dataclasses import asdict, replace
 
@@ -76,7 +76,7 @@ def test_class_counts_that_do_not_fit():
 
 
 def test_resnet50_is_fine_tuned_in_its_quantizable_form_and_quantized():
-    """Trained, calibrated and tested on the same scaling, calibrated on training pictures; INT8 agrees with FP32."""
+    """Trained, calibrated and tested on the same scaling, calibrated on training images; INT8 agrees with FP32."""
     model = initial_model.begin("resnet50-quantizable", "random", data.load("fashion-mnist", "test").classes, 32, 0)
     training = data.load("fashion-mnist", "calibration")
     options = Options(epochs=0.5, batch_size=32, lr=0.02)
