@@ -165,7 +165,7 @@ def test_no_variant_falls_from_the_front_to_one_that_falls_itself():
     assert pareto.front(a_run(fast, middle, small)) == [fast, small]
 
 
-def test_only_rows_on_the_same_terms_compete():
+def test_only_rows_of_the_same_batch_size_and_thread_count_compete():
     one = deployable()
     four = [
         replace(row, name=f"{row.name}-b4", batch=4, latency_ms={"rounds": times(2, seed=9)}) for row in one.variants

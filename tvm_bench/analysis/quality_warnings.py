@@ -64,7 +64,7 @@ def _repeated(rows: list[Row]) -> str | None:
 
 
 def _still_disturbed(rows: list[Row]) -> str | None:
-    """Rounds that were disturbed in their last repeat too: that one counts."""
+    """The warning about rounds whose last repeat was disturbed too: that repeat counts."""
     reasons = {row.name: [watch["disturbance"] for watch in row.watch if watch.get("disturbance")] for row in rows}
     names = [f"{name} ({len(texts)}: {texts[0]})" for name, texts in reasons.items() if texts]
     return f"Disturbed rounds that count, since no repeat was left: {', '.join(names)}." if names else None

@@ -69,7 +69,7 @@ class Verdict:
         return rounds_to_tell(row.rounds, self.first.rounds) if self.first else None
 
     def nearest(self) -> Iterator[Row]:
-        """The barred rows, fastest first, but only those that need a looser constraint less than all faster ones do."""
+        """The barred rows, fastest first; each relaxes some constraint by less than all faster ones."""
         least: dict[str, float] = {}
         for row in self.barred:
             needed = {check.name: max(check.needed, check.limit) for check in self.checks[row.name]}

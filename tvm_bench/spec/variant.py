@@ -1,4 +1,4 @@
-"""A model, its variants, and the run spec: what a command is asked to do, as values. Standard library only."""
+"""A model, its variants, and the run spec of a command. Standard library only."""
 
 from __future__ import annotations
 

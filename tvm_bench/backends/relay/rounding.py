@@ -90,7 +90,7 @@ def _is_requantize(expression: relay.Expr) -> bool:
 
 
 def _is_average(expression: relay.Expr) -> bool:
-    """Whether it is an average of quantized values, in their steps."""
+    """Whether the expression is an average of quantized values, in their steps."""
     return _name(expression) in AVERAGES and expression.checked_type.dtype == "int32"
 
 

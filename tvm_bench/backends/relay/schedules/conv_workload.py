@@ -27,7 +27,7 @@ class Convolution:
 
     @property
     def depthwise(self) -> bool:
-        """Whether it has one filter for each channel."""
+        """Whether there is one filter per channel."""
         return self.groups > 1 and self.groups == self.data[1] == self.kernel[0]
 
     @property

@@ -27,7 +27,7 @@ from tvm.topi.x86 import conv2d, conv2d_alter_op
 
 from . import conv_workload, int8_dot
 
-HALF_BLOCK = 8  # channels: half a vector of AVX-512, at which Zen 4 computes as fast
+HALF_BLOCK = 8  # channels: half a vector of AVX-512, which is as fast on Zen 4
 INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
 MORE_TILES = 4  # candidates besides the estimated best tile
