@@ -1,8 +1,8 @@
-"""How often is a backend faster than itself? Races ONNX Runtime against itself under a second name.
+"""An A/A test: how often does a race of ONNX Runtime against itself, under a second name, find a winner?
 
 python benchmarks/a_a.py [--races 20] [--precision int8]
 
-Run it from the repository's root, on a quiet machine. Exits with 1 where fewer than 19 races of 20 end in a tie.
+Run it from the repository's root, on a quiet machine. Exits with 1 if fewer than 19 of 20 races end in a tie.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ def main(races: int, precision: str, threads: int, artifacts: Path) -> None:
     for number in range(1, races + 1):
         results, _ = race.run(run_spec, TWICE, race.Rules(images=100), " ".join(sys.argv), Constraints())
         one, other = competitors(results)
-        found, tie = ratio(one.rounds, other.rounds, DECISION), judge(results).winner is None
+        estimate, tie = ratio(one.rounds, other.rounds, DECISION), judge(results).winner is None
         ties += tie
-        click.echo(f"{number}: {found.value:.3f} [{found.low:.3f}, {found.high:.3f}] {'tie' if tie else 'no tie'}")
+        click.echo(
+            f"{number}: {estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}] {'tie' if tie else 'no tie'}"
+        )
     click.echo(f"{ties} ties in {races} races")
     sys.exit(ties < 0.95 * races)
 

@@ -1,4 +1,4 @@
-"""Do races that were run again agree? No pair of variants may be clearly faster in one, and clearly slower in another.
+"""Do repeated races agree? No variant may be clearly faster than another in one race, and clearly slower in another.
 
 python benchmarks/agreement.py first.json second.json …
 """
@@ -15,19 +15,20 @@ from tvm_bench.analysis.verdict import competitors
 
 
 def main(paths: list[Path]) -> int:
-    """Print what was compared and each contradiction; returns how many there are."""
+    """Print the number of comparisons and all contradictions. Returns the number of contradictions."""
     races = [{row.name: row for row in competitors(load(path))} for path in paths]
     shared = set.intersection(*map(set, races))
     pairs, decided, contradictions = list(combinations(sorted(shared), 2)), 0, 0
     for one, other in pairs:
-        said = [ratio(race[one].rounds, race[other].rounds, DECISION).direction for race in races]
-        decided += sum(map(abs, said))
-        if {1, -1} <= set(said):
+        directions = [ratio(race[one].rounds, race[other].rounds, DECISION).direction for race in races]
+        decided += sum(map(abs, directions))
+        if {1, -1} <= set(directions):
             contradictions += 1
-            print(f"{one} beside {other}: {', '.join({1: 'slower', -1: 'faster', 0: 'level'}[each] for each in said)}")
+            words = ({1: "slower", -1: "faster", 0: "level"}[direction] for direction in directions)
+            print(f"{one} beside {other}: {', '.join(words)}")
     print(
         f"{len(races)} races, {len(shared)} variants, {len(pairs)} pairs: {decided} of {len(pairs) * len(races)} "
-        f"comparisons name a faster one, {contradictions} pairs contradict each other"
+        f"comparisons have a winner, {contradictions} pairs contradict each other"
     )
     return contradictions
 

@@ -2,7 +2,7 @@
 
 python benchmarks/compression.py [--epochs 0.3] [--threads 2]
 
-Hours on two cores, most of them training; stop it whenever, the same command goes on. It needs all of Fashion-MNIST.
+Takes hours on two cores, mostly for training. Interruptible: the same command resumes. It needs the full Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results" / "resnet18-compression.json"
 PAGE = DOCS / "compression.md"
 BACKENDS = ("eager", "onnxruntime", "relay")
-# What the technique changes that a CPU could notice: the reason beside the figures.
+# Why each technique is faster or not on a CPU.
 WHY = {
-    "": "the model as it is",
+    "": "the unchanged model",
     "int8": "four times as many multiplications in an instruction, a quarter of the bytes",
     "int8-per-tensor": "as INT8, with one scale for all filters of a layer, which saves no time",
     "qat": "computes as INT8 does: training changes the answers, not the arithmetic",
     "int8-dynamic": "PyTorch quantizes the one linear layer, a thousandth of the work; ONNX Runtime the convolutions "
-    "too, and looks for the range of each one's input anew in every call",
+    "too, and computes the range of each convolution's input in every call",
     "fp16-dynamic": "only the one linear layer is computed in half, a thousandth of the work, and only PyTorch runs it",
     "prune-structured50": "filters are gone, and with them three quarters of the multiplications",
     "prune-structured50+int8": "fewer multiplications, each of them cheaper",
@@ -42,11 +42,11 @@ WHY = {
     "prune-2:4": "CPUs have no instruction for the pattern; only a zipped file notices the zeros",
     "kmeans256": "weights are unpacked to FP32 when they are loaded: the file is small, the arithmetic the same",
 }
-# Times --epochs. Without half of its filters, a network has more to learn again, at a quarter of the work; and QAT came
-# nearer to static INT8 in twice the time, at three times its usual rate.
+# Factors of --epochs. A network without half of its filters has to recover more, and an epoch takes a quarter of the
+# time; QAT came closer to static INT8 with twice the epochs, at three times its default learning rate.
 LONGER = {"qat": 2} | {recipe: 3 for recipe in WHY if recipe.startswith("prune-structured")}
 RATE = {"qat": 0.003}
-SCORES = ("top1", "top5", "images", "mb", "zipped_mb", "parameters", "nonzero", "flops")  # as `compress` has them
+SCORES = ("top1", "top5", "images", "mb", "zipped_mb", "parameters", "nonzero", "flops")  # in the results of `compress`
 HEADER = (
     *("technique", "Top-1", "Top-5", "file MB", "zipped MB", "parameters", "non-zero", "GFLOPs"),
     *(f"{backend}: ms (× dense)" for backend in BACKENDS),
@@ -60,7 +60,7 @@ HEADER = (
     type=float,
     default=0.3,
     show_default=True,
-    help="Of each step that trains; QAT has twice that, removed filters three times.",
+    help="Of each step with training; QAT has twice that, structured pruning three times that.",
 )
 @click.option("--images", type=int, default=2000, show_default=True, help="Test images of the race's check.")
 @click.option("--rounds", type=int, default=5, show_default=True)
@@ -76,34 +76,35 @@ def main(epochs: float, images: int, rounds: int, threads: int, artifacts: Path)
         threads=(threads,),
         root=artifacts,
     )
-    forms, entrants = {}, []
+    models, entrants = {}, []
     for recipe in WHY:
         last = parse(recipe).quantization
         precision = last.precision if last else "fp32"
         settings = Settings(epochs=epochs * LONGER.get(recipe, 1), lr=RATE.get(recipe))
         model_spec = replace(run_spec.model_spec, recipe=recipe)
-        asked = replace(run_spec, model_spec=model_spec, precisions=(precision,), settings=settings)
+        recipe_spec = replace(run_spec, model_spec=model_spec, precisions=(precision,), settings=settings)
         if recipe:
-            made = compression.compress(asked, None)[0]["models"]
-            forms |= {"": made[0], recipe: made[-1]}
-        bench = steps.open_workbench(asked, calibrate=precision == "int8")
+            compressed = compression.compress(recipe_spec, None)[0]["models"]
+            models |= {"": compressed[0], recipe: compressed[-1]}
+        bench = steps.open_workbench(recipe_spec, calibrate=precision == "int8")
         able = tuple(name for name in BACKENDS if precision in backends.named(name).precisions)
-        found = [each for each in race.entrants(bench, able) if each.timed and each.variant.precision == precision]
-        entrants += [each for each in found if each.bench is bench]
+        timed = [entrant for entrant in race.entrants(bench, able) if entrant.timed]
+        own = [entrant for entrant in timed if entrant.bench is bench]  # without the uncompressed reference
+        entrants += [entrant for entrant in own if entrant.variant.precision == precision]
         if not recipe:
             plain = bench
     rules = race.Rules(rounds=rounds, images=images)
     settings = race.settings(plain, " ".join(["benchmarks/compression.py", *sys.argv[1:]]), Constraints())
-    scores = {recipe: {name: form.get(name) for name in SCORES} for recipe, form in forms.items()}
+    scores = {recipe: {name: model.get(name) for name in SCORES} for recipe, model in models.items()}
     race.race(entrants, rules, settings | {"forms": scores}, RESULTS)
     PAGE.write_text(page(load(RESULTS)))
     click.echo(str(PAGE))
 
 
 def page(results: Results) -> str:
-    """The board: one line a technique."""
-    dense, forms = ModelSpec(**results.settings["model"]), results.settings["forms"]
-    lines = [_line(recipe, results, dense, form) for recipe, form in forms.items()]
+    """The Markdown page: a table with one line per technique."""
+    dense, models = ModelSpec(**results.settings["model"]), results.settings["forms"]
+    lines = [_line(recipe, results, dense, model) for recipe, model in models.items()]
     reasons = [f"- **{recipe or 'dense FP32'}**: {why}." for recipe, why in WHY.items()]
     distilled = (DOCS / "distillation.md").read_text().rstrip().rpartition("\n\n")[2].replace("\n", " ")
     return "\n".join(
@@ -114,10 +115,10 @@ def page(results: Results) -> str:
             f"`python {results.settings['command']}`. In brackets: the time as a multiple of the dense",
             "FP32 model's **on the same backend**, paired by round. *Faster* and *slower* by a",
             f"{DECISION:.0%} interval, on the backend where the technique is fastest, against the fastest dense FP32.",
-            "Relay is the faster of untuned and tuned: what keeps the sizes of its layers has the tuning records of",
+            "Relay is the faster of untuned and tuned: models whose layers keep their sizes use the tuning records of",
             "the dense model, and a model without half of its filters has none.",
-            f"Top-1 and Top-5 on {forms['']['images']:,} test images by PyTorch. What trains did so for --epochs,",
-            f"QAT for twice that at a learning rate of {RATE['qat']:g}, removed filters for three times that.",
+            f"Top-1 and Top-5 on {models['']['images']:,} test images by PyTorch. Training takes --epochs epochs,",
+            f"QAT twice that at a learning rate of {RATE['qat']:g}, structured pruning three times that.",
             "",
             table.markdown([table.Table("All techniques", HEADER, lines)]),
             "",
@@ -131,21 +132,21 @@ def page(results: Results) -> str:
     )
 
 
-def _line(recipe: str, results: Results, dense: ModelSpec, form: dict) -> list[str]:
-    mine, before = _fastest(results, replace(dense, recipe=recipe)), _fastest(results, dense)
-    cells = [_time(mine.get(backend), before.get(backend)) for backend in BACKENDS]
-    best = min(mine.values(), key=_ms)
-    decided = ratio(best.rounds, min(before.values(), key=_ms).rounds, DECISION) if recipe else None
+def _line(recipe: str, results: Results, dense: ModelSpec, model: dict) -> list[str]:
+    rows, dense_rows = _fastest(results, replace(dense, recipe=recipe)), _fastest(results, dense)
+    cells = [_time(rows.get(backend), dense_rows.get(backend)) for backend in BACKENDS]
+    best = min(rows.values(), key=_ms)
+    decided = ratio(best.rounds, min(dense_rows.values(), key=_ms).rounds, DECISION) if recipe else None
     words = {1: "no, slower", 0: "no difference shown", -1: f"yes, {1 / decided.value:.2f}×" if decided else ""}
     return [
         recipe or "dense FP32",
-        formatting.percent(form["top1"], 2),
-        formatting.percent(form.get("top5")),
-        f"{form['mb']:.3g}",
-        f"{form['zipped_mb']:.3g}",
-        f"{form['parameters']:,}",
-        f"{form['nonzero']:,}",
-        f"{form['flops'] / 1e9:.3g}",
+        formatting.percent(model["top1"], 2),
+        formatting.percent(model.get("top5")),
+        f"{model['mb']:.3g}",
+        f"{model['zipped_mb']:.3g}",
+        f"{model['parameters']:,}",
+        f"{model['nonzero']:,}",
+        f"{model['flops'] / 1e9:.3g}",
         *cells,
         f"{1e3 / _ms(best):.0f}",
         words[decided.direction] if decided else "–",
@@ -153,7 +154,7 @@ def _line(recipe: str, results: Results, dense: ModelSpec, form: dict) -> list[s
 
 
 def _fastest(results: Results, model_spec: ModelSpec) -> dict[str, Row]:
-    """The faster of tuned and untuned, for each backend that ran it."""
+    """The faster row of tuned and untuned, by backend."""
     rows = [row for row in results.variants if row.rounds and row.name.startswith(f"{model_spec.slug}/")]
     return {row.backend: row for row in sorted(rows, key=_ms, reverse=True)}
 

@@ -2,9 +2,9 @@
 
 python benchmarks/distillation.py [--seeds 3] [--image-size 32] [--epochs 0.5]
 
-ResNet-18 from new weights, each seed once with a ResNet-50's answers and once without (`--alpha 0`), all else equal:
-the same batches, crops, learning rates and epochs. At 32 pixels on two cores the teacher takes ten minutes, and six
-students half an hour; stop it whenever, the same command goes on. It needs all of Fashion-MNIST.
+ResNet-18 from random weights: each seed once with a ResNet-50 as teacher and once without (`--alpha 0`), with the
+same batches, crops, learning rates and epochs. At 32 pixels on two cores the teacher takes ten minutes, and six
+students half an hour. Interruptible: the same command resumes. It needs the full Fashion-MNIST.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 OUT = Path(__file__).parents[1] / "docs" / "distillation.md"
 DATA = "fashion-mnist:full"
-TAUGHT = 0.9  # weight of the teacher's answers
+TAUGHT = 0.9  # weight of the teacher's outputs
 LR = 0.03  # of `tvm-bench train`: with 0.1, a ResNet-50 spends the first of its few epochs at a loss of up to 16
 
 
@@ -36,8 +36,10 @@ LR = 0.03  # of `tvm-bench train`: with 0.1, a ResNet-50 spends the first of its
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
 def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, threads: int, artifacts: Path) -> None:
     teacher = _trained("resnet50", teacher_epochs, image_size, artifacts)
-    begun = _trained("resnet18", 0.02, image_size, artifacts)  # for its image size: each student draws new weights
-    model_spec = ModelSpec("resnet18", str(begun), data=DATA, recipe="distill-scratch")
+    student = _trained(
+        "resnet18", 0.02, image_size, artifacts
+    )  # only for its image size: each student starts from random weights
+    model_spec = ModelSpec("resnet18", str(student), data=DATA, recipe="distill-scratch")
     pairs = []
     for seed in range(seeds):
         scores = []
@@ -52,7 +54,7 @@ def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, thre
 
 
 def _trained(model: str, epochs: float, image_size: int, artifacts: Path) -> Path:
-    """The weights of a training by `tvm-bench train`, which is only scored again where it was done before."""
+    """The weights of a training by `tvm-bench train`; a finished training is not repeated, only scored again."""
     out = artifacts / f"{model}-{image_size}.safetensors"
     options = ["--epochs", epochs, "--lr", LR, "--image-size", image_size, "--artifacts", artifacts, "--out", out]
     command = [sys.executable, "-m", "tvm_bench", "train", "--model", model, "--data", DATA, *options]
@@ -60,8 +62,8 @@ def _trained(model: str, epochs: float, image_size: int, artifacts: Path) -> Pat
     return out
 
 
-def page(pairs: list[list[float]], given: str, image_size: int, epochs: float, teacher_epochs: float) -> str:
-    """The Markdown page: a line a seed, `pairs` being Top-1 without and with the teacher."""
+def page(pairs: list[list[float]], arguments: str, image_size: int, epochs: float, teacher_epochs: float) -> str:
+    """The Markdown page with a line per seed; `pairs` are Top-1 without and with the teacher."""
     header = ("seed", "Top-1, labels alone", "Top-1, with the teacher", "points")
     points = [100 * (taught - alone) for alone, taught in pairs]
     lines = [
@@ -75,7 +77,7 @@ def page(pairs: list[list[float]], given: str, image_size: int, epochs: float, t
             f"ResNet-18 from new weights at {image_size} pixels on Fashion-MNIST, {epochs:g} epochs each, scored",
             f"on the 10,000 test images. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
             f"{Settings.temperature:g}, weight of its answers {TAUGHT}. By",
-            f"`python benchmarks/distillation.py{' ' * bool(given)}{given}`.",
+            f"`python benchmarks/distillation.py{' ' * bool(arguments)}{arguments}`.",
             "",
             table.markdown([table.Table("Students", header, lines)]),
             "",

@@ -1,8 +1,8 @@
-"""Where the time of the compiled ResNet-18 goes, and what each pass over its graph gains: writes docs/graph.md.
+"""Write docs/graph.md: the time of the compiled ResNet-18 by kind of kernel, and the gain of each pass over its graph.
 
 python benchmarks/graph.py [--artifacts artifacts]
 
-It needs the libraries and sources that `make bench` leaves, and a quiet machine.
+It needs the libraries and sources that `make bench` writes, and a quiet machine.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHAPE = (1, 3, 224, 224)
 LANES = 16  # float32 of a register
 COLUMNS = ("kernels", "ms", "share", "GOP/s of the direct convolution", "weights, MB", "read at GB/s")
 NO_PASS = tvm.transform.Sequential([])
-# Name of each pass -> where it is defined (owner, attribute), and the model file that it is tried on.
+# Passes by name: where the pass is defined (owner, attribute), and the model file that it is timed on.
 PASSES = {
     "`_ScalarZeroPoints`: zero points of weights become one zero": (passes, "_ScalarZeroPoints", "int8-onnx.onnx"),
     "`RoundedOnce`: sums and averages are rounded once, in float": (passes, "RoundedOnce", "int8-onnx.onnx"),
@@ -55,7 +55,7 @@ PASSES = {
 @click.option("--artifacts", type=click.Path(path_type=Path), default=Path("artifacts"), show_default=True)
 @click.option("--threads", type=int, default=2, show_default=True)
 def main(artifacts: Path, threads: int) -> None:
-    os.environ |= launcher.child_environment(threads)  # TVM reads it when it first computes
+    os.environ |= launcher.child_environment(threads)  # TVM reads it before its first computation
     folder = artifacts / "resnet18"
     accounts = [_account(folder / variant) for variant in VARIANTS]
     gains = [
@@ -88,7 +88,7 @@ def main(artifacts: Path, threads: int) -> None:
 
 
 def _account(folder: Path) -> table.Table:
-    """Milliseconds, share and GOP/s by kind of kernel."""
+    """The table of milliseconds, share and GOP/s by kind of kernel."""
     about, library = open_verified(folder)
     (times,) = profile.kernels(library)
     whole = timing.latencies({"model": library})["model"]
@@ -105,9 +105,9 @@ def _account(folder: Path) -> table.Table:
     total = sum(spent.values())
     lines = [_line(kind, ms, ms / total, work[kind], weights[kind]) for kind, ms in spent.items()]
     lines.sort(key=lambda line: -float(line[1]))
-    every = sum(work.values()), sum(weights.values())
-    lines.append(_line("all kernels, one by one", total, 1.0, *every))
-    lines.append(_line("the model as a whole", whole, whole / total, *every))
+    totals = sum(work.values()), sum(weights.values())
+    lines.append(_line("all kernels, one by one", total, 1.0, *totals))
+    lines.append(_line("the model as a whole", whole, whole / total, *totals))
     return table.Table(folder.name, COLUMNS, lines)
 
 
@@ -117,7 +117,7 @@ def _line(kind: str, ms: float, share: float, work: float, weights: float) -> li
 
 
 def _weights(kernel: dict) -> float:
-    """MB of weights that one call reads: Winograd's are transformed when the model is built."""
+    """MB of weights that one call reads; those of Winograd are already transformed."""
     sizes = re.match(r"(\w+) (\d+)->(\d+) (\d+)x(\d+)", kernel["convolution"])
     assert sizes, kernel["convolution"]
     values = float(np.prod([int(size) for size in sizes.groups()[1:]]))
@@ -127,7 +127,7 @@ def _weights(kernel: dict) -> float:
 
 
 def _read_ms(threads: int, rows: int) -> float:
-    """Milliseconds of a kernel that reads `rows` of 64 bytes by each thread."""
+    """Milliseconds of a kernel in which each thread reads `rows` of 64 bytes."""
     data = te.placeholder((threads, rows, LANES))
     row = te.reduce_axis((0, rows))
     total = te.compute((threads, LANES), lambda thread, lane: te.sum(data[thread, row, lane], row))
@@ -151,7 +151,7 @@ def _kind(name: str, kernel: dict) -> str:
 
 
 def _gain(name: str, owner: object, attribute_name: str, source: Path, threads: int) -> list[str]:
-    """The time of the model without a pass and with it."""
+    """A line of the table of passes: kernels and milliseconds without the pass and with it, and the gain."""
     cpu_target = target.resolve(None, threads)
     builds = {}
     for label in ("without", "with"):
@@ -166,7 +166,7 @@ def _gain(name: str, owner: object, attribute_name: str, source: Path, threads: 
 
 @contextmanager
 def _left_out(owner: object, name: str) -> Iterator[None]:
-    """A schedule becomes TVM's, a pass one that does nothing."""
+    """Replace a schedule by TVM's, or a pass by one that does nothing, while the context is open."""
     with attribute(owner, name, x86.schedule_injective_cpu if name == "schedule" else lambda: NO_PASS):
         yield
 

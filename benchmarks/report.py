@@ -31,7 +31,7 @@ PACKAGES = ("torch", "onnxruntime", "openvino", "nncf", "xtc-tvm-python-bindings
 
 
 class Race:
-    """A race whose variants go by their names without the model, as the template speaks of it."""
+    """A race as the template sees it: rows by variant name without the model, and numbers as text."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.stem
@@ -82,11 +82,11 @@ class Race:
         return self.middle(name, "peak_rss_mb")
 
     def only(self, names: Iterable[str]) -> list[str]:
-        """Those of `names` that were timed."""
+        """The timed variants of `names`."""
         return [name for name in names if name in self.rows]
 
     def of_product(self) -> float:
-        """What quantization and compilation are worth together, as a share of the product of what each is alone."""
+        """The speed-up of quantization and compilation together, divided by the product of both single speed-ups."""
         alone = self.ratio("fp32-eager", "int8-eager").value * self.ratio("fp32-eager", "fp32-relay").value
         return self.ratio("fp32-eager", "int8-relay").value / alone
 
@@ -94,7 +94,7 @@ class Race:
         return min((name for name in self.only(names) if "relay" not in name), key=self.latency)
 
     def beside(self, names: Iterable[str], mine: str) -> str:
-        """The fastest of the others, and whether `mine` is faster."""
+        """The fastest other runtime of `names`, and whether `mine` is faster, in a sentence."""
         peer = self.fastest_peer(names)
         direction = self.ratio(mine, peer, DECISION).direction
         verdict = {1: "it is slower", -1: "it is faster", 0: "the two cannot be told apart"}[direction]
@@ -109,7 +109,7 @@ class Race:
         return f"{sum(self.ratio(*both, DECISION).direction != 0 for both in pairs)} of {len(pairs)} pairs"
 
     def level(self) -> str:
-        """The variants that cannot be told from the fastest, that one included."""
+        """The fastest variant, and those that cannot be told from it."""
         verdict = judge(self.results)
         tied = [row for row in (verdict.first, *verdict.level) if row]
         return ", ".join(f"`{row.name.rpartition('/')[2]}`" for row in tied)
@@ -118,7 +118,7 @@ class Race:
         return min(self.only(names), key=value)
 
     def pair(self, name: str) -> Pair:
-        """The variant beside FP32 eager, on the same images."""
+        """The comparison of FP32 eager with the variant on the same images."""
         both = pair(self["fp32-eager"], self[name])
         assert both, f"{self.name} has no hits of {name}"
         return both
@@ -129,7 +129,7 @@ class Race:
         return max((lost.high - lost.low) / 2 for lost in drops if lost)
 
     def four(self) -> str:
-        """The four variants of the question side by side."""
+        """The table of FP32 and INT8, eager and compiled."""
         return table.markdown([table.Table(f"{self.name}, eager and compiled", FOUR_HEADER, [*map(self._line, FOUR)])])
 
     def _line(self, name: str) -> list[str]:
@@ -149,12 +149,12 @@ class Race:
         return "1 (reference)" if name == "fp32-eager" else self.times("fp32-eager", name)
 
     def table(self) -> str:
-        """Every variant, fastest first."""
+        """The table of all variants, fastest first."""
         lines = [[name, self.ms(name), self._speed_up(name)] for name in sorted(self.rows, key=self.latency)]
         return table.markdown([table.Table(f"{self.name}, all variants", ALL_HEADER, lines)])
 
     def accuracy(self) -> str:
-        """What INT8 costs on the same images, a line each."""
+        """The accuracy of each INT8 variant against FP32 on the same images, one line each."""
         lines = []
         for name in self.only(INT8):
             both = self.pair(name)

@@ -87,7 +87,7 @@ def built(shared):
 
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory):
-    """PATH/<train|test>/<class>/<picture>: 24 and 3 of each class of Fashion-MNIST."""
+    """PATH/<train|test>/<class>/<image>: 24 and 3 images of each class of Fashion-MNIST."""
     root = tmp_path_factory.mktemp("pictures")
     found = data.load("fashion-mnist", "test")
     for label in range(10):

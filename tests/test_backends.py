@@ -135,7 +135,7 @@ def test_every_backend_says_what_it_takes_and_has():
     assert set(backends.BACKENDS) - set(backends.COMPETING) == {"relay-stock", "null"}
 
 
-def test_forms_come_from_the_model():
+def test_formats_come_from_the_model():
     for (kind, precision), form in formats.FORMATS.items():
         seen = {(kind, precision)}
         while form.parent:

@@ -1,4 +1,4 @@
-"""Recipes from the command line to libraries, in real processes, on the tiny network and a few real pictures."""
+"""Recipes from the command line to libraries, in real processes, on the tiny network and a few real images."""
 
 import json
 from pathlib import Path

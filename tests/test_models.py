@@ -1,4 +1,4 @@
-"""Forms of torchvision's networks, and weights that know what they were trained as."""
+"""Variants of torchvision's architectures, and weights that record their architecture."""
 
 from dataclasses import asdict, replace
 
@@ -34,7 +34,7 @@ def test_a_cifar_stem_keeps_the_picture(tmp_path):
     assert torch.equal(module_file.load(path)(images), logits)
 
 
-def test_forms_are_listed_and_told_apart():
+def test_variants_of_architectures_are_listed_and_told_apart():
     names = dict(models.run()["names"])
     assert "train it" in names["resnet50-cifar"] and "ImageNet" in names["resnet50-quantizable"]
     with pytest.raises(UserError, match="Did you mean resnet18-cifar"):
@@ -57,7 +57,7 @@ def test_weights_tell_what_they_were_trained_as(tmp_path):
         resolve("resnet18", str(path))
 
 
-def test_a_last_layer_for_other_classes_begins_anew(tmp_path, capsys):
+def test_a_last_layer_for_other_classes_is_reinitialised(tmp_path, capsys):
     path = tmp_path / "w.pt"
     of_ten = torchvision_models.architecture("resnet18", 10, seed=1)
     torch.save(of_ten.state_dict(), path)
@@ -76,7 +76,7 @@ def test_class_counts_that_do_not_fit():
 
 
 def test_resnet50_is_fine_tuned_in_its_quantizable_form_and_quantized():
-    """Trained, calibrated and tested on the same scaling, calibrated on training pictures; INT8 agrees with FP32."""
+    """Trained, calibrated and tested on the same scaling, calibrated on training images; INT8 agrees with FP32."""
     model = initial_model.begin("resnet50-quantizable", "random", data.load("fashion-mnist", "test").classes, 32, 0)
     training = data.load("fashion-mnist", "calibration")
     options = Options(epochs=0.5, batch_size=32, lr=0.02)

@@ -38,7 +38,7 @@ def _written(value):
 
 
 def batch(count, label, classes=10, first=0):
-    """The first byte of each colour plane is the picture's number, the second the plane's."""
+    """The first byte of each colour plane is the image's number, the second the plane's."""
     pixels = np.zeros((count, 3, 1024), np.uint8)
     pixels[:, :, 0] = np.arange(first, first + count)[:, None]
     pixels[:, :, 1] = [7, 8, 9]
@@ -184,7 +184,7 @@ def test_where_to_get_what_is_not_there(tmp_path):
 
 @pytest.fixture
 def rooms(tmp_path):
-    """Two rooms with three pictures each to train on and one to test on, and one picture that no list names."""
+    """Two rooms with three training images and one test image each, and one image that is in no list."""
     for number, room in enumerate(("airport_inside", "winecellar")):
         (tmp_path / "Images" / room).mkdir(parents=True)
         for i in range(5):

@@ -1,4 +1,4 @@
-"""A race on disk: an interrupted one keeps its finished rounds, and only the same race goes on from them."""
+"""A race on disk: an interrupted one has its finished rounds, and only the same race resumes from them."""
 
 import errno
 import signal
@@ -29,7 +29,7 @@ WITH_CTRL_C = (
 
 
 def interrupt(root, after, how):
-    """Start the race, and send it the signal `how` once so many rounds are saved; returns what it said and saved."""
+    """Start the race, and send it the signal `how` after `after` saved rounds. Returns its messages and results."""
     command = [sys.executable, "-c", WITH_CTRL_C, *INTERRUPTED, "--artifacts", root]
     process = subprocess.Popen(
         map(str, command), cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -43,7 +43,7 @@ def interrupt(root, after, how):
     return said, load(path)
 
 
-def test_an_interrupted_race_keeps_its_rounds_and_goes_on(cli, tmp_path):
+def test_an_interrupted_race_keeps_its_rounds_and_resumes(cli, tmp_path):
     _, killed = interrupt(tmp_path, 1, signal.SIGKILL)
     rounds = {row.name: row.rounds for row in killed.variants}
     first = killed.finished_rounds
@@ -53,7 +53,7 @@ def test_an_interrupted_race_keeps_its_rounds_and_goes_on(cli, tmp_path):
 
     said, stopped = interrupt(tmp_path, first + 1, signal.SIGINT)
     second = stopped.finished_rounds
-    assert f"it goes on with round {first + 1}" in said and f"keeps {second} of 4 rounds" in said
+    assert f"it resumes with round {first + 1}" in said and f"has {second} of 4 rounds" in said
     done = cli(*INTERRUPTED, "--artifacts", tmp_path)
     assert done.returncode == 0 and f"has {second} of 4 rounds of this race" in done.stderr, done.stderr
     finished = load(tmp_path / "tiny-cnn" / "results.json")
@@ -84,7 +84,7 @@ def other_rows(**change):
 
 
 def begun(path, saved=None, machine=None, timed=(False, True), rows=None, **settings):
-    """What a race starts from where these results are saved."""
+    """The results that a race starts from if `saved` is at `path`."""
     save(saved or partial(), path)
     rows = rows or other_rows()
     entrants = [Entrant(None, None, row, timed=is_timed) for row, is_timed in zip(rows, timed, strict=True)]
@@ -92,12 +92,12 @@ def begun(path, saved=None, machine=None, timed=(False, True), rows=None, **sett
     return race_state.begin(path, entrants, machine or {"cpu": "Xeon", "busy_share": 0.1}, wanted)
 
 
-def test_the_same_race_goes_on(tmp_path, capsys):
+def test_the_same_race_resumes(tmp_path, capsys):
     results = begun(tmp_path / "results.json", limits={"max_rss": 100})
     assert results.finished_rounds == 2 and results.variants[1].rounds == constant(8.0, 2)
     assert results.settings["seed"] == 5 and results.settings["start"] == "s"
     assert results.machine["busy_share"] == 0.4, "the worse of the two starts"
-    assert "it goes on with round 3" in capsys.readouterr().err
+    assert "it resumes with round 3" in capsys.readouterr().err
 
 
 def test_a_finished_race_is_not_continued(tmp_path, capsys):
@@ -115,16 +115,16 @@ def test_a_finished_race_is_not_continued(tmp_path, capsys):
         ({"commit": "d"}, "settings.commit was c and is d"),
         ({"machine": {"cpu": "EPYC"}}, "machine.cpu was Xeon and is EPYC"),
         ({"rows": other_rows(identity="new")}, "resnet18/int8-relay has changed since"),
-        ({"rows": other_rows(name="resnet18/int8-eager")}, "its variants were others"),
+        ({"rows": other_rows(name="resnet18/int8-eager")}, "its variants were different"),
         ({"timed": (True, True)}, "resnet18/fp32-eager was not timed"),
     ],
 )
-def test_another_race_starts_anew_and_says_why(tmp_path, capsys, change, reason):
+def test_another_race_starts_from_scratch_and_says_why(tmp_path, capsys, change, reason):
     results = begun(tmp_path / "results.json", **change)
     assert results.finished_rounds == 0 and not any(row.rounds for row in results.variants)
     assert isinstance(results.settings["seed"], int) and "resumed" not in results.settings
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"{reason}: the race starts anew" in line
+    assert f"{reason}: the race starts from scratch" in line
 
 
 def test_a_variant_that_failed_in_a_round_stays_out(tmp_path):
@@ -139,7 +139,7 @@ def test_a_full_disk_leaves_the_finished_rounds(tmp_path, capsys):
     save(partial(), path)
     with pytest.raises(OSError, match="No space"), race_state.explained(path, "s"):
         raise OSError(errno.ENOSPC, "No space left on device")
-    assert "keeps 2 of 3 rounds; the same command goes on" in capsys.readouterr().err
+    assert "has 2 of 3 rounds; the same command resumes" in capsys.readouterr().err
     with pytest.raises(KeyboardInterrupt), race_state.explained(path, "later"):
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "", "the rounds of another race are not this one's"

@@ -55,7 +55,7 @@ def registered(port):
 
 
 @pytest.mark.parametrize("tuner", ["metaschedule", pytest.param("autoscheduler", marks=pytest.mark.slow)])
-def test_a_fleet_goes_on_when_a_server_dies_while_it_measures(fleet, tmp_path, tuner):
+def test_a_fleet_continues_when_a_server_dies_while_it_measures(fleet, tmp_path, tuner):
     port, servers = fleet
     at_rest = {server.pid: sessions(server) for server in servers}
     command = [

@@ -67,7 +67,7 @@ def test_a_sweep_races_every_batch(cli, tmp_path):
         "fp32-eager": 1, "fp32-eager-b3": 3, "fp32-relay": 1, "fp32-relay-b3": 3,
     }  # fmt: skip
     assert all(row["flagged"] is None and row["argmax_agreement"] == 1 for row in rows.values())
-    assert rows["fp32-relay-b3"]["source_max_abs_error"] < 1e-4, "compared with its source, picture by picture"
+    assert rows["fp32-relay-b3"]["source_max_abs_error"] < 1e-4, "compared with its source, image by image"
     assert rows["fp32-relay"]["top1"] == rows["fp32-relay-b3"]["top1"] and len(rows["fp32-relay"]["hits"]) == 6
     report = (tmp_path / "tiny-cnn" / "report.md").read_text()
     assert "Images per second, by batch size:" in report

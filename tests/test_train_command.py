@@ -28,7 +28,7 @@ NET = "tests.tiny:grouped"
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """Bright and dark pictures, 48 of each to train on and 8 to test on."""
+    """Bright and dark images, 48 of each for training and 8 for testing."""
     root = tmp_path_factory.mktemp("shapes")
     draw = np.random.default_rng(0)
     for split, each in (("train", 48), ("test", 8)):
@@ -73,7 +73,7 @@ def test_what_it_leaves(alone, shapes):
 
 
 def test_two_processes_reach_the_loss_of_one(alone, shapes, tmp_path):
-    """Same pictures, batches and crops, each process with half of every batch.
+    """Same images, batches and crops, each process with half of every batch.
 
     The network has group norm: batch norm would take its statistics from half a batch (on CUDA it is synchronised).
     """

@@ -1,4 +1,4 @@
-"""The training loop on a few hundred real images: it learns, and it goes on exactly where it was killed."""
+"""The training loop on a few hundred real images: it learns, and it resumes exactly where it was killed."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""The rules of a fair race, and the counters that they are applied to."""
+"""The validity limits of a race, and the counters that they apply to."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import pytest
 
 from tests import cores
 from tvm_bench.analysis.results import Row
-from tvm_bench.analysis.validity import ValidityLimits, disturbance, greed, judged, most_repeats, wrongness
+from tvm_bench.analysis.validity import ValidityLimits, disturbance, judged, most_repeats, overuse, wrong_answers
 from tvm_bench.host import cpu, deployment_size, interference
 from tvm_bench.measure import metrics, timed_inputs
 
@@ -40,9 +40,9 @@ def test_what_disturbs_a_round():
 
 def test_who_takes_more_than_its_share():
     fair = {"cpu_per_wall": 2.0, "working_threads": 2, "watch": quiet()}
-    assert greed(fair, 2, TERMS) is None
-    assert "2.00 CPU seconds a second on a budget of 1 thread" in greed(fair, 1, TERMS)
-    assert "computed with 3 threads" in greed({**fair, "working_threads": 3}, 2, TERMS)
+    assert overuse(fair, 2, TERMS) is None
+    assert "2.00 CPU seconds per second on a budget of 1 thread" in overuse(fair, 1, TERMS)
+    assert "computed with 3 threads" in overuse({**fair, "working_threads": 3}, 2, TERMS)
 
 
 def test_threads_that_work_are_counted_and_those_that_sleep_are_not():
@@ -113,22 +113,22 @@ def test_honest_differences_pass_and_one_image_of_another_does_not(precision, er
     reference = random.standard_normal((200, 10)).astype(np.float32)
     logits = reference * (1 + error * random.standard_normal((200, 10)).astype(np.float32))
     found = metrics.distances(logits, reference)
-    assert bool(wrongness(row(precision, distances={"reference": found}), TERMS)) == flagged
+    assert bool(wrong_answers(row(precision, distances={"reference": found}), TERMS)) == flagged
     logits[[57, 157]] = reference[[58, 158]]
     assert (found := metrics.distances(logits, reference))["worst"] > 1
-    swapped = wrongness(row(precision, distances={"reference": found}), TERMS)
+    swapped = wrong_answers(row(precision, distances={"reference": found}), TERMS)
     assert bool(swapped) == (error < 0.3), "where all images lie far off, one cannot be told from the others"
 
 
 def test_a_library_that_disagrees_with_its_source_is_flagged():
     near = {"images": 2000, "median": 0.01, "worst": 0.1, "spread": 1.0}
     distances = {"reference": near, "source": near}
-    assert wrongness(row("int8", distances=distances, source_argmax_agreement=0.97), TERMS) is None
-    assert "96.0%" in wrongness(row("int8", distances=distances, source_argmax_agreement=0.96), TERMS)
+    assert wrong_answers(row("int8", distances=distances, source_argmax_agreement=0.97), TERMS) is None
+    assert "96.0%" in wrong_answers(row("int8", distances=distances, source_argmax_agreement=0.96), TERMS)
     few = {"reference": near, "source": {**near, "images": 50}}
-    assert wrongness(row("int8", distances=few, source_argmax_agreement=0.96), TERMS) is None, "48 of 50 say little"
+    assert wrong_answers(row("int8", distances=few, source_argmax_agreement=0.96), TERMS) is None, "48 of 50 say little"
     apart = {"reference": near, "source": {**near, "median": 0.05}}
-    assert wrongness(row("int8", distances=apart, source_argmax_agreement=0.92), TERMS) is None, "classes are close"
+    assert wrong_answers(row("int8", distances=apart, source_argmax_agreement=0.92), TERMS) is None, "classes are close"
 
 
 def varied(count=200, classes=10, seed=0):
@@ -138,7 +138,7 @@ def varied(count=200, classes=10, seed=0):
 def compared(precision, answers, scores):
     """The verdict on `answers` where the scores are of the reference, or of the source of INT8."""
     against = "reference" if precision == "fp32" else "source"
-    return wrongness(row(precision, distances={against: metrics.distances(answers, scores)}), TERMS)
+    return wrong_answers(row(precision, distances={against: metrics.distances(answers, scores)}), TERMS)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -187,14 +187,14 @@ def test_an_agreement_that_says_nothing_is_not_shown():
 def test_answers_that_nothing_was_compared_with_are_not_right():
     near = {"images": 50, "median": 0.0, "worst": 0.0, "spread": 1.0}
     failures = {"reference": "m/fp32-eager failed: out of memory."}
-    assert wrongness(row("fp32", distances={"source": near}), TERMS, failures) == (
+    assert wrong_answers(row("fp32", distances={"source": near}), TERMS, failures) == (
         "answers not checked: m/fp32-eager failed: out of memory"
     )
-    assert wrongness(row("int8", distances={"source": near}), TERMS, failures) is None, "its source is there"
+    assert wrong_answers(row("int8", distances={"source": near}), TERMS, failures) is None, "its source is there"
     failures = {"source": "m/int8-onnxruntime failed: crashed"}
-    assert "int8-onnxruntime" in wrongness(row("int8", distances={"reference": near}), TERMS, failures)
-    assert wrongness(row("fp32", distances={"reference": near}), TERMS, failures) is None
-    assert "not checked" in wrongness(row("fp32"), TERMS)
+    assert "int8-onnxruntime" in wrong_answers(row("int8", distances={"reference": near}), TERMS, failures)
+    assert wrong_answers(row("fp32", distances={"reference": near}), TERMS, failures) is None
+    assert "not checked" in wrong_answers(row("fp32"), TERMS)
 
 
 def test_an_image_without_scores_is_not_infinitely_far():
@@ -219,8 +219,8 @@ def test_one_step_of_a_quantized_image_is_a_rounding_and_another_image_is_not(le
 
 def test_nan_is_wrong():
     found = {"images": 10, "median": 0.0, "worst": float("nan"), "spread": 1.0}
-    assert wrongness(row("fp32", distances={"reference": found}), TERMS)
-    assert wrongness(row("int8", distances={"reference": found}), TERMS)
+    assert wrong_answers(row("fp32", distances={"reference": found}), TERMS)
+    assert wrong_answers(row("int8", distances={"reference": found}), TERMS)
 
 
 def test_hits_name_the_images():

@@ -27,7 +27,7 @@ def cnn():
 
 
 def grouped():
-    """Two classes, and group norm: each picture's answer is its own, whatever else is in the batch."""
+    """Two classes, and group norm: the answer for an image does not depend on the rest of the batch."""
     module = Tiny(classes=2)
     module.stem[1], module.block[1] = nn.GroupNorm(4, 16), nn.GroupNorm(4, 16)
     return module

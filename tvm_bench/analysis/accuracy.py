@@ -24,7 +24,7 @@ class Pair:
 
     @property
     def p(self) -> float:
-        """McNemar's mid-p value of the hypothesis that both are equally accurate. Fagerland et al. (2013)."""
+        """McNemar's mid-p value for the null hypothesis of equal accuracies (Fagerland et al. 2013)."""
         from scipy.stats import binom
 
         split = binom(self.only_first + self.only_second, 0.5)
@@ -41,12 +41,12 @@ class Pair:
 
     @property
     def differ(self) -> bool:
-        """Whether one of the two is more accurate, at the confidence of all decisions."""
+        """Whether their accuracies differ, at the confidence level `DECISION`."""
         return self.p < 1 - DECISION
 
 
 def pair(first: Row, second: Row) -> Pair | None:
-    """The comparison; None if one was not scored, not on the same images, or without recorded hits."""
+    """The comparison; None if a row was not scored, has no recorded hits, or was scored on other images."""
     if not (first.hits and second.hits and first.images == second.images):
         return None
     one, two = _correct(first), _correct(second)
@@ -54,7 +54,10 @@ def pair(first: Row, second: Row) -> Pair | None:
 
 
 def drop(row: Row, reference: Row | None) -> Estimate | None:
-    """Top-1 of the reference minus that of the row, in percentage points; without hits, the interval is NaN."""
+    """Top-1 of the reference minus that of the row, in percentage points.
+
+    The interval is NaN without hits, the result None without a score.
+    """
     if reference is None or row.top1 is None or reference.top1 is None:
         return None
     value = 100 * (reference.top1 - row.top1)

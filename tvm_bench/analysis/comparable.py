@@ -1,4 +1,4 @@
-"""Rows that may be compared. A sweep is several races in one file, one for each batch size and thread count."""
+"""Splits results into rows that may be compared: a sweep is one race for each batch size and thread count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def batch_and_threads(row: Row, results: Results) -> tuple[int, int]:
 
 
 def races(results: Results) -> list[Results]:
-    """The results by batch size and thread count: smallest batch first, then most threads. Never empty."""
+    """The results, split by batch size and thread count: smallest batch first, then most threads. Never empty."""
     groups: dict[tuple[int, int], list[Row]] = {}
     for row in results.variants:
         groups.setdefault(batch_and_threads(row, results), []).append(row)

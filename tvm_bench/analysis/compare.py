@@ -9,7 +9,7 @@ from ..spec.errors import UserError
 from .results import Results, Row, flat
 from .statistics import Estimate, change
 
-# What latency depends on besides the variant. Not the version of tvm_bench: that is what is compared.
+# What latency depends on besides the variant. The version of tvm_bench is left out: versions are to be compared.
 MACHINE = (
     *("cpu", "features", "cores", "cores_total", "cpu_quota", "architecture", "virtualised"),
     *("microcode", "smt", "boost", "governor", "huge_pages", "system", "kernel", "python", "packages"),
@@ -30,7 +30,7 @@ class Change:
 
     @property
     def word(self) -> str:
-        """`faster`, `slower`, `no difference`, or why they cannot be compared."""
+        """`faster`, `slower`, `no difference`, or why the two cannot be compared."""
         if self.ratio is not None and math.isnan(self.ratio.low):
             return "one round: cannot compare"
         if self.ratio is not None:
@@ -66,7 +66,7 @@ def _valid(row: Row) -> bool:
 
 
 def _require_same(old: Results, new: Results) -> None:
-    """Compares only keys that both files have: an older file may lack some."""
+    """Raise `UserError` if a key that both files have differs; an older file may lack some."""
     for part, keys in (("machine", MACHINE), ("settings", SETTINGS)):
         before, after = (
             flat({key: value for key, value in getattr(run, part).items() if key in keys}) for run in (old, new)

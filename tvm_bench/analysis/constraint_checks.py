@@ -16,13 +16,13 @@ from .statistics import Estimate, tail
 
 
 def requested(results: Results) -> Constraints:
-    """The constraints that the race was given."""
+    """The constraints in the settings of the race."""
     return Constraints(**results.settings.get("limits") or {})
 
 
 @dataclass(frozen=True)
 class Check:
-    """A variant's value beside a limit, both in the unit of the limit. An unknown value (None) meets no limit."""
+    """A variant's value and its `limit`, in the same unit. An unknown value (None) does not meet the constraint."""
 
     name: str
     limit: float
@@ -30,14 +30,14 @@ class Check:
 
     @property
     def met(self) -> bool | None:
-        """None if the limit lies inside the interval of the value: another run could give another answer."""
+        """Whether the constraint is met; None (unclear) if the limit lies inside the interval of the value."""
         if self.value is None or self.value.low > self.limit:
             return False
         return True if self.value.high <= self.limit else None
 
     @property
     def needed(self) -> float:
-        """The limit that the value would meet for certain, rounded up."""
+        """The lowest limit that the whole interval would meet, rounded up."""
         return math.inf if self.value is None else round_up(self.name, self.value.high)
 
     def __str__(self) -> str:
@@ -52,10 +52,10 @@ class Check:
         return f"{noun} {value}{between}, where {option(self.name)} allows {self.limit:g}"
 
 
-def checks(row: Row, results: Results, limits: Constraints) -> Iterator[Check]:
-    """Each constraint that is set, with the value of the row."""
+def checks(row: Row, results: Results, constraints: Constraints) -> Iterator[Check]:
+    """A check of the row for each constraint that is set."""
     values = {"max_drop": _drop, "max_rss": _peak, "p95": _tail}
-    for name, limit in limits.given().items():
+    for name, limit in constraints.given().items():
         yield Check(name, limit, values[name](row, results))
 
 
@@ -65,7 +65,7 @@ def amount(name: str, value: float) -> str:
 
 
 def round_up(name: str, value: float) -> float:
-    """Round up to hundredths of a point or of a millisecond, or to whole MB. Rounding errors do not count."""
+    """Round up to hundredths of a point or of a millisecond, or to whole MB. Ignores floating-point errors."""
     if math.isinf(value):
         return value
     step = {"max_drop": 100, "max_rss": 1, "p95": 100}[name]
@@ -73,13 +73,13 @@ def round_up(name: str, value: float) -> float:
 
 
 def _drop(row: Row, results: Results) -> Estimate | None:
-    """The value without an interval: the same images give the same accuracy in every run."""
+    """The Top-1 drop, without an interval: the same images give the same accuracy in every run."""
     lost = drop(row, reference(row, results))
     return lost and Estimate(*[round(lost.value, 6)] * 3)
 
 
 def _peak(row: Row, results: Results) -> Estimate | None:
-    """The median, with the smallest and the largest value as the interval."""
+    """The median peak memory, with the smallest and the largest value as the interval."""
     peaks = [peak for peak in row.peak_rss_mb if peak]
     return Estimate(float(np.median(peaks)), min(peaks), max(peaks)) if peaks else None
 

@@ -1,4 +1,4 @@
-"""What tuning of one variant by one tuner has come to so far, and the JSON file that keeps it."""
+"""The progress of one tuner on one variant, stored as a JSON file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from ..host.files import write_json
 
 NOTHING_NEW = "no schedule that was not measured before"
-MESSAGE = 200  # characters of an error that are kept
+MESSAGE = 200  # characters of an error that are stored
 
 
 class StopReason(Enum):
@@ -22,15 +22,15 @@ class StopReason(Enum):
     MINUTES = auto()  # the budget of time is spent
     MEASURED = auto()  # every schedule was measured
     NO_GAIN = auto()  # no task promises a further gain
-    FAILURES = auto()  # the compiler fails on what is left
+    FAILURES = auto()  # the compiler fails on the remaining candidates
 
 
 @dataclass(frozen=True)
 class Task:
-    """A part of the model that gets a schedule of its own, and its trials so far.
+    """A part of the model with its own schedule, and its trials so far.
 
-    `weight` is how often it occurs, `failed` the number of failed trials by kind; times are of one occurrence. Only
-    templates have a list of `candidates`: their number, and the indices of those that are not measured yet.
+    `weight` is its count in the model, `failed` the number of failed trials by kind; times are of one occurrence. Only
+    templates have `candidates` (their number) and `left` (the indices of those that are not measured yet).
     """
 
     key: str
@@ -47,7 +47,7 @@ class Task:
 
 @dataclass(frozen=True)
 class FailedStep:
-    """A tuning step that measured nothing: its tasks, for templates the index of their candidate, and the error."""
+    """A tuning step that measured nothing: its tasks, the index of the candidate (templates only), and the error."""
 
     tasks: tuple[str, ...]
     candidate: int | None
@@ -56,8 +56,11 @@ class FailedStep:
 
 @dataclass(frozen=True)
 class Ledger:
-    """`best_ms` has the best time of a task after each of its steps; `curve` the estimated time of the model in
-    milliseconds after each step; `seconds` is what all steps took."""
+    """The tasks, and the history of all steps.
+
+    `best_ms` has the best time of a task after each of its steps, `curve` the estimated milliseconds of the model after
+    each step; `seconds` is the duration of all steps.
+    """
 
     tasks: tuple[Task, ...] = ()
     best_ms: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
@@ -67,22 +70,22 @@ class Ledger:
 
     @property
     def spent(self) -> int:
-        """Trials of all tasks."""
+        """The number of trials of all tasks."""
         return sum(task.trials for task in self.tasks)
 
     @property
     def schedules(self) -> int | None:
-        """How many schedules there are to measure; None for a search, which has no end."""
+        """The number of schedules to measure; None for a search, which has no fixed number."""
         counts = [task.candidates - 1 for task in self.tasks if task.candidates is not None]
         return sum(counts) if len(counts) == len(self.tasks) else None
 
     @property
     def total_ms(self) -> float:
-        """The summed time of the tasks that were measured: it rises until all of them were."""
+        """The summed time of the measured tasks, in milliseconds: it rises until all tasks are measured."""
         return sum(task.weight * task.best_ms for task in self.tasks if task.best_ms)
 
     def with_tasks(self, rows: Sequence[Mapping[str, Any]]) -> Ledger:
-        """The ledger with the tasks as a worker reports them."""
+        """The ledger with the tasks that a worker reported."""
         return replace(self, tasks=tuple(Task(**row) for row in rows))
 
     def after(
@@ -93,7 +96,7 @@ class Ledger:
         seconds: float,
         error: str | None,
     ) -> Ledger:
-        """The ledger after a step of the tasks `keys`, which failed where there is an `error` or no new trial."""
+        """The ledger after a step of the tasks `keys`, which failed if there is an `error` or no new trial."""
         now = self.with_tasks(rows)
         if error or now.spent == self.spent:
             failed = FailedStep(keys, candidate, (error or NOTHING_NEW)[:MESSAGE])
@@ -105,7 +108,7 @@ class Ledger:
 
 
 def read(path: Path) -> Ledger:
-    """The ledger in the file, empty where there is none. Its tasks are for readers only: a worker reports them anew."""
+    """The ledger in the file; empty without a file. The stored tasks are ignored: a worker reports them again."""
     if not path.exists():
         return Ledger()
     stored = json.loads(path.read_text())
@@ -119,5 +122,5 @@ def read(path: Path) -> Ledger:
 
 
 def write(ledger: Ledger, path: Path) -> None:
-    """Write the ledger, whole or not at all."""
+    """Write the ledger atomically."""
     write_json(path, asdict(ledger))

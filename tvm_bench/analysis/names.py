@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names without the model if all have the same model: `resnet18/int8-relay` becomes `int8-relay`."""
+    """Short names by name, without the model if all have the same: `resnet18/int8-relay` becomes `int8-relay`."""
     names = list(names)
     models = {name.rpartition("/")[0] for name in names}
     return {name: name.rpartition("/")[2] if len(models) == 1 else name for name in names}

@@ -15,8 +15,8 @@ from .verdict import competitors
 def front(race: Results) -> list[Row]:
     """The rows on the front, in the order of `race`.
 
-    "No clear difference" is not transitive. So only a row on the front removes another row: the front is the kernel of
-    the relation.
+    "No clear difference" is not transitive. So only a row on the front removes another row: the front is the kernel
+    of the relation `dominates`.
     """
     remaining, result = competitors(race), []
     while remaining:
@@ -27,7 +27,7 @@ def front(race: Results) -> list[Row]:
 
 
 def best_in(row: Row, rows: Iterable[Row]) -> list[str]:
-    """In what `row` is clearly better than each other one of `rows`; empty where there is no other."""
+    """The dimensions in which `row` is clearly better than all other `rows`; empty without others."""
     others = [other for other in rows if other is not row]
     return [name for name, better in BETTER.items() if others and all(better(row, other) > 0 for other in others)]
 

@@ -11,14 +11,14 @@ from .results import Results, Row
 from .statistics import round_medians
 
 MAX_SPREAD = 0.10
-FAR_OFF = 0.25  # of one round's median from the median of the others
-MAX_BUSY = 0.10  # of the CPUs, by other programs or, on a virtual machine, by its neighbours
+FAR_OFF = 0.25  # relative distance of an outlier round's median from the median of the others
+MAX_BUSY = 0.10  # share of the CPUs used by other programs or, on a virtual machine, by its neighbours
 MIN_ROUNDS = 5  # with fewer, intervals are too wide to decide anything
 MIN_SAMPLES = 200
 
 
 def quality_warnings(results: Results) -> list[str]:
-    """The warnings, one sentence each; empty where there are none."""
+    """The warnings, one sentence each; empty if there are none."""
     rows = [row for row in results.variants if row.rounds]
     warnings = [
         _partial(results),
@@ -34,9 +34,9 @@ def quality_warnings(results: Results) -> list[str]:
 
 
 def far_off_rounds(row: Row) -> Iterator[tuple[int, float]]:
-    """Each round, counted from 1, whose median is far from the median of the other rounds' medians, and the ratio."""
+    """The outlier rounds, counted from 1, with the ratio of their median to the median of the other rounds' medians."""
     medians = round_medians(row.rounds)
-    if len(medians) < 3:  # of two, neither can be called the usual one
+    if len(medians) < 3:  # of two, either may be the outlier
         return
     for i, value in enumerate(medians):
         ratio = float(value / np.median(np.delete(medians, i)))
@@ -48,14 +48,14 @@ def _partial(results: Results) -> str | None:
     if not results.partial:
         return None
     rounds = f"{results.finished_rounds} of {results.settings['rounds']} rounds"
-    return f"The race is partial: only {rounds} are finished. The same command goes on with the next round."
+    return f"The race is partial: only {rounds} are finished. The same command resumes with the next round."
 
 
 def _busy(machine: dict[str, Any]) -> str | None:
     busy = machine.get("busy_share")
     if busy is None or busy <= MAX_BUSY:
         return None
-    return f"At the start, other programs took {busy:.0%} of the CPUs. Stop them, and repeat the race."
+    return f"At the start, other programs used {busy:.0%} of the CPUs. Stop them, and repeat the race."
 
 
 def _repeated(rows: list[Row]) -> str | None:
@@ -64,10 +64,10 @@ def _repeated(rows: list[Row]) -> str | None:
 
 
 def _still_disturbed(rows: list[Row]) -> str | None:
-    """The last repeat of a round counts, even where it was disturbed too."""
+    """The warning about rounds whose last repeat was disturbed too: that repeat counts."""
     reasons = {row.name: [watch["disturbance"] for watch in row.watch if watch.get("disturbance")] for row in rows}
     names = [f"{name} ({len(texts)}: {texts[0]})" for name, texts in reasons.items() if texts]
-    return f"Disturbed rounds that count all the same: {', '.join(names)}." if names else None
+    return f"Disturbed rounds that count, since no repeat was left: {', '.join(names)}." if names else None
 
 
 def _spread(rows: list[Row]) -> str | None:
@@ -83,14 +83,14 @@ def _far_off(rows: list[Row]) -> str | None:
         for row in rows
         for number, ratio in far_off_rounds(row)
     ]
-    return f"Rounds that are far off, and count in latencies and ratios: {'; '.join(rounds)}." if rounds else None
+    return f"Outlier rounds, which count in latencies and ratios: {'; '.join(rounds)}." if rounds else None
 
 
 def _few_rounds(rows: list[Row]) -> str | None:
     few = min((len(row.rounds) for row in rows), default=MIN_ROUNDS)
     if few >= MIN_ROUNDS:
         return None
-    return f"Only {few} round{'s' * (few != 1)}: with fewer than {MIN_ROUNDS}, intervals are wide and decide little."
+    return f"Only {few} round{'s' * (few != 1)}: with fewer than {MIN_ROUNDS}, intervals are too wide to decide much."
 
 
 def _few_samples(rows: list[Row]) -> str | None:

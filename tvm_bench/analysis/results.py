@@ -12,13 +12,13 @@ from ..host.files import write_json
 from ..spec.errors import UserError
 
 SCHEMA = 1
-STATUSES = ("ok", "failed", "skipped")  # skipped: needs what this machine does not have
+STATUSES = ("ok", "failed", "skipped")  # skipped: it needs something that this machine lacks
 CURE = "Run `tvm-bench bench` to write a new one."
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant. Times in milliseconds, memory in MB (lists: one value a round), accuracies as shares from 0 to 1.
+    """One variant. Times in milliseconds, memory in MB (lists: one value per round), accuracies as shares from 0 to 1.
 
     `latency_ms` is `{"rounds": [[...], ...]}`: the samples of one process each. `max_abs_error`, `cosine` and
     `argmax_agreement` are against the FP32 reference; those with `source_` against the source model, which the library
@@ -33,7 +33,7 @@ class Row:
     frontend: str | None = None
     tuned: bool = False
     batch: int = 1
-    threads: int = 0  # the thread budget; 0 where it is not known
+    threads: int = 0  # the thread count; 0 if it is unknown
     status: str = "ok"
     error: str | None = None
     latency_ms: dict[str, list[list[float]]] | None = None
@@ -51,7 +51,7 @@ class Row:
     disturbed: int = 0  # rounds that were discarded and repeated
     flagged: str | None = None  # why this row cannot win
     size_mb: float | None = None
-    runtime_mb: float | None = None  # what must be shipped beside the artifact
+    runtime_mb: float | None = None  # size of the runtime that must be shipped with the artifact
     plan_mb: dict[str, float] | None = None  # TVM's static memory plan: "weights", "workspace"
     images: int | None = None
     top1: float | None = None
@@ -59,11 +59,11 @@ class Row:
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None
-    hits: str | None = None  # a bit an image, in order: classified as labelled; hexadecimal of np.packbits
+    hits: str | None = None  # one bit per image, in order, 1 if classified correctly; hexadecimal of np.packbits
     distances: dict[str, dict[str, float]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
-    identity: str | None = None  # SHA-256 of what was timed: its files, the user's sources, code, versions
+    identity: str | None = None  # SHA-256 of the timed files, the user's sources, the code and the versions
 
     @property
     def ok(self) -> bool:
@@ -72,7 +72,7 @@ class Row:
 
     @property
     def rounds(self) -> list[list[float]]:
-        """Wall-clock samples in milliseconds, one list a round; empty where nothing was timed or the variant failed."""
+        """Wall-clock samples in milliseconds, one list per round; empty if the variant was not timed or failed."""
         return self.latency_ms["rounds"] if self.ok and self.latency_ms else []
 
 
@@ -80,8 +80,8 @@ class Row:
 class Results:
     """One run of the bench.
 
-    The report reads `busy_share` of `machine` (share of the usable CPUs that others took before the first round), and
-    `threads`, `command`, `limits`, `reference`, `rounds` and `finished_rounds` of `settings`. Of both it prints all.
+    The report reads `busy_share` of `machine` (share of the usable CPUs that others used before the first round), and
+    `threads`, `command`, `limits`, `reference`, `rounds` and `finished_rounds` of `settings`; it prints both.
     """
 
     machine: dict[str, Any]
@@ -100,14 +100,14 @@ class Results:
 
     @property
     def reference_label(self) -> str:
-        """What the others are compared with: `fp32-eager`, or `fp32-onnxruntime` for an ONNX file."""
+        """The label of the reference: `fp32-eager`, or `fp32-onnxruntime` for an ONNX file."""
         return self.settings.get("reference") or "fp32-eager"
 
     @property
     def reference(self) -> Row | None:
-        """The row of `reference_label`; None where it is missing or failed."""
-        form = self.reference_label
-        return next((row for row in self.variants if row.ok and f"{row.precision}-{row.backend}" == form), None)
+        """The row of the reference; None if it is missing or failed."""
+        label = self.reference_label
+        return next((row for row in self.variants if row.ok and f"{row.precision}-{row.backend}" == label), None)
 
 
 def save(results: Results, path: Path) -> None:
@@ -131,8 +131,8 @@ def load(path: Path) -> Results:
     try:
         return _results(value)
     except (KeyError, TypeError, ValueError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise UserError(f"the results at {path} are damaged: {what}. {CURE}") from error
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise UserError(f"the results at {path} are damaged: {reason}. {CURE}") from error
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Times with their uncertainty.
+"""Latencies, ratios and percentiles with confidence intervals.
 
 Samples of one process are not independent (memory layout, frequency, neighbours), so a round counts as one observation:
 Kalibera and Jones, "Rigorous benchmarking in reasonable time" (2013).
@@ -32,7 +32,7 @@ Rounds = list[list[float]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its interval, of 95 % unless said; both ends are NaN where the data say nothing about it."""
+    """A value and its confidence interval, by default of 95 %; both ends are NaN if there are too few data."""
 
     value: float
     low: float
@@ -40,14 +40,14 @@ class Estimate:
 
     @property
     def direction(self) -> int:
-        """Of a ratio: 1 or -1 where the interval lies above or below 1 by more than `RELEVANT`, else 0."""
+        """For a ratio: 1 or -1 if the interval lies above or below 1 by more than `RELEVANT`, else 0."""
         return int(self.low > 1 + RELEVANT) - int(self.high < 1 / (1 + RELEVANT))
 
 
 def mean_latency(rounds: Rounds) -> Estimate:
     """The geometric mean over the rounds of each round's median, with Student's interval; the unit of the samples.
 
-    It is what `ratio` is the ratio of: the ratio of two rows is the quotient of their mean latencies.
+    The `ratio` of two rows is the quotient of their mean latencies.
     """
     return _student(np.log(round_medians(rounds)), CONFIDENCE)
 
@@ -63,9 +63,9 @@ def tail(rounds: Rounds) -> Estimate:
 def ratio(rounds: Rounds, other: Rounds, confidence: float = CONFIDENCE) -> Estimate:
     """How many times as long `rounds` took as `other`: the geometric mean over the rounds, with Student's interval.
 
-    Round i of both ran side by side, so the statistic is the logarithm of each round's ratio: what slowed both down
-    cancels. A bootstrap of five rounds gives intervals that are too narrow; Student's t does not. Raises `ValueError`
-    where the numbers of rounds differ.
+    Round i of both ran side by side, so the statistic is the logarithm of each round's ratio: disturbances of both
+    cancel. A bootstrap of five rounds gives intervals that are too narrow; Student's t does not. Raises `ValueError`
+    if the numbers of rounds differ.
     """
     return _student(_log_ratios(rounds, other), confidence)
 
@@ -85,10 +85,10 @@ def change(new: Rounds, old: Rounds, confidence: float = DECISION) -> Estimate:
 
 
 def rounds_to_tell(rounds: Rounds, other: Rounds) -> int | None:
-    """Rounds after which a race names the faster of two with a probability of `POWER`, if their ratio so far is real.
+    """The number of rounds that name the faster one with probability `POWER`, if the ratio so far is true.
 
-    From the variance between the rounds so far, by the noncentral t distribution. None where they differ by less than
-    `RELEVANT`, where there is one round only, and beyond `MOST_ROUNDS`.
+    From the variance between the rounds so far, by the noncentral t distribution. None if they differ by less than
+    `RELEVANT`, if there is only one round, and for more than `MOST_ROUNDS`.
     """
     from scipy.stats import nct, t
 
@@ -114,7 +114,7 @@ def round_medians(rounds: Rounds) -> np.ndarray:
 
 
 def speed_up(row: Row, results: Results) -> Estimate | None:
-    """How many times as fast as the reference; None where one of the two was not timed, and for the reference."""
+    """How many times as fast as the reference; None for the reference itself, and if one of the two was not timed."""
     base = reference(row, results)
     if base is None or row is base or not (row.rounds and base.rounds):
         return None

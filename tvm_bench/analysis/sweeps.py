@@ -9,12 +9,12 @@ from .names import short_names
 from .results import Results, Row
 from .statistics import mean_latency
 
-MARKS = {"batch": "b", "threads": "t"}  # in names of variants: fp32-eager-b4-t2
+MARKS = {"batch": "b", "threads": "t"}  # in variant names: fp32-eager-b4-t2
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep `over` batch or threads; `rows` by variant (without its mark) and by value."""
+    """A sweep `over` `batch` or `threads`: the swept `values`, and `rows` by variant (without its mark) and value."""
 
     over: str
     values: tuple[int, ...]

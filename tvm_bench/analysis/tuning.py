@@ -12,31 +12,31 @@ from .ledger import Ledger, StopReason
 
 @dataclass(frozen=True)
 class Tuned:
-    """The ledgers of the tuners, and the library that was built with their records."""
+    """The ledgers of the tuners, and the measurements of the library that was built with their records."""
 
     precision: str
     records: Path
     ledgers: Mapping[str, Ledger]  # by tuner
     spent: int  # trials of this run
     stops: Mapping[str, StopReason]  # by tuner
-    measured: Mapping[str, Any]  # of the built model: see `selection.best`
+    measured: Mapping[str, Any]  # as `selection.best` returns it
 
     @property
     def seconds(self) -> float:
-        """Time of the steps of all tuners, those of earlier runs included."""
+        """Duration of the steps of all tuners, including earlier runs."""
         return sum(ledger.seconds for ledger in self.ledgers.values())
 
     @property
     def gained_ms(self) -> float:
-        """By how much the library is faster than the one with default schedules, each measured as a whole model.
+        """Milliseconds saved per inference against the default schedules, measured on the whole model.
 
-        Zero where the library keeps the default schedules, as it does when the difference may be chance, and where this
-        CPU cannot run it.
+        Zero if the library uses the default schedules, as it does when the difference may be noise, and if this CPU
+        cannot run it.
         """
-        times, chosen = self.measured["candidates_ms"], self.measured["chosen"]
-        return times["default"] - times[chosen] if times and chosen != "default" else 0.0
+        times, selected = self.measured["candidates_ms"], self.measured["chosen"]
+        return times["default"] - times[selected] if times and selected != "default" else 0.0
 
     @property
     def amortised_after(self) -> float | None:
-        """Inferences that save as much time as tuning took; None when nothing was gained."""
+        """The number of inferences that save as much time as tuning took; None if nothing was gained."""
         return self.seconds * 1e3 / self.gained_ms if self.gained_ms > 0 else None

@@ -1,4 +1,4 @@
-"""Who wins a race under its constraints, and who cannot be told from the winner."""
+"""The winner of a race under its constraints, and the variants that cannot be told from it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Outcome(Enum):
 
     NO_COMPETITOR = auto()  # nothing was timed that can win
     NO_CONSTRAINT_MET = auto()  # every competitor breaks a constraint
-    OPEN = auto()  # somebody is too close to a constraint to say
-    ALONE = auto()  # one competitor keeps the constraints
+    OPEN = auto()  # a variant is too close to a constraint to decide
+    ALONE = auto()  # only one competitor meets the constraints
     ONE_ROUND = auto()  # no interval, so no decision
     TIE = auto()
     WINNER = auto()
@@ -28,10 +28,10 @@ class Outcome(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """`first` is the fastest competitor that keeps the constraints (None: nobody does), `second` the next of those.
+    """`first` is the fastest competitor that meets the constraints (None: there is none), `second` the next one.
 
-    `level` cannot be told from `first`. `unclear` may or may not keep the constraints, and would not be clearly slower.
-    `barred` is clearly faster, and breaks a constraint. `ratios` has the latency of every row over that of `first`.
+    `level` are not clearly slower than `first`. `unclear` may or may not meet the constraints, and are not clearly
+    slower. `barred` are clearly faster, and break a constraint. `ratios` are latencies relative to that of `first`.
     """
 
     race: Results
@@ -46,7 +46,7 @@ class Verdict:
 
     @property
     def winner(self) -> Row | None:
-        """The one variant that everything else was told from; None for a tie and for an open race."""
+        """The variant that all others are clearly slower than; None for a tie and for an open race."""
         return None if self.level or self.unclear else self.first
 
     @property
@@ -65,11 +65,11 @@ class Verdict:
         return Outcome.TIE if self.level else Outcome.WINNER
 
     def rounds_needed(self, row: Row) -> int | None:
-        """Rounds that would tell `row` from `first`, if they differ as they seem to; None where no number would."""
+        """The number of rounds that tell `row` from `first`, if the ratio so far is true; None if no number does."""
         return rounds_to_tell(row.rounds, self.first.rounds) if self.first else None
 
     def nearest(self) -> Iterator[Row]:
-        """Of the barred rows, fastest first, each that needs less of some constraint than all faster ones."""
+        """The barred rows, fastest first; each relaxes some constraint by less than all faster ones."""
         least: dict[str, float] = {}
         for row in self.barred:
             needed = {check.name: max(check.needed, check.limit) for check in self.checks[row.name]}
@@ -80,7 +80,7 @@ class Verdict:
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """The verdict on every race of a sweep; the first is the one that a report is about."""
+    """The verdict on every race of a sweep; the report is about the first."""
     return [judge(race) for race in races(results)]
 
 

@@ -15,7 +15,7 @@ from . import compilation, compression, racing, training
 
 
 class Commands(click.Group):
-    """Turns what users can mend into one clear line and exit code 2."""
+    """Prints errors that users can fix as one line, with exit code 2; errors of jobs have exit code 1."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -27,7 +27,7 @@ class Commands(click.Group):
         except OSError as error:
             message = system_errors.explained(error)
             if message is None and isinstance(error, NotADirectoryError | FileExistsError):
-                message = f"cannot write: {error}. Give an --artifacts folder that is none of your files."
+                message = f"cannot write: {error}. Give an --artifacts folder that is not one of your files."
             if message is None:
                 raise
             _fail(message, 2)
@@ -41,14 +41,14 @@ def _fail(message: str, code: int) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def main() -> None:
-    """Compile a CNN with Apache TVM and measure it, fairly, beside what else runs it on a CPU.
+    """Compile a CNN with Apache TVM, and compare its speed fairly with other runtimes on a CPU.
 
     \b
-    tvm-bench doctor                      is everything here that is needed?
+    tvm-bench doctor                      check the installation
     tvm-bench bench                       build, check and race the default model
     tvm-bench bench --model mobilenet_v2 --weights random --precision fp32
     tvm-bench report artifacts/resnet18 --max-drop 0.5 --max-rss 300
-    tvm-bench build --precision int8      only build artifacts/resnet18/int8-relay
+    tvm-bench build --precision int8      build only artifacts/resnet18/int8-relay
     tvm-bench inspect artifacts/resnet18/int8-relay --groups
     tvm-bench run artifacts/resnet18/int8-relay shirt.png
     """

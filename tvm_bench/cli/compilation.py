@@ -24,7 +24,7 @@ def doctor() -> None:
 
 
 @click.command()
-@click.option("--match", default="", help="Only names that contain this text.")
+@click.option("--match", default="", help="List only names that contain this text.")
 @with_options(ARTIFACTS)
 def models(match: str, artifacts: Path) -> None:
     """List the models that --model knows by name."""
@@ -70,7 +70,7 @@ def build(require_coverage: float | None, **common: Any) -> None:
     type=click.IntRange(1),
     default=400,
     show_default=True,
-    help="Schedules to measure, earlier runs included.",
+    help="Schedules to measure, including earlier runs.",
 )
 @click.option(
     "--minutes",
@@ -120,10 +120,10 @@ def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, st
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to print.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
 @with_options(THREADS)
 def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None:
-    """Print the most likely classes of each IMAGE, by the library in ARTIFACT."""
+    """Classify each IMAGE with the library in ARTIFACT, and print the most likely classes."""
     from ..pipeline import prediction
 
     for image, answers in zip(images, prediction.classify(artifact, images, top, threads), strict=True):

@@ -19,7 +19,7 @@ from .run_spec import run_spec
     type=click.FloatRange(0),
     default=Settings.epochs,
     show_default=True,
-    help="Epochs of each step that trains.",
+    help="Epochs of each step with training.",
 )
 @click.option(
     "--batch-size", type=click.IntRange(2), default=Settings.batch_size, show_default=True, help="Of training."

@@ -12,7 +12,7 @@ PIPE_WIDTH = 132
 
 
 def console() -> Console:
-    """The terminal. A file or a pipe has no width; there it is wide enough for the tables."""
+    """The terminal; for a file or a pipe, which have no width, one that is wide enough for the tables."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)

@@ -24,7 +24,7 @@ SUBJECT = (
         "--weights",
         default="default",
         show_default=True,
-        help="default (embedded, else the callable's own, else ImageNet's), imagenet, random, or a .safetensors or .pt "
+        help="default (embedded, else the callable's, else ImageNet's), imagenet, random, or a .safetensors or .pt "
         "file.",
     ),
     click.option(
@@ -89,19 +89,19 @@ LIMITS = (
         "--max-drop",
         type=click.FloatRange(0),
         metavar="POINTS",
-        help="Limit: Top-1 may drop by at most POINTS percentage points from FP32 eager.",
+        help="Constraint: maximum Top-1 drop from FP32 eager, in percentage points.",
     ),
     click.option(
         "--max-rss",
         type=click.FloatRange(0, min_open=True),
         metavar="MB",
-        help="Limit: peak memory (RSS) in MB.",
+        help="Constraint: maximum peak memory (RSS) in MB.",
     ),
     click.option(
         "--p95",
         type=click.FloatRange(0, min_open=True),
         metavar="MS",
-        help="Limit: 95th-percentile latency in ms.",
+        help="Constraint: maximum 95th-percentile latency in ms.",
     ),
 )
 SWEPT_THREADS = (
@@ -124,7 +124,7 @@ ARTIFACTS = (
 
 
 def with_options(*groups: tuple) -> Callable:
-    """One decorator for several groups of options."""
+    """A decorator that adds several groups of options to a command."""
 
     def decorate(function: Callable) -> Callable:
         for option in reversed([option for group in groups for option in group]):

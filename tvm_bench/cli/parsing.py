@@ -1,4 +1,4 @@
-"""Callbacks of options: a text in, a value out, and a clear error for what cannot be read."""
+"""Callbacks of options: they parse a text, or raise a clear `BadParameter`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def shape(context: click.Context, option: click.Parameter, value: str | None) ->
 
 
 def threads(context: click.Context, option: click.Parameter, value: int | None) -> int:
-    """The thread budget: all cores where none is given, never more."""
+    """The thread count; all cores by default, and never more."""
     cores = cpu.cores()
     if value is not None and not 1 <= value <= cores:
         raise click.BadParameter(f"{value}: this process may use {cores} cores; give 1 to {cores}.")
@@ -41,9 +41,9 @@ def numbers(context: click.Context, option: click.Parameter, value: str) -> tupl
 
 
 def thread_counts(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, ...]:
-    """`1,2` -> (1, 2), none above the cores; all cores where none is given."""
-    asked = numbers(context, option, value) if value else (None,)
-    return tuple(threads(context, option, each) for each in asked)
+    """`1,2` -> (1, 2); all cores by default, and never more."""
+    counts = numbers(context, option, value) if value else (None,)
+    return tuple(threads(context, option, count) for count in counts)
 
 
 def tracker(context: click.Context, option: click.Parameter, value: str | None) -> tuple[str, int] | None:
@@ -57,20 +57,20 @@ def tracker(context: click.Context, option: click.Parameter, value: str | None) 
 
 
 def _is_positive(text: str) -> bool:
-    """Whether it is a whole number above zero; `str.isdigit` alone allows digits that `int` does not, such as `²`."""
+    """Whether the text is a whole number above zero; `str.isdigit` alone allows `²`, which `int` rejects."""
     return text.isascii() and text.isdigit() and int(text) > 0
 
 
 def recipe(context: click.Context, option: click.Parameter, value: str) -> str:
-    """The recipe as given, once it was read."""
+    """The recipe without spaces, if it can be parsed."""
     parse(value)
     return "+".join(part.strip() for part in value.split("+"))
 
 
 def listed(
-    allowed: tuple[str, ...], every: tuple[str, ...] = (), *, kind: str = "backend", modules: bool = False
+    allowed: tuple[str, ...], all_names: tuple[str, ...] = (), *, kind: str = "backend", modules: bool = False
 ) -> Callable:
-    """A callback for a comma-separated list of `allowed` names of one `kind`; `all` stands for `every`.
+    """A callback for a comma-separated list of `allowed` names of one `kind`; `all` stands for `all_names`.
 
     With `modules`, dotted names of modules are allowed too.
     """
@@ -79,8 +79,8 @@ def listed(
         if value is None:
             return ()
         names = tuple(dict.fromkeys(part.strip() for part in value.split(",") if part.strip()))
-        if every and "all" in names:
-            return every
+        if all_names and "all" in names:
+            return all_names
         for name in names:
             if name not in allowed and not (modules and "." in name):
                 raise click.BadParameter(str(unknown(kind, name, allowed)))

@@ -1,4 +1,4 @@
-"""Race variants, and report on races."""
+"""The commands `bench`, `report` and `compare`."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from .run_spec import model_spec, run_spec
 @click.option(
     "--backends",
     callback=listed(BACKEND_NAMES, COMPETING, modules=True),
-    help=f"Of {', '.join(BACKEND_NAMES)}. relay-stock is Relay with TVM's own default schedules; null computes nothing "
-    "and shows what the harness costs; all is every other one. A dotted name is your own module, with a load() for "
-    "ONNX files.  "
+    help=f"Of {', '.join(BACKEND_NAMES)}. relay-stock: Relay with TVM's own default schedules; null: computes nothing, "
+    "to measure the overhead of the harness; all: all others. A dotted name is your own module, with a load() for ONNX "
+    "files.  "
     "[default: eager,relay,onnxruntime; without eager for an .onnx file]",
 )
 @click.option(
@@ -33,9 +33,9 @@ from .run_spec import model_spec, run_spec
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Fresh processes of a variant; those of all variants are interleaved.",
+    help="Fresh processes per variant; the rounds of all variants are interleaved.",
 )
-@click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls in a process.")
+@click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls per process.")
 @with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
 def bench(
     backends: tuple[str, ...],
@@ -49,9 +49,9 @@ def bench(
 ) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
 
-    With constraints, the verdict names the variant to deploy and what would change that; without, the fastest and the
-    Pareto front. Finished steps are not repeated. The results are saved after every round: the same command continues a
-    race that was interrupted. Exits with 1 when a variant failed.
+    With constraints, the verdict names the variant to deploy and what would change that; without, the fastest variant
+    and the Pareto front. Finished steps are not repeated. The results are saved after every round: the same command
+    resumes an interrupted race. Exits with 1 when a variant failed.
     """
     from ..pipeline import race
 
@@ -74,9 +74,9 @@ def report(
     artifacts: Path,
     **model_options: Any,
 ) -> None:
-    """Print the tables and the verdict of RESULTS (a results.json, or its folder) again; write the report beside it.
+    """Print the tables and the verdict of RESULTS (a results.json, or its folder), and write the report beside it.
 
-    Without RESULTS, those of the model that the options name. Constraints replace those of the race.
+    Without RESULTS, those of the model in the options. Constraints replace those of the race.
     """
     from .. import report as reports
     from ..analysis import results as stored
@@ -99,9 +99,9 @@ def report(
     help="How much slower a variant may have become, as a share: 0.05 is 5 %.",
 )
 def compare(old: Path, new: Path, tolerance: float) -> None:
-    """Say what became faster or slower from OLD to NEW (a results.json each, or its folder), variant by variant.
+    """Compare two races, OLD and NEW (a results.json or its folder), variant by variant.
 
-    Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that fails now.
+    Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that now fails.
     Results of different machines, thread counts or package versions are refused.
     """
     from ..analysis import compare as comparing

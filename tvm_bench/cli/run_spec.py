@@ -1,4 +1,4 @@
-"""From the common options of the commands to a run spec."""
+"""Converts the common options of the commands to a run spec."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..spec.variant import ModelSpec, RunSpec
 def model_spec(
     *, model: str, weights: str, input_shape: tuple[int, int, int] | None, data: str | None, recipe: str
 ) -> ModelSpec:
-    """The model that these options name. Embedded weights bring their data."""
+    """The model spec of these options. Embedded weights imply their data."""
     if data is None and weights == "default" and embedded_weights(model).exists():
         data = "fashion-mnist"
     return ModelSpec(model, weights, input_shape, data, recipe)
@@ -35,7 +35,7 @@ def run_spec(
     settings: Settings | None = None,
     default_precisions: tuple[str, ...] = ("fp32", "int8"),
 ) -> RunSpec:
-    """The run spec of the options of these names. Embedded weights bring their data; a recipe brings its precision."""
+    """The run spec of these options. Embedded weights imply their data, a recipe its precision."""
     if not precision:
         quantization = parse(recipe).quantization
         precision = ("fp32", quantization.precision) if quantization else default_precisions

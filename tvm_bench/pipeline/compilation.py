@@ -19,7 +19,7 @@ from . import steps
 def build(run_spec: RunSpec, require_coverage: float | None) -> list[tuple[Path, dict[str, float] | None]]:
     """Build the libraries of `run_spec`, and the tuned ones if there are tuning records.
 
-    Returns their folders, each with the shares of its run time by schedule source (None: not tuned). Raises `UserError`
+    Returns their folders, with the shares of the run time by schedule source (None: not tuned). Raises `UserError`
     if tuning records cover less than `require_coverage` (0 to 1) of a tuned library's run time, or if there are none.
     """
     pairs = backends.pairs(("relay",), run_spec.precisions)
@@ -62,7 +62,7 @@ def _require(share: float | None, about: dict[str, Any]) -> None:
 
 
 def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
-    """The kernels of a library from its manifest, and the ms of each with the thread count that it was built for."""
+    """The kernels of a library from its manifest, and their milliseconds with the thread count it was built for."""
     about = manifest.verify(artifact)
     with tempfile.TemporaryDirectory() as folder:
         request = {"artifact": str(artifact)}
@@ -72,6 +72,6 @@ def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]
 
 
 def model_names(root: Path) -> list[tuple[str, str]]:
-    """Every name that `--model` knows, with a note on its weights."""
+    """All model names that `--model` knows, with a note on their weights."""
     receipt = launcher.run(Job("models", {}, root / "jobs", "models"))
     return [(name, note) for name, note in receipt["result"]["names"]]

@@ -1,4 +1,4 @@
-"""The commands `compress`, `figures` and `operators`: the effect of a recipe on a model, in eager PyTorch."""
+"""The commands `compress`, `figures` and `operators`: how a recipe changes a model, measured in eager PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .workbench import Workbench
 
 @dataclass(frozen=True)
 class Prepared:
-    """The model in one precision, before or after the recipe, as files."""
+    """The files of the model in one precision, before or after the recipe."""
 
     bench: Workbench
     variant: Variant
@@ -39,9 +39,9 @@ def compress(run_spec: RunSpec, images: int | None) -> tuple[CompressionResult, 
     with Progress("compress", 3 + 2 * len(precisions)) as progress:
         prepared, scores = _scored(bench, precisions, images, progress)
         progress.step("comparing layers")
-        models = [model.files for model in prepared]
-        request = {"models": models, "spec": bench.about["spec"], "data": run_spec.model_spec.data}
-        modules, version = tuple(Path(files["module"]) for files in models), bench.about["data_version"]
+        model_files = [model.files for model in prepared]
+        request = {"models": model_files, "spec": bench.about["spec"], "data": run_spec.model_spec.data}
+        modules, version = tuple(Path(files["module"]) for files in model_files), bench.about["data_version"]
         compared = bench.job("layers", request, "fp32", inputs=modules, depends=version)["result"]
     result: CompressionResult = {
         "name": run_spec.model_spec.slug,

@@ -1,4 +1,4 @@
-"""`tvm-bench doctor`: what is here, what is missing, and the command that brings it. Imports neither torch nor tvm."""
+"""`tvm-bench doctor`: checks the installation, and names the command that fixes it. Imports neither torch nor tvm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..spec.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-PYTHONS = ((3, 11), (3, 14))  # the last that TVM's wheels are built for
+PYTHONS = ((3, 11), (3, 14))  # the oldest and the newest that TVM's wheels are built for
 IMPORT_SECONDS = 120
 BINDING = ("TVM_BIND_THREADS",)  # how threads are bound, not how many
 LOW_DISK, LOW_MEMORY = 3e9, 4e9  # bytes
@@ -46,7 +46,7 @@ ASK_TORCH = 'import json, torch; print(json.dumps({"torch": torch.__version__}))
 
 @dataclass(frozen=True)
 class Check:
-    """One line of the doctor: what was looked for, what was found, and the command that brings what is missing."""
+    """One line of the doctor: the name of the check, its result in words (`found`), and the command that fixes it."""
 
     name: str
     state: Literal["ok", "missing", "note"]
@@ -56,27 +56,27 @@ class Check:
 
 
 def doctor(console: Console) -> int:
-    """Print a table of all checks; 1 when something required is missing, otherwise 0."""
+    """Print a table of all checks. Returns 1 if something required is missing, otherwise 0."""
     from rich.table import Table
     from rich.text import Text
 
-    found = checks()
+    results = checks()
     table = Table("", "", "found", "to do, or what it means")
-    for check in found:
+    for check in results:
         state = "MISSING" if check.state == "missing" and check.required else check.state
         style = {"ok": "green", "MISSING": "bold red"}.get(state, "yellow")
         table.add_row(Text(state, style), Text(check.name), Text(check.found), Text(check.cure))
     console.print(table)
-    lacking = [check for check in found if check.required and check.state == "missing"]
+    lacking = [check for check in results if check.required and check.state == "missing"]
     for check in lacking:
         console.print(Text(f"{check.name} is missing. {check.cure}"), soft_wrap=True)
     if not lacking:
-        console.print("Everything that is required is here.")
+        console.print("Everything that is required is installed.")
     return 1 if lacking else 0
 
 
 def checks() -> list[Check]:
-    """Look at all that the workbench needs or profits from. Takes seconds: children import TVM and torch."""
+    """Check all that the workbench needs or profits from. Takes seconds: child processes import TVM and torch."""
     return [
         python(),
         *packages(),
@@ -94,26 +94,28 @@ def checks() -> list[Check]:
 def python() -> Check:
     """TVM's wheels exist for CPython on x86-64 Linux only."""
     first, last = (".".join(map(str, version)) for version in PYTHONS)
-    found = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
-    fits = PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1] and sys.platform == "linux" and "x86_64" in found
+    interpreter = (
+        f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.machine()}"
+    )
+    fits = PYTHONS[0] <= sys.version_info[:2] <= PYTHONS[1] and sys.platform == "linux" and "x86_64" in interpreter
     cure = "" if fits else f"use CPython {first} to {last} on x86-64 Linux: apt-get install python3-venv && make setup"
-    return Check("interpreter", "ok" if fits else "missing", found, cure, required=True)
+    return Check("interpreter", "ok" if fits else "missing", interpreter, cure, required=True)
 
 
 def packages() -> Iterator[Check]:
-    """Each needed package, and whether its version is the one that setup.cfg asks for."""
+    """A check of each required package: its version must be the one that setup.cfg requires."""
     pins = installed.required()
     if not pins:
         yield Check("tvm-bench", "missing", "not installed", "make setup", required=True)
     for name, pin in pins.items():
         version = installed.version(name)
         fits = version is not None and version.partition("+")[0] == pin  # `+cpu` is a build of the same version
-        found = f"{version or 'not installed'}{'' if fits else f', setup.cfg asks for {pin}'}"
-        yield Check(name, "ok" if fits else "missing", found, "" if fits else "make setup", required=True)
+        text = f"{version or 'not installed'}{'' if fits else f', setup.cfg asks for {pin}'}"
+        yield Check(name, "ok" if fits else "missing", text, "" if fits else "make setup", required=True)
 
 
 def peers() -> Check:
-    """The extra that only the backend `openvino` needs."""
+    """A check of the extra `peers`, which only the backend `openvino` needs."""
     try:
         names = installed.required("peers") or BACKENDS["openvino"].packages
         installed.need(names)
@@ -123,40 +125,40 @@ def peers() -> Check:
 
 
 def vectors() -> Iterator[Check]:
-    """The vector instructions that decide what a compiler can reach."""
+    """Checks of the vector instructions, which bound the speed of compiled code."""
     here = cpu.host_features()
     for name, any_of, meaning in VECTORS:
-        found = ", ".join(sorted(here.intersection(any_of)))
-        yield Check(name, "ok", found) if found else Check(name, "note", "this CPU has none", meaning)
+        present = ", ".join(sorted(here.intersection(any_of)))
+        yield Check(name, "ok", present) if present else Check(name, "note", "this CPU has none", meaning)
 
 
 def resources() -> Iterator[Check]:
-    """Cores, memory and disk."""
+    """Checks of cores, memory and disk."""
     yield Check("cores", "ok", f"{cpu.cores()} of {os.cpu_count()} usable: {cpu.model_name()}")
     memory, disk = (machine.memory_mb() or 0) * 1e6, shutil.disk_usage(Path.cwd()).free
     cure = "" if memory > LOW_MEMORY else "add memory or swap: tuning and training may be killed"
     yield Check("memory", "note" if cure else "ok", f"{memory / 1e9:.1f} GB" if memory else "unknown", cure)
-    cure = "" if disk > LOW_DISK else "make room: du -sh artifacts/* shows what the runs left"
+    cure = "" if disk > LOW_DISK else "free some space: du -sh artifacts/* shows the size of earlier runs"
     yield Check("free disk", "note" if cure else "ok", f"{disk / 1e9:.1f} GB at {Path.cwd()}", cure)
 
 
 def compiler() -> Check:
-    """TVM links the library it built with a C++ compiler: $CXX, or the first found."""
+    """A check of the C++ compiler, $CXX or the first on the PATH: TVM links libraries with it."""
     try:
         return Check("C++ compiler", "ok", installed.need_compiler("TVM"), required=True)
     except UserError as error:
-        found, _, cure = str(error).partition(". ")
-        return Check("C++ compiler", "missing", found, cure, required=True)
+        problem, _, cure = str(error).partition(". ")
+        return Check("C++ compiler", "missing", problem, cure, required=True)
 
 
 def data() -> Iterator[Check]:
-    """The files that come with the package, and the full data set."""
+    """Checks of the files in the package, and of the full data set."""
     root = embedded.PACKAGE.parent
     for name, path in (("embedded images", embedded.IMAGES), ("embedded weights", embedded.weights("resnet18"))):
         here = path.is_file()
         cure = "" if here else f"git -C {root} checkout -- {path.relative_to(root)}"
-        found = f"{path.stat().st_size / 1e6:.1f} MB" if here else f"no {path}"
-        yield Check(name, "ok" if here else "missing", found, cure, required=True)
+        text = f"{path.stat().st_size / 1e6:.1f} MB" if here else f"no {path}"
+        yield Check(name, "ok" if here else "missing", text, cure, required=True)
     if folder := dataset_folders.fashion_mnist():
         yield Check("full Fashion-MNIST", "ok", str(folder))
     else:
@@ -165,15 +167,15 @@ def data() -> Iterator[Check]:
 
 
 def thread_variables() -> Check:
-    """Jobs get an environment of their own, so these bias only what is measured elsewhere and compared."""
-    given = [f"{name}={os.environ[name]}" for name in (*launcher.THREAD_VARIABLES, *BINDING) if name in os.environ]
-    if not given:
+    """A check of the environment variables that set threads: jobs ignore them, other programs do not."""
+    settings = [f"{name}={os.environ[name]}" for name in (*launcher.THREAD_VARIABLES, *BINDING) if name in os.environ]
+    if not settings:
         return Check("thread variables", "ok", "none set")
-    return Check("thread variables", "note", ", ".join(given), "not used: tvm-bench sets its own in each job")
+    return Check("thread variables", "note", ", ".join(settings), "not used: tvm-bench sets its own in each job")
 
 
 def _asked(name: str, code: str, show: Callable[[dict[str, Any]], str]) -> Check:
-    """Run `code` in a child, so that a broken or slow import harms nothing here, and show the JSON it prints last."""
+    """Run `code` in a child process, since its imports may fail or hang, and show the JSON that it prints last."""
     command = [sys.executable, "-c", code]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=IMPORT_SECONDS, check=True)

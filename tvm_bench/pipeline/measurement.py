@@ -1,7 +1,7 @@
-"""What a variant is worth, once workbench.py has built it; both steps are jobs.
+"""Runs the evaluate and measure jobs of a built variant.
 
-answers = evaluate(variant)    accuracy, and agreement with the FP32 reference
-samples = measure(variant)     one round of latencies, in a fresh process
+evaluate(variant)    accuracy, and agreement with the FP32 reference
+measure(variant)     one round: latencies in a fresh process
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ def evaluate(
     against: dict[str, Path],
     seconds: float = launcher.HOUR,
 ) -> dict[str, Any]:
-    """What the variant's answers are worth: Top-1, Top-5, agreement with the logits in the files of `against`.
+    """The result of the verb `evaluate`, and `size_mb`: accuracy, and agreement with the logits in the files `against`.
 
-    `against` may hold `reference` (which is compared with itself) and, for a library, `source`. Beside what the verb
-    `evaluate` returns, `size_mb`. Raises `JobError` after
-    `seconds`.
+    `against` may have `reference` (the reference is compared with itself) and, for a library, `source`. `limit` is the
+    number of images (None: all). Raises `JobError` after `seconds`.
     """
     out = answers(bench, variant)
     request = {
@@ -52,17 +51,17 @@ def evaluate(
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}
     depends = bench.about["data_version"]
     result = bench.job("evaluate", request, variant.label, inputs=inputs, depends=depends, **options)["result"]
-    # Only now is what the backend compiles in its first call there.
+    # Measured after the run: some backends compile files in their first call.
     return {**result, "size_mb": size_mb(artifact, variant.backend)}
 
 
 def answers(bench: Workbench, variant: Variant) -> Path:
-    """The file of the variant's logits, which `evaluate` writes."""
+    """The path of the variant's logits, which `evaluate` writes."""
     return bench.folder / "answers" / f"{variant.label}.npy"
 
 
 def identity(bench: Workbench, variant: Variant) -> str | None:
-    """SHA-256 of what `evaluate` ran: artifact, the user's sources, code, versions, CPU. None where it did not run."""
+    """SHA-256 of the inputs of `evaluate`: artifact, user's sources, code, versions, CPU. None if it did not run."""
     try:
         receipt = json.loads((bench.folder / "jobs" / f"evaluate-{variant.label}.receipt.json").read_text())
     except FileNotFoundError:
@@ -71,7 +70,7 @@ def identity(bench: Workbench, variant: Variant) -> str | None:
 
 
 def _check_answers(bench: Workbench, variant: Variant) -> Path:
-    """The file of what the variant answers to the inputs that it is timed on."""
+    """The path of the variant's answers to the timed inputs."""
     return bench.folder / "answers" / f"{variant.label}.checks.npy"
 
 
@@ -80,7 +79,7 @@ def measure(
 ) -> dict[str, Any]:
     """One round: `samples` latencies of the variant in a fresh process. Never skipped.
 
-    What `evaluate` kept is what the variant must answer while it is timed. Raises `JobError` after `seconds`.
+    The timed answers are compared with those that `evaluate` stored. Raises `JobError` after `seconds`.
     """
     expected = _check_answers(bench, variant)
     request = {
@@ -97,22 +96,22 @@ def measure(
     return bench.job("measure", request, variant.label, reuse=False, **options)["result"]
 
 
-def reference_label(bench: Workbench) -> tuple[str, str]:
-    """Precision and backend of what all others are compared with: eager PyTorch, or ONNX Runtime for an ONNX file."""
+def reference_kind(bench: Workbench) -> tuple[str, str]:
+    """The precision and the backend of the reference: FP32 eager PyTorch, or ONNX Runtime for an ONNX file."""
     return "fp32", "onnxruntime" if bench.model_spec.is_onnx else "eager"
 
 
 def reference_variant(bench: Workbench) -> Variant:
-    """The variant whose answers all others are compared with."""
-    precision, backend = reference_label(bench)
-    batch = bench.run_spec.batches[0] if bench.model_spec.is_onnx else 1  # an ONNX file may be made for one batch only
+    """The reference: the variant whose answers all others are compared with."""
+    precision, backend = reference_kind(bench)
+    batch = bench.run_spec.batches[0] if bench.model_spec.is_onnx else 1  # an ONNX file may have a fixed batch size
     return Variant(bench.model_spec, precision, backend, threads=bench.run_spec.most_threads, batch=batch)
 
 
 def source_variant(variant: Variant) -> Variant | None:
-    """What runs the model that a library was built from, by its own runtime, picture by picture.
+    """The variant that runs a library's source model by its own runtime, with batch size 1 where the file allows it.
 
-    None where the variant runs it itself.
+    None for a variant that is no library.
     """
     if not variant.resolved_frontend:
         return None
@@ -122,7 +121,7 @@ def source_variant(variant: Variant) -> Variant | None:
 
 
 def size_mb(artifact: Path, backend: str = "") -> float:
-    """Size on disk of what is shipped, with what `backend` compiled from it so far, in MB of 10^6 bytes."""
+    """Size on disk of the shipped files, and of those that `backend` has compiled from them, in MB of 10^6 bytes."""
     files = (*_shipped(artifact), *deployment_size.compiled_files(backend, artifact))
     return sum(file.stat().st_size for file in files) / 1e6
 

@@ -13,7 +13,7 @@ from ..spec.errors import UserError
 
 
 def classify(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> list[list[dict[str, Any]]]:
-    """For each image its `top` classes with their probabilities. Raises `UserError` for a missing image."""
+    """The `top` classes of each image with their probabilities. Raises `UserError` for a missing image."""
     manifest.verify(artifact)
     for image in images:
         if not Path(image).is_file():

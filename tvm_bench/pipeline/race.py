@@ -1,4 +1,4 @@
-"""The job of `tvm-bench bench`: build every variant, check its answers, then race them in interleaved rounds.
+"""The command `bench`: build every variant, check its answers, then race all in interleaved rounds.
 
 race_entrants.py lists the variants, race_rounds.py measures a round, race_state.py saves and resumes.
 """
@@ -28,18 +28,18 @@ __all__ = ["Rules", "entrant", "entrants", "race", "run", "settings"]
 
 
 def run(
-    run_spec: RunSpec, backends: tuple[str, ...], rules: Rules, command: str, limits: Constraints
+    run_spec: RunSpec, backends: tuple[str, ...], rules: Rules, command: str, constraints: Constraints
 ) -> tuple[Results, list[Path]]:
-    """All that `bench` does: returns the results and the report's files. Raises `UserError` for bad input."""
+    """Run the whole race. Returns the results and the files of the report. Raises `UserError` for bad input."""
     pairs = runtimes.pairs(backends, run_spec.precisions)
     bench = steps.open_workbench(run_spec, calibrate=any(precision == "int8" for precision, _ in pairs))
     path = bench.folder / "results.json"
-    results = race(entrants(bench, backends), rules, settings(bench, command, limits), path)
+    results = race(entrants(bench, backends), rules, settings(bench, command, constraints), path)
     return results, report.write(results, bench.folder)
 
 
-def settings(bench: Workbench, command: str, limits: Constraints) -> dict[str, Any]:
-    """What the results record of how they were made, beside the rules."""
+def settings(bench: Workbench, command: str, constraints: Constraints) -> dict[str, Any]:
+    """The settings that the results record, except the rules."""
     run_spec = bench.run_spec
     return {
         "command": command,
@@ -48,8 +48,8 @@ def settings(bench: Workbench, command: str, limits: Constraints) -> dict[str, A
         "threads": _one_or_all(run_spec.threads),
         "batch": _one_or_all(run_spec.batches),
         "calibration": bench.about["calibration"],
-        "reference": "-".join(measurement.reference_label(bench)),
-        "limits": limits.given(),
+        "reference": "-".join(measurement.reference_kind(bench)),
+        "limits": constraints.given(),
         "tvm_bench": __version__,
         "commit": checkout.commit(),
         "dirty": checkout.dirty(),
@@ -57,9 +57,9 @@ def settings(bench: Workbench, command: str, limits: Constraints) -> dict[str, A
 
 
 def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any], path: Path) -> Results:
-    """Race `entrants`, and save the results at `path` after every round; an interrupted race there is continued.
+    """Race `entrants`, and save the results at `path` after every round. An interrupted race at `path` is resumed.
 
-    An entrant that fails becomes a row that says so, and the others go on.
+    If an entrant fails, its row has the reason, and the others continue.
     """
     timed = sum(entrant.timed for entrant in entrants)
     with Progress("bench", 2 * len(entrants) + timed * rules.rounds) as progress:
@@ -81,7 +81,7 @@ def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
 
 
 def _prepared(entrant: Entrant, rules: Rules, progress: Progress) -> Entrant:
-    """The entrant, built and with its answers checked."""
+    """The entrant after its build and the check of its answers."""
     progress.step(f"building {entrant.variant.name}")
     entrant = attempt(entrant, _built)
     progress.step(f"answers of {entrant.variant.name}")
@@ -104,7 +104,7 @@ def _built(entrant: Entrant) -> Entrant:
 
 
 def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
-    """The entrant with what its answers are worth, beside the reference and, for a library, what it was built from."""
+    """The entrant with its scores: accuracy, and agreement with the reference and, for a library, its source model."""
     bench, variant = entrant.bench, entrant.variant
     if variant.backend == "null":
         return entrant
@@ -122,7 +122,7 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
 
 
 def _answers(bench: Workbench, variant: Variant, against: dict[str, Path], rules: Rules) -> Path:
-    """The file of the answers of what others are compared with, which is compared itself where it can be."""
+    """The file of the answers of `variant`, a reference or source model, which is scored too."""
     path = measurement.answers(bench, variant)
     _evaluate(bench, variant, steps.build(bench, variant), {"reference": path, **against}, rules)
     return path

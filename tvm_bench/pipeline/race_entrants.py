@@ -1,4 +1,4 @@
-"""Who takes part in a race: the variants of the run spec, tuned ones, and what all are compared with."""
+"""The entrants of a race: the variants of the run spec, tuned ones included, and the reference."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .workbench import Workbench
 
 @dataclass(frozen=True)
 class Entrant:
-    """A variant, its row so far, and what was built for it: the file or folder that its backend loads."""
+    """A variant, its row so far, and its artifact `built`: the file or folder that the backend loads."""
 
     bench: Workbench
     variant: Variant
     row: Row
     built: Path | None = None
-    timed: bool = True  # False for a reference that nobody asked for: it only has answers
+    timed: bool = True  # False for a reference that was not requested: it is scored, not timed
 
     @property
     def artifact(self) -> Path:
-        """What was built. Only for an entrant that was."""
+        """The artifact of an entrant that was built."""
         assert self.built, f"{self.variant.name} is not built"
         return self.built
 
@@ -38,10 +38,10 @@ class Entrant:
 
 
 def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
-    """Every variant of the run spec, tuned ones where there are records, and the reference.
+    """The variants of the run spec, tuned ones if there are tuning records, and the reference.
 
-    The reference is FP32 eager, and for a compressed model that of the model before compression. Where there are only
-    tuning records of another CPU, a skipped row says so.
+    The reference is FP32 eager (for an ONNX file, FP32 by ONNX Runtime); for a compressed model, of the model before
+    compression. If all tuning records are for other CPUs, thread counts or batch sizes, a skipped row says so.
     """
     run_spec = bench.run_spec
     pairs = runtimes.pairs(backends, run_spec.precisions)
@@ -51,7 +51,7 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
             tuned = run_spec.variants(precision, backend, tuned=True)
             variants += [variant for variant in tuned if bench.tuned_by(variant)]
     competitors = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
-    reference = measurement.reference_label(bench)
+    reference = measurement.reference_kind(bench)
     if bench.recipe.steps:
         plain = workbench.with_recipe(bench, "")
         return [entrant(plain, variant) for variant in plain.run_spec.variants(*reference)] + competitors
@@ -61,18 +61,18 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
 
 
 def entrant(bench: Workbench, variant: Variant, *, timed: bool = True) -> Entrant:
-    """A variant at the start."""
+    """A new entrant: nothing is built or measured."""
     return Entrant(bench, variant, _empty_row(variant), timed=timed)
 
 
 def attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
-    """The entrant after `step`; one that fails in it has the reason in its row, and takes no further step."""
+    """The entrant after `step`. If the step fails, the row has the reason, and further steps are skipped."""
     if not entrant.row.ok:
         return entrant
     try:
         return step(entrant)
     except (UserError, JobError) as error:
-        # No number of a failed variant is shown, earlier ones included.
+        # A failed variant loses its earlier measurements, so that none is shown.
         status = "skipped" if isinstance(error, Unavailable) else "failed"
         failed = replace(_empty_row(entrant.variant), status=status, error=str(error))
         return replace(entrant, row=replace(failed, disturbed=entrant.row.disturbed, identity=entrant.row.identity))

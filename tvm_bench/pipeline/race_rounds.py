@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ..analysis.validity import ValidityLimits, disturbance, greed, most_repeats, staleness
+from ..analysis.validity import ValidityLimits, disturbance, most_repeats, overuse, stale_answers
 from ..host.progress import Progress
 from . import measurement
 from .race_entrants import Entrant, attempt
 
-# What a round adds to a row beside its samples: one value each.
+# Fields of a row that get one value per round, besides the samples.
 PER_ROUND = (
     *("load_ms", "first_call_ms", "rss_after_import_mb", "rss_after_load_mb", "peak_rss_mb", "pss_peak_mb"),
     *("live_threads", "working_threads", "cpu_per_wall", "watch"),
@@ -22,14 +22,14 @@ PER_ROUND = (
 
 @dataclass(frozen=True)
 class Rules:
-    """What is the same for every variant of a race."""
+    """The settings that all variants of a race share."""
 
     rounds: int = 5
     samples: int = 40
     warmup: int = 10
     images: int | None = None
-    seed: int | None = None  # of the order in each round; None: drawn
-    # Timeouts in seconds: of answering all images, and of one round of one variant.
+    seed: int | None = None  # of the random order in each round; None: a new one
+    # Timeouts in seconds: for answering all images, and for one round of one variant.
     answer_seconds: float = 1800.0
     round_seconds: float = 300.0
     validity: ValidityLimits = ValidityLimits()
@@ -39,7 +39,7 @@ def run_round(entrants: list[Entrant], rules: Rules, seed: int, number: int, pro
     """The entrants after round `number` (from 0). Its order depends on `seed` and `number` only."""
     timed = [i for i, entrant in enumerate(entrants) if entrant.timed]
     after = list(entrants)
-    # In random order, so that the machine's drift meets all alike.
+    # In random order, so that a drift of the machine affects all variants alike.
     for i in random.Random(f"{seed}/{number}").sample(timed, len(timed)):
         progress.step(f"round {number + 1}/{rules.rounds}: {entrants[i].variant.name}")
         step = partial(_with_round, rules=rules, spare=repeats_left(after, rules))
@@ -48,14 +48,14 @@ def run_round(entrants: list[Entrant], rules: Rules, seed: int, number: int, pro
 
 
 def repeats_left(entrants: Iterable[Entrant], rules: Rules) -> int:
-    """How many disturbed rounds may still be repeated: a share of the rounds of all that race, less those that were."""
+    """How many disturbed rounds may still be repeated: a share of all rounds, minus the repeats so far."""
     entrants = list(entrants)
     allowed = most_repeats(rules.rounds * sum(entrant.races for entrant in entrants), rules.validity)
     return max(0, allowed - sum(entrant.row.disturbed for entrant in entrants))
 
 
 def _with_round(entrant: Entrant, rules: Rules, spare: int) -> Entrant:
-    """The entrant with one more round; a disturbed one is repeated, as often as the rules and `spare` allow."""
+    """The entrant after one more round. A disturbed round is repeated as often as the rules and `spare` allow."""
     row = entrant.row
     measured = [_measured(entrant, rules)]
     while measured[-1]["watch"]["disturbance"] and len(measured) <= min(rules.validity.repeats, spare):
@@ -76,9 +76,9 @@ def _with_round(entrant: Entrant, rules: Rules, spare: int) -> Entrant:
 
 
 def _violation(entrant: Entrant, measured: list[dict[str, Any]], rules: Rules) -> str | None:
-    """What the variant did wrong in any of the measurements: a disturbance excuses a time, no wrong answer."""
+    """Why the variant is flagged, from all measurements: a disturbed round explains a slow call, not a wrong answer."""
     for result in measured:
-        if reason := greed(result, entrant.variant.threads, rules.validity) or staleness(result):
+        if reason := overuse(result, entrant.variant.threads, rules.validity) or stale_answers(result):
             return reason
     return None
 

@@ -1,4 +1,4 @@
-"""A race on disk: `results.json` is saved after every round, and an interrupted race goes on from there."""
+"""A race on disk: `results.json` is saved after every round, and an interrupted race resumes from it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .race_entrants import Entrant
 from .race_rounds import PER_ROUND
 
 MEASURED = ("latency_ms", "time_evaluator_ms", "disturbed", *PER_ROUND)
-# Settings that decide nothing that is measured, and those that are not known before the race is over.
+# Settings that do not influence measurements, and settings that are only known after the race.
 NOT_COMPARED = ("command", "limits", "dirty", "start", "end", "resumed", "finished_rounds")
 
 
 def begin(path: Path, entrants: list[Entrant], machine: dict[str, Any], settings: dict[str, Any]) -> Results:
-    """The results to start from: those of an interrupted race at `path` if it was the same race, else new ones.
+    """The results to start from: those of an interrupted race at `path` if it was the same race, else empty ones.
 
-    Says which on the terminal where there was an interrupted one.
+    If there was an interrupted race, prints whether it is resumed.
     """
     rows = tuple(entrant.row for entrant in entrants)
     fresh = Results(machine, {**settings, "start": now(), "end": None, "finished_rounds": 0}, rows)
@@ -33,9 +33,9 @@ def begin(path: Path, entrants: list[Entrant], machine: dict[str, Any], settings
         return _seeded(fresh)
     rounds = f"{saved.finished_rounds} of {saved.settings['rounds']} rounds"
     if reason := difference(saved, fresh, [entrant.timed for entrant in entrants]):
-        _say(f"{path} has {rounds} of an interrupted race, but {reason}: the race starts anew")
+        _say(f"{path} has {rounds} of an interrupted race, but {reason}: the race starts from scratch")
         return _seeded(fresh)
-    _say(f"{path} has {rounds} of this race, which was interrupted: it goes on with round {saved.finished_rounds + 1}")
+    _say(f"{path} has {rounds} of this race, which was interrupted: it resumes with round {saved.finished_rounds + 1}")
     return _joined(saved, fresh)
 
 
@@ -49,21 +49,21 @@ def save_round(results: Results, entrants: list[Entrant], path: Path) -> Results
 
 @contextmanager
 def explained(path: Path, start: str) -> Iterator[None]:
-    """Where the user interrupts the race that began at `start`, or writing fails, say which rounds are kept."""
+    """If the user interrupts the race that began at `start`, or writing fails, print which rounds are saved."""
     try:
         yield
     except (KeyboardInterrupt, OSError):
         saved = _partial(path)
         if saved and saved.settings["start"] == start:
             rounds = f"{saved.finished_rounds} of {saved.settings['rounds']} rounds"
-            _say(f"interrupted: {path} keeps {rounds}; the same command goes on from there")
+            _say(f"interrupted: {path} has {rounds}; the same command resumes the race")
         raise
 
 
 def difference(saved: Results, fresh: Results, timed: list[bool]) -> str | None:
-    """Why rounds of `fresh` cannot continue those of `saved`, in words; None where they can.
+    """Why the race `fresh` cannot resume the race `saved`, as text; None if it can.
 
-    `timed` says of each row of `fresh` whether it is to be timed.
+    `timed` has, for each row of `fresh`, whether it will be timed.
     """
     for part, old, new in (
         ("machine", _only(saved.machine, MACHINE), _only(fresh.machine, MACHINE)),
@@ -73,7 +73,7 @@ def difference(saved: Results, fresh: Results, timed: list[bool]) -> str | None:
             if old.get(key) != new.get(key):
                 return f"{part}.{key} was {old.get(key)} and is {new.get(key)}"
     if [row.name for row in saved.variants] != [row.name for row in fresh.variants]:
-        return "its variants were others"
+        return "its variants were different"
     for old_row, new_row, is_timed in zip(saved.variants, fresh.variants, timed, strict=True):
         if old_row.identity != new_row.identity:
             return f"{old_row.name} has changed since"
@@ -88,7 +88,7 @@ def now() -> str:
 
 
 def _partial(path: Path) -> Results | None:
-    """The results at `path` if their race is not finished; None where there are none that can be read."""
+    """The results at `path` if their race is not finished; None if it is, or if there are no readable results."""
     try:
         saved = load(path)
     except UserError:
@@ -97,7 +97,7 @@ def _partial(path: Path) -> Results | None:
 
 
 def _joined(saved: Results, fresh: Results) -> Results:
-    """The saved rounds with what was built and answered anew."""
+    """The new results with the rounds of the saved ones."""
     earlier = {name: saved.settings[name] for name in ("seed", "start", "end", "finished_rounds")}
     resumed = [*saved.settings.get("resumed", []), fresh.settings["start"]]
     busy = [share for run in (saved, fresh) if (share := run.machine.get("busy_share")) is not None]
@@ -118,13 +118,13 @@ def _joined_row(saved: Row, fresh: Row) -> Row:
 
 
 def _seeded(results: Results) -> Results:
-    """With a seed drawn, unless one was given."""
+    """The results with a random seed, unless the settings have one."""
     seed = results.settings.get("seed")
     return replace(results, settings={**results.settings, "seed": secrets.randbelow(2**32) if seed is None else seed})
 
 
 def _compared(results: Results, fresh: Results) -> dict[str, str]:
-    """The settings that must be the same; the seed only where one was given."""
+    """The settings that must be equal; the seed only if the new settings have one."""
     left_out = (*NOT_COMPARED, "seed") if fresh.settings.get("seed") is None else NOT_COMPARED
     return flat({key: value for key, value in results.settings.items() if key not in left_out})
 

@@ -1,4 +1,4 @@
-"""Whether a recipe fits the model and the precisions, and the settings of its techniques."""
+"""Checks that a recipe fits the model and the precisions, and finds the settings of its techniques."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..spec import recipe as recipes
 from ..spec.errors import UserError
 from .workbench import Workbench
 
-NAME = "recipe.json"  # beside what a technique made: its settings
+NAME = "recipe.json"  # the settings of a technique, beside the file that it wrote
 
 
 def check(bench: Workbench) -> None:
-    """Raise `UserError` for a recipe that the model, or the requested precisions, cannot have."""
+    """Raise `UserError` for a recipe that does not fit the model or the requested precisions."""
     recipe, settings = bench.recipe, bench.run_spec.settings
     trains = recipe.quantization and recipe.quantization.aware
     if settings:

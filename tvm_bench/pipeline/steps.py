@@ -1,11 +1,11 @@
 """READ FIRST. The steps of one variant. Each step is a job (see jobs/launcher.py); a finished step is skipped.
 
-about    = describe(model)                  properties of the model and its data; bad input ends here
-weights  = compress(model)                  the steps of its recipe: FP32 weights, one job for each technique
+about    = describe(model)                  properties of the model and its data; rejects bad input
+weights  = compress(model)                  apply its recipe: FP32 weights, one job for each technique
 source   = prepare(model, "onnx", "int8")   quantize and export: a file
 artifact = build(variant)                   import to Relay, optimize, link: a library
 
-`measurement.py` runs what a build leaves: its answers and its latencies.
+`measurement.py` runs the artifact: for its answers and its latencies.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def open_workbench(run_spec: RunSpec, *, calibrate: bool = False) -> Workbench:
         "threads": run_spec.most_threads,
         "layers": run_spec.settings.layers if run_spec.settings else (),
     }
-    # Never skipped: it is what finds changes of the user's code and files.
+    # Never skipped: it detects changes of the user's code and files.
     return Workbench(run_spec, bench.job("describe", request, "model", reuse=False)["result"])
 
 
 def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict[str, Any]]:
-    """The file of weights after these `steps` of a recipe, and its receipt. Without steps, the FP32 module file.
+    """The weights file after these `steps` of a recipe, and its receipt. Without steps, the FP32 module file.
 
     Each step is a job in the folder of the recipe up to that step, so that recipes with the same beginning share it.
     """
@@ -68,7 +68,7 @@ def compress(bench: Workbench, steps: tuple[str, ...]) -> tuple[Path, dict[str, 
 
 
 def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Path, dict[str, Any]]:
-    """The model as a file of the format `kind` (see spec/formats.py), and its receipt: it says how it was quantized."""
+    """The model file in the format `kind` (see spec/formats.py), and its receipt, which has the quantization."""
     if bench.model_spec.is_onnx and kind == "module":
         raise UserError(
             f"'{bench.model_spec.model}' is an ONNX file: PyTorch's backends and --frontend pytorch cannot run it. "
@@ -76,8 +76,8 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
         )
     quantization = bench.recipe.quantization if precision != "fp32" else None
     trains = bool(quantization and quantization.aware)
-    format_before = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, aware=trains)
-    parent = prepare(bench, *format_before, batch)[0] if format_before else None
+    parent_format = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, aware=trains)
+    parent = prepare(bench, *parent_format, batch)[0] if parent_format else None
     if (kind, precision) == ("module", "fp32") and bench.recipe.steps:
         parent, _ = compress(bench, bench.recipe.steps)
     label = f"{precision}-{kind}" if kind in formats.BATCH_FREE or batch == 1 else f"{precision}-{kind}-b{batch}"
@@ -101,7 +101,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
 
 
 def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:
-    """The file that the variant's backend takes, and its receipt."""
+    """The variant's source model: the file that its backend loads or builds from, and its receipt."""
     frontend = variant.resolved_frontend
     kind = backends.FRONTENDS[frontend] if frontend else backends.named(variant.backend).source
     return prepare(bench, kind, variant.precision, variant.batch)
@@ -135,7 +135,7 @@ def build(bench: Workbench, variant: Variant) -> Path:
 
 
 def _about(bench: Workbench, variant: Variant, receipt: dict[str, Any]) -> About:
-    """What the manifest says of the model; `receipt` is that of the model file."""
+    """The facts about the model for the manifest; `receipt` is that of the model file."""
     weights = compress(bench, bench.recipe.steps)[1]["outputs"] if bench.recipe.steps else {}
     return About(
         name=variant.name,
@@ -150,7 +150,7 @@ def _about(bench: Workbench, variant: Variant, receipt: dict[str, Any]) -> About
 
 
 def _quantization(bench: Workbench, variant: Variant, receipt: dict[str, Any]) -> dict[str, Any] | None:
-    """How the model was quantized, and on which images. Exported files do not say it: their module's receipt does."""
+    """How the model was quantized, and on which images. For exported files, the receipt of their module has this."""
     if variant.precision != "int8":
         return None
     trains = bench.recipe.quantization and bench.recipe.quantization.aware

@@ -18,7 +18,10 @@ TORCHRUN_PREFIXES = ("TORCHELASTIC_", "NCCL_", "GLOO_")
 
 
 def train(request: TrainingRequest, out: Path | None, *, threads: int, root: Path) -> dict[str, Any]:
-    """Train, or resume an interrupted training. Returns the job's result and the `model`; only in the first process."""
+    """Train, or resume an interrupted training. Returns the job's result and the `model`.
+
+    In a distributed training, only the first process returns them, the others an empty dictionary.
+    """
     request = request.resolved()
     kind, _, path = request.data.partition(":")
     name = Path(path).resolve().name if kind == "imagefolder" else kind
@@ -26,7 +29,7 @@ def train(request: TrainingRequest, out: Path | None, *, threads: int, root: Pat
     environment = _torchrun() if request.distributed else {}
     label = f"train-{environment['RANK']}" if environment else "train"
     processes = int(environment.get("LOCAL_WORLD_SIZE", 1))
-    # Never skipped, since images can change without a change of a known file. A finished training is only scored again.
+    # Never skipped, since the receipt does not cover the images. A finished training is only scored again.
     job = Job(
         "train",
         {"training": asdict(request), "folder": str(folder), "out": str(out or folder / f"{name}.safetensors")},

@@ -1,4 +1,4 @@
-"""`tvm-bench tune`: spends a budget of trials on a model's tasks, in tuning steps of a child process each."""
+"""The command `tune`: spends a budget of trials on a model's tasks. Each tuning step is a child process."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from .workbench import LEDGER, TUNERS, Workbench
 AUTO = ("templates", "metaschedule")
 STEP_TIMEOUT = 900.0  # seconds
 MINUTE = 60.0
-CURVE = 16  # steps that the curve of the progress bar shows
+CURVE = 16  # the last steps, which the curve in the progress bar shows
 
-# Runs one step in a child process and returns the tasks as they are after it; None only reads the records.
+# Runs one tuning step in a child process and returns the tasks after it; None: only reads the records.
 Runner = Callable[[NextStep | None], list[dict[str, Any]]]
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What all runs together may spend: trials, and minutes of tuning steps. The first that is spent ends tuning."""
+    """What all runs together may spend: trials, and minutes of tuning steps. Tuning ends when one is spent."""
 
     trials: int
     minutes: float | None = None
@@ -49,12 +49,12 @@ class Budget:
 def tune(
     run_spec: RunSpec, tuner: str, budget: Budget, rpc: dict[str, Any] | None, *, again: bool = False
 ) -> list[Tuned]:
-    """Tune each variant of `run_spec` until the budget is spent or nothing is gained any more, then build with it.
+    """Tune each variant of `run_spec` until the budget is spent or there is no further gain, then build the libraries.
 
     `again` starts from scratch; existing records are renamed. `auto` runs the tuners of `AUTO` one after the other on
-    one budget; over RPC only MetaSchedule. Every step is on disk when it ends: after a kill the same command resumes,
-    and it does nothing when nothing is left. A step whose process dies or hangs is recorded as failed. Raises
-    `UserError` for a tuner that cannot tune a precision, and where nothing was tuned.
+    one budget; over RPC only MetaSchedule. Every step is saved when it ends: after a kill the same command resumes, and
+    it does nothing if nothing is left. A step whose process dies or hangs is recorded as failed. Raises `UserError` for
+    a tuner that cannot tune a precision, and if nothing was tuned.
     """
     tuners = ("metaschedule",) if tuner == "auto" and rpc else AUTO if tuner == "auto" else (tuner,)
     precisions = [precision for precision, _ in backends.pairs(("relay",), run_spec.precisions)]
@@ -89,13 +89,15 @@ def _tuned(
     stops: dict[str, StopReason] = {}
     spent = 0
     for tuner, folder in folders.items():
-        # The other tuners: of their trials those of this run's order count, of their time all.
+        # The budget is shared: the trials of the tuners before this one count, and the time of all others.
         trials = budget.trials - sum(results[name].spent for name in stops)
         seconds = budget.seconds - sum(ledger.seconds for name, ledger in results.items() if name != tuner)
         run = partial(_run, bench, variant, {**request, "tuner": tuner, "records": str(folder)})
         title = f"tuning {variant.label}, {tuner}"
-        results[tuner], now, stops[tuner] = _search(title, folder / LEDGER, POLICIES[tuner], run, trials, seconds)
-        spent += now
+        results[tuner], trials_now, stops[tuner] = _search(
+            title, folder / LEDGER, POLICIES[tuner], run, trials, seconds
+        )
+        spent += trials_now
     if not bench.tuned_by(variant):
         raise UserError(f"nothing was tuned: {STOPS[stops[tuners[-1]]]}. Give more of --minutes or --trials.")
     built = manifest.read(steps.build(bench, variant))
@@ -112,14 +114,14 @@ def _run(bench: Workbench, variant: Variant, request: dict[str, Any], step: Next
 def _search(
     title: str, path: Path, policy: Policy, run: Runner, trials: int, seconds: float
 ) -> tuple[Ledger, int, StopReason]:
-    """Step after step until the `policy` stops, or `trials` or `seconds` are spent, those of earlier runs included.
+    """Run tuning steps until the `policy` stops, or until `trials` or `seconds` are spent, including earlier runs.
 
     Returns the ledger, the trials of this run, and why it ended.
     """
     ledger = ledgers.read(path).with_tasks(run(None))
     before = ledger.spent
     if before:
-        ledgers.write(ledger, path)  # a run that was killed may have measured more than it wrote here
+        ledgers.write(ledger, path)  # a killed run may have measured more than it wrote to the ledger
     trials = trials if ledger.schedules is None else min(trials, ledger.schedules)
     with Progress(title, max(trials, before), start=before) as progress:
         while isinstance(step := _next(policy, ledger, trials, seconds), NextStep):
@@ -140,7 +142,7 @@ def _next(policy: Policy, ledger: Ledger, trials: int, seconds: float) -> NextSt
 
 
 def _after(step: NextStep, ledger: Ledger, run: Runner) -> Ledger:
-    """The ledger after `step`, which waits until no other run measures. Waiting does not count as tuning time."""
+    """The ledger after `step`, which waits while another run measures. The wait does not count as tuning time."""
     with locked(MEASURING):
         began = time.monotonic()
         error = None

@@ -1,4 +1,4 @@
-"""What a tuner measures next: from the ledger to the next tuning step, or to the reason to stop."""
+"""Policies of the tuners: from the ledger to the next tuning step, or to the reason to stop."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from functools import partial
 from ..analysis.ledger import Ledger, StopReason, Task
 
 MIN_GAIN = 0.002  # of the estimated latency; tasks whose last two steps together gained less are done
-MAX_FAILURES = 2  # failed steps of a task before a search gives it up
-MAX_LOST = 10  # candidates that fail alone before templates give up: the compiler is broken, not the candidates
-FIRST_GAIN = 0.1  # of a task's time: what a second step is expected to gain
+MAX_FAILURES = 2  # failed steps of a task before a search excludes it
+MAX_LOST = 10  # candidates that fail alone before templates stop: then the compiler is broken, not the candidates
+FIRST_GAIN = 0.1  # of a task's time: the expected gain of its second step
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """Measure up to `trials` schedules of one task by `cost_model`, or the `candidate` (an index) of all `tasks`."""
+    """Measure up to `trials` schedules of one task by `cost_model`, or one `candidate` (an index) of all `tasks`."""
 
     tasks: tuple[str, ...]
     trials: int
@@ -29,9 +29,9 @@ Policy = Callable[[Ledger, int], NextStep | StopReason]  # from the ledger and t
 
 
 def search(ledger: Ledger, left: int, *, per_step: int) -> NextStep | StopReason:
-    """Every task once, the heaviest first; then the one whose last steps gained most.
+    """The next step of a search: every task once, the heaviest first; then the task whose last steps gained most.
 
-    A task whose step failed goes on with the random cost model, which does not abort.
+    A task whose step failed continues with the random cost model, which does not abort.
     """
     failures = [key for step in ledger.failed_steps for key in step.tasks]
     able = [task for task in ledger.tasks if failures.count(task.key) < MAX_FAILURES]
@@ -47,7 +47,7 @@ def search(ledger: Ledger, left: int, *, per_step: int) -> NextStep | StopReason
 
 
 def _gain(ledger: Ledger, task: Task) -> float:
-    """Milliseconds of the model that the task's last two steps gained."""
+    """The milliseconds of the model that the task's last two steps saved."""
     if task.best_ms is None:
         return 0.0
     times = [best for best in ledger.best_ms.get(task.key, ()) if best]
@@ -57,16 +57,16 @@ def _gain(ledger: Ledger, task: Task) -> float:
 
 
 def templates(ledger: Ledger, left: int) -> NextStep | StopReason:
-    """The first candidate that convolutions have left, of as many of them as there are trials left.
+    """The next step of templates: the first unmeasured candidate, for as many convolutions as there are trials left.
 
-    After a failed step its convolutions are measured in halves, until the candidate that fails is alone and given up.
+    After a failed step its convolutions are measured in halves, until the failing candidate is alone; it is excluded.
     """
-    lost = {(step.candidate, step.tasks[0]) for step in ledger.failed_steps if len(step.tasks) == 1}
-    if len(lost) >= MAX_LOST:
+    excluded = {(step.candidate, step.tasks[0]) for step in ledger.failed_steps if len(step.tasks) == 1}
+    if len(excluded) >= MAX_LOST:
         return StopReason.FAILURES
-    open_ = [(index, task.key) for task in ledger.tasks for index in task.left if (index, task.key) not in lost]
+    open_ = [(index, task.key) for task in ledger.tasks for index in task.left if (index, task.key) not in excluded]
     if not open_:
-        return StopReason.FAILURES if lost else StopReason.MEASURED
+        return StopReason.FAILURES if excluded else StopReason.MEASURED
     candidate, _ = min(open_)
     sizes = {key: _largest_group(ledger, candidate, key) for index, key in open_ if index == candidate}
     size = min(sizes.values())
@@ -75,12 +75,12 @@ def templates(ledger: Ledger, left: int) -> NextStep | StopReason:
 
 
 def _largest_group(ledger: Ledger, candidate: int, key: str) -> int:
-    """In how large a group this candidate of the convolution `key` may be measured."""
+    """The largest group of convolutions in which this candidate of the convolution `key` may be measured."""
     failed = [step for step in ledger.failed_steps if step.candidate == candidate and key in step.tasks]
     return min((len(step.tasks) // 2 for step in failed), default=sys.maxsize)
 
 
-# For a search, the number of trials in a step: a compiler that dies loses no more than these.
+# `per_step`: trials per tuning step; a compiler crash loses at most this many.
 POLICIES: dict[str, Policy] = {
     "templates": templates,
     "metaschedule": partial(search, per_step=64),

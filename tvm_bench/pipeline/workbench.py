@@ -1,4 +1,4 @@
-"""What every step needs: the run spec, what `describe` said of the model, where files go, and which records apply."""
+"""The context of all steps: the run spec, the description of the model, its folder, and its tuning records."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ..jobs.launcher import Job
 from ..spec import recipe as recipes
 from ..spec.variant import ModelSpec, RunSpec, Variant
 
-# The tuners, in the order in which `auto` runs the first two, and what each can tune.
+# The tuners, with the precisions that they can tune. `auto` runs the first two, in this order.
 TUNERS = {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}
 LEDGER = "ledger.json"  # beside a tuner's records; written last
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """A run spec, and `about`: what the verb `describe` returned for its model."""
+    """A run spec, and `about`: the result of the verb `describe` for its model."""
 
     run_spec: RunSpec
     about: dict[str, Any]
@@ -31,7 +31,7 @@ class Workbench:
 
     @property
     def folder(self) -> Path:
-        """The model's folder below the artifacts."""
+        """The model's folder in the artifacts."""
         return self.run_spec.root / self.model_spec.slug
 
     @property
@@ -42,8 +42,8 @@ class Workbench:
     def records(self, variant: Variant, tuner: str) -> Path:
         """The folder of `tuner`'s records.
 
-        They hold for one architecture, precision, CPU, thread count and batch size. Weights and names do not count: a
-        folder is found by the hash at the end of its name.
+        They are valid for one architecture, precision, CPU, thread count and batch size. The model's name and weights
+        do not matter: the folder is found by the hash at the end of its name.
         """
         conditions = f"{variant.precision}/{self.about['mcpu']}-{variant.threads}t-b{variant.batch}"
         existing = sorted(self.run_spec.logs.glob(f"*-{self._architecture}/{conditions}"))
@@ -55,7 +55,7 @@ class Workbench:
         return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
 
     def tuned_elsewhere(self, variant: Variant) -> list[str]:
-        """For which other CPUs, thread counts and batch sizes this variant has records: `znver4-2t-b1`."""
+        """The other CPUs, thread counts and batch sizes that this variant has records for, such as `znver4-2t-b1`."""
         ledgers = self.run_spec.logs.glob(f"*-{self._architecture}/{variant.precision}/*/*/{LEDGER}")
         return sorted({ledger.parent.parent.name for ledger in ledgers if ledger.parent.name in TUNERS})
 
@@ -71,13 +71,13 @@ class Workbench:
 
     @property
     def _architecture(self) -> str:
-        """Eight hexadecimal digits that change with the size of a layer, also by the recipe."""
+        """A hash (eight hexadecimal digits) of the layer sizes, which structured pruning changes too."""
         text = self.about["architecture"] + self._structured_pruning
         return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
     def _records_folder(self) -> Path:
-        """Where new tuning records go. The model's name is for readers only."""
+        """The folder of new tuning records. The model's name in it is for readers only."""
         named = replace(self.model_spec, weights="default", recipe=self._structured_pruning)
         return self.run_spec.logs / f"{named.slug}-{self._architecture}"
 
@@ -88,5 +88,5 @@ class Workbench:
 
 
 def with_recipe(bench: Workbench, recipe: str) -> Workbench:
-    """The same model, compressed by another recipe."""
+    """The workbench of the same model with another recipe."""
     return Workbench(replace(bench.run_spec, model_spec=replace(bench.model_spec, recipe=recipe)), bench.about)

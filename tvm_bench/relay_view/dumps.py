@@ -1,4 +1,5 @@
-"""Reads the dumps of `backends/relay/ir_dump.py` in `artifact/relay/`: tables of stages, operators, groups; diffs."""
+"""Views of the dumps that `backends/relay/ir_dump.py` wrote to `artifact/relay/`: tables of stages, operators and
+fused groups, and diffs."""
 
 from __future__ import annotations
 
@@ -19,13 +20,13 @@ from rich.text import Text
 from ..spec.errors import UserError
 
 CONTEXT = 2  # lines around a change
-# Numbers that change when a line is inserted before them: values (%12), parameters of functions (%p021), constants.
+# Numbers that shift when a line is inserted: of values (%12), function parameters (%p021) and constants.
 SHIFTING = ((r"%p?\d+\b", "%"), (r"meta\[relay\.Constant\]\[\d+\]", "constant"))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage of a build: `calls` by operator, `dtypes` of products, `groups` as the JSON has them."""
+    """One stage of a build: `calls` by operator, `dtypes` of products, fused `groups` as in the JSON."""
 
     number: int
     name: str
@@ -123,7 +124,7 @@ def groups_table(stage: Stage) -> Table:
 
 
 def diff_of(a: Stage, b: Stage, artifact: Path) -> RenderableType:
-    """The changes from `a` to `b`: counts of operators, then texts, compared without the numbers of values."""
+    """The changes from `a` to `b`: counts of operators, then a diff of the texts that ignores value numbers."""
     summary = [f"calls from {a.label} to {b.label}", *_changed_counts(a.calls, b.calls)]
     before, after = (_text(stage, artifact).splitlines() for stage in (a, b))
     changed = list(_changed_lines(before, after)) or ["the texts are the same, except for numbering"]

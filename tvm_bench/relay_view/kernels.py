@@ -1,4 +1,4 @@
-"""Where the time of a compiled model goes: a table of its kernels, slowest first."""
+"""The profile of a compiled model: a table of its kernels, slowest first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MILLION = 1e6
 
 
 def profile_table(kernels: dict[str, dict[str, Any]], times: dict[str, float]) -> RenderableType:
-    """`kernels` are those of the manifest; `times` are milliseconds by name, all calls of a kernel together."""
+    """The table of the `kernels` of a manifest; `times` are milliseconds by name, all calls of a kernel together."""
     table = Table("kernel", "convolution", "schedule", "from", box=box.SIMPLE_HEAD)
     for name in ("calls", "ms", "share", "GOP/s"):
         table.add_column(name, justify="right")

@@ -1,4 +1,4 @@
-"""Step 9: results -> tables, plots, sentences, Markdown and HTML. Never imports torch or tvm."""
+"""Step 9: results become tables, plots, sentences, Markdown and HTML. Never imports torch or tvm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def write(results: Results, folder: Path) -> list[Path]:
-    """Write `report.md`, the plots that it shows, and `report.html` into `folder`; the two reports come first."""
+    """Write `report.md`, its plots, and `report.html` into `folder`. Returns the files, the two reports first."""
     from ..host.files import replace_with
     from . import html_page, markdown_page
     from .content import content

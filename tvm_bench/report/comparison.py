@@ -1,4 +1,4 @@
-"""A comparison of two races as a table for the terminal."""
+"""Prints a comparison of two races."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def show(changes: list[Change], old: Path, new: Path, console: Console) -> None:
-    """Print a line for each variant."""
+    """Print a table of the changes, one line per variant."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -34,5 +34,5 @@ def show(changes: list[Change], old: Path, new: Path, console: Console) -> None:
     console.print(table)
     console.print(
         f"faster, slower: the 99 % interval, from the variance between rounds, is beyond ±{RELEVANT:.0%}. "
-        "Differences between whole runs are not part of any interval: repeat a surprising result."
+        "The intervals do not cover differences between whole runs: repeat a surprising result."
     )

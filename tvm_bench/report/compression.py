@@ -1,4 +1,4 @@
-"""The result of a compression: a table of the models, a table and a plot of the layers."""
+"""Prints and draws the result of a compression: tables of the models and of the layers, and a plot of the layers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LAYERS = (
 )
 OPERATORS = ("operator", "calls", "self ms", "share", "self MB")
 BEFORE, AFTER, INK, GRID = "#b5b5b5", "#2b6cb0", "#222222", "#e3e3e3"
-WIDTH, ROW, FRAME = 12.0, 0.34, 1.7  # inches; the last: title and axis
+WIDTH, ROW, FRAME = 12.0, 0.34, 1.7  # inches; FRAME is for title and axis
 DPI, FONT = 150, 9.5
 
 
@@ -40,7 +40,7 @@ def write(result: CompressionResult, folder: Path) -> list[Path]:
 
 
 def show(result: CompressionResult, console: Console) -> None:
-    """Print the table of models, and that of layers, which compares the first model with the last."""
+    """Print the table of models, and the table of layers, which compares the first model with the last."""
     models = Table("models", MODELS, [_model(model, result) for model in result["models"]])
     console.print(rich_table(result["name"], models))
     if not result["labelled"]:

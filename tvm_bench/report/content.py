@@ -1,4 +1,4 @@
-"""What a report says, computed once for Markdown and HTML."""
+"""The content of a report, computed once for Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .table import Table
 
 @dataclass(frozen=True)
 class Content:
-    """Results, and what is derived from them."""
+    """Results, and the summary and tables derived from them."""
 
     results: Results
     model: str

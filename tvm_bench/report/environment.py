@@ -8,11 +8,11 @@ from ..analysis.results import Results, flat
 
 
 def settings(results: Results) -> dict[str, str]:
-    """The settings but for the command, as text by name."""
+    """The settings as text by name, without the command."""
     return {key: value for key, value in flat(results.settings).items() if key != "command"}
 
 
 def command(results: Results) -> str:
-    """The command that ran the race; empty where it was not recorded."""
+    """The command that ran the race; empty if it was not recorded."""
     recorded = results.settings.get("command") or ""
     return recorded if isinstance(recorded, str) else shlex.join(recorded)

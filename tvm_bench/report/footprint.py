@@ -23,7 +23,7 @@ HEADER = (
 
 
 def tables(results: Results) -> list[Table]:
-    """One row per timed variant: medians over the rounds; of threads and CPU seconds, the maximum."""
+    """One row per timed variant: medians over the rounds; for threads and CPU seconds, the maximum."""
     names = short_names(row.name for row in results.variants)
     lines = [[names[row.name], *_cells(row)] for row in results.variants if row.rounds]
     return [Table("Memory, size and threads", HEADER, lines)] if lines else []

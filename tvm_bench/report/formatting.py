@@ -9,7 +9,7 @@ NONE = "–"
 
 
 class Ranged(Protocol):
-    """A value with the ends of its interval, which are NaN if unknown."""
+    """A value and the ends of its interval, which are NaN if unknown."""
 
     @property
     def value(self) -> float: ...
@@ -20,7 +20,7 @@ class Ranged(Protocol):
 
 
 def ms(value: float | None, digits: int = 4) -> str:
-    """Milliseconds with so many significant digits, without the unit: `0.0123`, `12.34`, `1234`."""
+    """Milliseconds with `digits` significant digits, without the unit: `0.0123`, `12.34`, `1234`."""
     return NONE if value is None else f"{value:.{_decimals(value, digits)}f}"
 
 

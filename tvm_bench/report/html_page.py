@@ -1,4 +1,4 @@
-"""report.html: the report as one file that needs nothing else, with the samples inside."""
+"""report.html: the report as one self-contained file, including all samples."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEMPLATE = Path(__file__).parent / "template.html"
 
 
 def html(content: Content) -> str:
-    """The whole report as one HTML page. All text is escaped; the plots are ours."""
+    """The whole report as one HTML page. All text is escaped, except our own plots."""
     results = content.results
     template = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

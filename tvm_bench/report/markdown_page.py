@@ -1,4 +1,4 @@
-"""report.md: the verdict, quality warnings, the numbers, and how to get them again."""
+"""report.md: the verdict, quality warnings, the numbers, and how to reproduce them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def markdown(content: Content, plots: list[Path], folder: Path) -> str:
 
 
 def _verdict(summary: Summary) -> str:
-    """The headline, what it rests on, the Pareto front, and who failed."""
+    """The headline and the sections of the summary."""
     return "\n\n".join([f"**{summary.headline}.**", *map(_section, summary.sections)])
 
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 INCLUDES = (
     "latency, p95 and what is derived from them: the wall clock around one call, NumPy array in to NumPy array out, "
     "with the copies that each backend needs for that, after warm-up.",
-    "time_evaluator: TVM's own clock. Kernels only, hot cache, no copy of the input. It is not to be compared with "
+    "time_evaluator: TVM's own clock. Kernels only, hot cache, no copy of the input. Do not compare it with "
     "the wall clock of another backend.",
     "load: from the file to a model that can be called, without the imports of its library. Eager PyTorch builds the "
     "network and loads a state dict; in INT8, FX quantization prepares and converts the network again before that. "
     "first call: the first one after loading, before warm-up.",
-    "peak MB: the highest resident memory of the process (VmHWM); in brackets, what it was after the imports.",
+    "peak MB: the highest resident memory of the process (VmHWM); in brackets, its value after the imports.",
     "Each round ran every variant once, in random order, each in a fresh process. A latency is the geometric mean over "
     "the rounds of each round's median, and a ratio is the quotient of two such latencies. Both have Student's t "
     "interval of the logarithms, over the rounds; for a ratio, paired by round. Accuracies have Wilson's interval, "
@@ -43,7 +43,7 @@ class Kind(Enum):
     NOTES = ""
     FRONT = "Pareto front: nothing else is clearly better in latency, accuracy, memory or size and worse in none:"
     SWEEP = "Other batch sizes and thread counts:"
-    FLAGGED = "Broke the rules of the race:"
+    FLAGGED = "Disqualified:"
     FAILED = "Failed or skipped:"
     WARNINGS = "Quality warnings"
 
@@ -58,7 +58,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a report says in sentences. `sections` follow the headline; empty ones are left out."""
+    """The sentences of a report. `sections` follow the headline; empty ones are left out."""
 
     verdict: Verdict
     headline: str
@@ -67,7 +67,7 @@ class Summary:
 
 
 def summarize(results: Results) -> Summary:
-    """The summary of the results: everything in it is computed here, once."""
+    """The summary of the results."""
     first, *others = verdicts(results)
     sections = [
         Section(Kind.NOTES, notes(first)),
@@ -81,37 +81,41 @@ def summarize(results: Results) -> Summary:
 
 
 def headline(verdict: Verdict) -> str:
-    """Which variant to deploy, or that none can be named, in a sentence without its full stop."""
+    """The variant to deploy, or why none can be named: a sentence without its full stop."""
     constraints = verdict.constraints
     within = f" within {constraints}" if constraints.given() else ""
     fastest = [verdict.first] if verdict.first else []
     match verdict.outcome:
         case Outcome.NO_COMPETITOR:
-            return "Nothing was timed that may win"
+            return "No eligible variant was timed"
         case Outcome.NO_CONSTRAINT_MET:
-            return f"No variant keeps {constraints}"
+            return f"No variant meets {constraints}"
         case Outcome.OPEN:
-            return f"Open{within}: {_names([*fastest, *verdict.unclear])}, too close to a limit to say"
+            return f"Open{within}: {_names([*fastest, *verdict.unclear])}, too close to a constraint to decide"
         case Outcome.ONE_ROUND:
-            return "One round has no interval: nobody is named the fastest"
+            return "At least two rounds are needed to rank variants"
         case Outcome.TIE:
             return f"Tie for the fastest{within}: {_names([*fastest, *verdict.level])}"
         case Outcome.ALONE:
             name = _names(fastest)
-            return f"Deploy {name}: nothing else keeps {constraints}" if within else f"{name} is alone in the race"
+            return (
+                f"Deploy {name}: no other variant meets {constraints}"
+                if within
+                else f"{name} is the only eligible variant"
+            )
         case Outcome.WINNER:
             return _win(_names(fastest), verdict, within)
 
 
 def _win(name: str, verdict: Verdict, within: str) -> str:
     second = verdict.second
-    assert second, "whoever wins beats somebody"
+    assert second, "a winner has beaten another variant"
     lead = f"{second.name} takes {formatting.times(verdict.ratios[second.name])} its time"
     return f"Deploy {name}: the fastest{within}, {lead}" if within else f"{name} is the fastest: {lead}"
 
 
 def front(race: Results) -> list[str]:
-    """The Pareto front, a line each: what is known of the variant, and in what nothing on the front is better."""
+    """The Pareto front, one line per variant: its properties, and in which of them it is the best of the front."""
     rows = sorted(pareto.front(race), key=lambda row: mean_latency(row.rounds).value)
     best = {row.name: pareto.best_in(row, rows) for row in rows}
     return [
@@ -132,7 +136,7 @@ def show(summary: Summary, console: Console) -> None:
         if title:
             console.print(Text(f"{title.removesuffix(':')}:"))
         for line in section.lines:
-            # Commands in the reason of a failure must not be broken.
+            # A command in the reason of a failure must not be wrapped.
             console.print(Text(f"  {line}" if title else line), soft_wrap=section.kind is Kind.FAILED)
 
 

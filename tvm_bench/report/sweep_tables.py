@@ -13,7 +13,7 @@ HEADERS = {"batch": "batch size", "threads": "thread count"}
 
 
 def tables(results: Results) -> list[Table]:
-    """Two tables for each sweep: latency and throughput."""
+    """Two tables for each sweep: time per image, and images per second."""
     return [table for sweep in sweeps(results) for table in _tables(sweep)]
 
 

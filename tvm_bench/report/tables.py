@@ -48,7 +48,7 @@ PAIRS = (
 
 
 def tables(results: Results) -> list[Table]:
-    """Speed; memory and accuracy; and where it is recorded which images were right, those in pairs."""
+    """The tables of speed, of memory and accuracy, and, if hits are recorded, of accuracy on the same images."""
     names = short_names(row.name for row in results.variants)
     return [
         Table("Speed", _named(SPEED, results), _lines(results, names, speed_cells)),
@@ -62,7 +62,7 @@ def _lines(results: Results, names: dict[str, str], cells: Callable[[Row, Result
 
 
 def _pairs(results: Results, names: dict[str, str]) -> list[Table]:
-    """A table of the rows that were scored on the same images as their reference; none where there are no such rows."""
+    """The table of the rows that were scored on the same images as their reference; empty if there are no such rows."""
     lines = []
     for row in results.variants:
         base = reference(row, results)
@@ -76,12 +76,12 @@ def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
 
 
 def every(results: Results) -> list[Table]:
-    """Those, the tables of sweeps, and that of memory, size and threads."""
+    """The result tables, those of sweeps, and that of memory, size and threads."""
     return [*tables(results), *sweep_tables.tables(results), *footprint.tables(results)]
 
 
 def speed_cells(row: Row, results: Results) -> list[str]:
-    """One cell for each of `SPEED` but the name, of a row that is `ok`."""
+    """The cells of `SPEED` for a row that is `ok`, without its name."""
     kernels = row.time_evaluator_ms
     return [
         formatting.ms_interval(mean_latency(row.rounds)) if row.rounds else formatting.NONE,
@@ -94,7 +94,7 @@ def speed_cells(row: Row, results: Results) -> list[str]:
 
 
 def quality_cells(row: Row, results: Results) -> list[str]:
-    """One cell for each of `QUALITY` but the name, of a row that is `ok`."""
+    """The cells of `QUALITY` for a row that is `ok`, without its name."""
     peak = formatting.mb(_middle(row.peak_rss_mb))
     imports = f" ({formatting.mb(_middle(row.rss_after_import_mb))})" if row.rss_after_import_mb else ""
     return [
@@ -109,7 +109,7 @@ def quality_cells(row: Row, results: Results) -> list[str]:
 
 
 def pair_cells(row: Row, base: Row, both: Pair) -> list[str]:
-    """One cell for each of `PAIRS` but the name."""
+    """The cells of `PAIRS`, without the name."""
     lost = drop(row, base)
     assert lost, "a pair has two accuracies"
     counts = [f"{count:,}" for count in (both.only_first, both.only_second, both.images)]
@@ -130,7 +130,7 @@ def failure(row: Row) -> str:
 
 
 def failures(results: Results) -> list[str]:
-    """What failed or was skipped, and why, a line each."""
+    """The failed and skipped variants with the reason, one line each."""
     return [f"{row.name} {failure(row)}" for row in results.variants if not row.ok]
 
 

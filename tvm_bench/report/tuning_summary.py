@@ -1,4 +1,4 @@
-"""The outcome of tuning, as a table and in words."""
+"""The outcome of tuning, as tables and sentences."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ STOPS = {
     StopReason.MINUTES: "the minutes are spent",
     StopReason.MEASURED: "every schedule was measured",
     StopReason.NO_GAIN: "no task promises a further gain",
-    StopReason.FAILURES: "the compiler fails on what is left",
+    StopReason.FAILURES: "the compiler fails on the remaining candidates",
 }
 
 
 def show(tuned: Tuned, console: Console) -> None:
-    """Print each tuner's tasks, the heaviest first; then the gain, the coverage, the cost, and when it is amortised."""
+    """Print a table of each tuner's tasks, the heaviest first; then the gain, the coverage, and the cost."""
     from rich.text import Text
 
     for tuner in tuned.ledgers:
@@ -34,7 +34,7 @@ def show(tuned: Tuned, console: Console) -> None:
 
 
 def _table(tuned: Tuned, tuner: str) -> Table:
-    """Times are those in the built model where it was measured with the record, else those of the search."""
+    """The table of a tuner's tasks. Times are those measured inside the built model, else those of the search."""
     from rich import box
     from rich.table import Table
     from rich.text import Text

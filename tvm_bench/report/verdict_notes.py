@@ -1,4 +1,4 @@
-"""What a verdict rests on, in sentences: ties, what the winner costs, and what would change the answer."""
+"""The notes on a verdict: ties, the accuracy of the winner, and which constraints would change the answer."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from . import formatting, tables
 
 
 def notes(verdict: Verdict) -> list[str]:
-    """How sure the headline is, what the winner costs, and what would change the answer: whole sentences."""
+    """Sentences about ties, the accuracy of the winner, unclear variants, and what would change the answer."""
     return [*_ties(verdict), *_costs(verdict), *_unclear(verdict), *_changes(verdict)]
 
 
 def describe(row: Row) -> str:
-    """`4.820 ms, 93.9 % Top-1, peak 237 MB, file 12.3 MB`, of what is known."""
+    """`4.820 ms, 93.9 % Top-1, peak 237 MB, file 12.3 MB`, without unknown values."""
     parts = [f"{formatting.ms(mean_latency(row.rounds).value)} ms"]
     if row.top1 is not None:
         parts.append(f"{formatting.percent(row.top1)} Top-1")
@@ -55,7 +55,7 @@ def _ties(verdict: Verdict) -> Iterator[str]:
 
 def _how_to_tell(row: Row, verdict: Verdict) -> str:
     if len(row.rounds) < 2:
-        return "a decision needs two rounds at least"
+        return "a decision needs at least two rounds"
     if count := verdict.rounds_needed(row):
         return f"if this is their real difference, about {max(count, len(row.rounds) + 1)} rounds would show it"
     if abs(math.log(verdict.ratios[row.name].value)) <= math.log1p(RELEVANT):
@@ -83,7 +83,7 @@ def _differ(p: float) -> str:
 def _unclear(verdict: Verdict) -> Iterator[str]:
     for row in verdict.unclear:
         unsure = "; ".join(str(check) for check in verdict.checks[row.name] if check.met is None)
-        yield f"{row.name} may or may not keep the constraints: {unsure}. More rounds, or another limit, decide."
+        yield f"{row.name} may or may not meet the constraints: {unsure}. More rounds or another constraint decide."
 
 
 def _changes(verdict: Verdict) -> Iterator[str]:
@@ -92,7 +92,7 @@ def _changes(verdict: Verdict) -> Iterator[str]:
     if verdict.first:
         checks = verdict.checks[verdict.first.name]
         tightest = " ".join(f"{option(check.name)} {max(0.0, check.needed):g}" for check in checks)
-        yield f"{verdict.first.name} also keeps {tightest}."
+        yield f"{verdict.first.name} also meets {tightest}."
         if not verdict.barred:
             yield "Looser constraints change nothing: no variant that breaks one is clearly faster."
     for row in verdict.nearest():

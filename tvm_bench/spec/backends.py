@@ -1,4 +1,4 @@
-"""The backends by name: the file format and the precisions of each. Standard library only."""
+"""The backends by name, with their file formats and precisions. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .errors import UserError, unknown
 
 @dataclass(frozen=True)
 class Backend:
-    """One runtime, or one way to run it."""
+    """A runtime, or one configuration of it."""
 
-    module: str  # below `tvm_bench.backends`, or the user's own
-    source: str  # the file format that it takes
+    module: str  # in `tvm_bench.backends`, or a module of the user
+    source: str  # the file format that it loads, or builds from
     precisions: tuple[str, ...]
     builds: bool = False  # whether it builds a library from the source
-    packages: tuple[str, ...] = ()  # needed besides the main install
+    packages: tuple[str, ...] = ()  # optional packages that it needs
     gpu: bool = False
 
 
@@ -35,11 +35,11 @@ BACKENDS = {
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
-FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # of Relay: name -> file format
+FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # front ends of Relay, with their file formats
 
 
 def named(name: str) -> Backend:
-    """The backend `name`; a name with a dot is the user's own module, which takes ONNX files.
+    """The backend `name`; a name with a dot is a module of the user, which loads ONNX files.
 
     Raises `UserError` with the nearest names.
     """
@@ -51,7 +51,7 @@ def named(name: str) -> Backend:
 
 
 def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, str]]:
-    """The pairs (precision, backend) that exist. Raises `UserError` if there is none."""
+    """The supported pairs (precision, backend) of these. Raises `UserError` if there is none."""
     precisions, supported = tuple(precisions), {name: named(name).precisions for name in names}
     existing = [(precision, name) for name, own in supported.items() for precision in precisions if precision in own]
     if not existing:

@@ -8,9 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class About:
-    """What the manifest repeats of the model: `model` as it was asked for, the `fingerprint` of its weights, ...
+    """Facts about the model for the manifest.
 
-    `spec` is the `InputSpec` as a dictionary; `quantization` says how and on what an INT8 model was quantized.
+    `model` is the model spec and `spec` the `InputSpec`, as dictionaries; `fingerprint` is a hash of the weights.
+    `quantization` has the settings and the calibration data of an INT8 model.
     """
 
     name: str
@@ -27,9 +28,9 @@ class About:
 class BuildRequest:
     """Build `out/lib.so` from the model file `source`, for inputs of `shape` (batch, channels, height, width).
 
-    `target_text` is TVM's text for a CPU (None: this one). `records` is the folder of each tuner's records, and
-    `reference` the folder of the library with default schedules that they compete with. `stock` keeps to TVM's own
-    schedules.
+    `target_text` is a TVM target (None: this CPU). `records` is the folder of each tuner's records, and
+    `reference` the folder of the library with default schedules, with which the tuned builds are compared. `stock` uses
+    only TVM's own schedules.
     """
 
     source: str
@@ -48,5 +49,5 @@ class BuildRequest:
         return cls(**{**request, "about": About(**request["about"])})
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON."""
+        """The request as JSON values."""
         return asdict(self)

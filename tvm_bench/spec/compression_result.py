@@ -1,4 +1,4 @@
-"""The results of `compress` and `operators`, as jobs write them and the report reads them. Standard library only."""
+"""JSON types of the results of `compress` and `operators`, from jobs to the report. Standard library only."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class LayerNumbers(TypedDict):
 
 
 class LayerChange(TypedDict):
-    """One layer before and after. `…_noise` is the power of the difference over that of the signal: 0 if nothing
-    changed, None if the shapes differ."""
+    """One layer before and after compression. `…_noise` is the power of the difference divided by the power of the
+    original: 0 if nothing changed, None if the shapes differ."""
 
     name: str
     before: LayerNumbers
@@ -28,7 +28,7 @@ class LayerChange(TypedDict):
 
 
 class ModelNumbers(TypedDict):
-    """One model: sizes in MB (10^6 bytes), and totals over its layers."""
+    """One model: file sizes in MB (10^6 bytes), and totals over its layers."""
 
     name: str
     file: str
@@ -37,13 +37,13 @@ class ModelNumbers(TypedDict):
     parameters: int
     nonzero: int
     flops: int
-    top1: NotRequired[float]  # 0 to 1, with labels
+    top1: NotRequired[float]  # 0 to 1; only with labels
     top5: NotRequired[float]
     images: NotRequired[int]
 
 
 class CompressionResult(TypedDict):
-    """The original model first. `labelled` says whether the data has labels of the model's own classes."""
+    """The models, the original first, and their layers. `labelled`: the data has labels of the model's own classes."""
 
     name: str
     models: list[ModelNumbers]
@@ -61,7 +61,7 @@ class ModelFiles(TypedDict):
 
 
 class Operator(TypedDict):
-    """One operator in one call of the model: its own CPU time, its share of all (0 to 1), and the MB it allocates."""
+    """One operator in one call of the model: self CPU time, its share of the total (0 to 1), and allocated MB."""
 
     name: str
     calls: float

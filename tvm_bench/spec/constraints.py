@@ -1,4 +1,4 @@
-"""Constraints of a deployment. Standard library only."""
+"""The constraints of a deployment, which the user sets. Standard library only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Constraints:
-    """Upper limits; None: no limit."""
+    """Upper bounds; None: unconstrained."""
 
     max_drop: float | None = None  # percentage points of Top-1 below FP32 eager
     max_rss: float | None = None  # MB of peak memory

@@ -1,4 +1,4 @@
-"""The files that come with the package: weights of a default model, and images. Standard library only."""
+"""Paths of the files in the package: weights of default models, and images. Standard library only."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ WEIGHTS_SUFFIX = "-fashion-mnist.safetensors"
 
 
 def weights(model: str) -> Path:
-    """Where the embedded weights of `model` would be; most models have none."""
+    """The path of the embedded weights of `model`, which exists only for default models."""
     return WEIGHTS_FOLDER / f"{model}{WEIGHTS_SUFFIX}"

@@ -1,4 +1,4 @@
-"""The exceptions that users are meant to see: one clear message, no traceback, exit code 2."""
+"""Exceptions with a message for the user: no traceback, exit code 2."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """An error that the user can mend. The message says what was given, what is allowed, and what to do."""
+    """An error that the user can fix. The message says what was given, what is allowed, and what to do."""
 
 
 class Unavailable(UserError):
-    """A package or a device that this machine lacks. What needs it is skipped."""
+    """This machine lacks a package or a device. A variant that needs it is skipped."""
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:

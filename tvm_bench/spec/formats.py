@@ -1,4 +1,4 @@
-"""File formats of a model by precision, and the format that each is made from. Standard library only."""
+"""File formats of a model by precision, and the parent format of each. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BATCH_FREE = {"module"}  # one file serves every batch size
 
 @dataclass(frozen=True)
 class SourceFormat:
-    """`parent` is the format that it is made from (None: the model itself); `packages` are of the extra `peers`."""
+    """`parent` is the format that it is converted from (None: the model itself); `packages` are optional packages."""
 
     parent: tuple[str, str] | None = None
     packages: tuple[str, ...] = ()
@@ -35,12 +35,15 @@ FORMATS = {
     ("openvino", "int8"): SourceFormat(("onnx", "fp32"), ("openvino", "nncf")),
 }
 
-# After quantization-aware training, all INT8 files are made from the trained module.
+# After quantization-aware training, all INT8 files are converted from the trained module.
 AWARE = {("onnx", "int8"): ("module", "int8"), ("openvino", "int8"): ("onnx", "int8")}
 
 
 def parent(kind: str, precision: str, *, is_onnx: bool, aware: bool = False) -> tuple[str, str] | None:
-    """The format that another is made from. None: the model itself, which is also an ONNX file of the user."""
+    """The parent of the format (`kind`, `precision`). None: the model itself, which may be an ONNX file.
+
+    `is_onnx`: the model is an ONNX file. `aware`: it is quantized by quantization-aware training.
+    """
     if is_onnx and (kind, precision) == ("onnx", "fp32"):
         return None
     if aware and (kind, precision) in AWARE:
@@ -49,5 +52,5 @@ def parent(kind: str, precision: str, *, is_onnx: bool, aware: bool = False) -> 
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """All files of a model whose first is `path`: OpenVINO keeps the weights in a second file."""
+    """All files of the model file `path`: OpenVINO stores the weights in a second one."""
     return (path, path.with_suffix(".bin")) if path.suffix == SUFFIXES["openvino"] else (path,)

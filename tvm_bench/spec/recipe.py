@@ -31,14 +31,14 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Distill:
-    """Train with a teacher; `scratch`: from random weights."""
+    """Train with a teacher; `scratch`: starting from random weights."""
 
     scratch: bool
 
 
 @dataclass(frozen=True)
 class Prune:
-    """Remove the `share` (0 to 1) of filters or weights in some `iterations`; `pattern` names which."""
+    """Remove a `share` (0 to 1) of the filters or weights, by `pattern`, in `iterations` of pruning and training."""
 
     pattern: str  # structured, unstructured or 2:4
     share: float
@@ -54,7 +54,7 @@ class ShareWeights:
 
 @dataclass(frozen=True)
 class Quantize:
-    """How a `precision` is made. None: the default of each runtime."""
+    """How to quantize to `precision`; `aware`: with training. None: the default of each runtime."""
 
     precision: str
     aware: bool = False
@@ -67,7 +67,7 @@ Technique = Distill | Prune | ShareWeights | Quantize
 
 @dataclass(frozen=True)
 class Recipe:
-    """`steps` (texts) make an FP32 model; `quantization` makes the quantized variant of it."""
+    """`steps` are the techniques (as text) that produce an FP32 model; `quantization` is applied to that model."""
 
     steps: tuple[str, ...]
     quantization: Quantize | None
@@ -80,7 +80,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Settings:
-    """How techniques are carried out. `epochs` are those of one step, all its iterations together."""
+    """Settings of the techniques. `epochs` is for one step, all its iterations together."""
 
     epochs: float = 1.0
     batch_size: int = 128
@@ -94,7 +94,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Settings:
-        """Settings from their fields as JSON has them; missing fields have their defaults."""
+        """Settings from JSON values; missing fields get their defaults."""
         return cls(**{**fields, "layers": tuple(fields.get("layers", ()))})
 
     def check(self, techniques: Iterable[Technique]) -> None:
@@ -128,7 +128,7 @@ def _setting_names(technique: Technique) -> tuple[str, ...]:
 
 def parse(text: str) -> Recipe:
     """Read a recipe. Raises `UserError` for an unknown technique (with the nearest names), for a number out of range,
-    and for an order that makes no sense."""
+    and for a useless order of techniques."""
     if not text:
         return Recipe((), None)
     texts = tuple(part.strip() for part in text.split("+"))

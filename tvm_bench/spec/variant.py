@@ -1,4 +1,4 @@
-"""What is asked for: a model in one form, by name."""
+"""A model, its variants, and the run spec of a command. Standard library only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMED_WEIGHTS = ("default", "imagenet", "random")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model: where it comes from, the pictures that go with it, and the recipe by which it is compressed."""
+    """A model: its source, its weights, its data, and the recipe that compresses it."""
 
     model: str
     weights: str = "default"
@@ -32,8 +32,8 @@ class ModelSpec:
 
     @property
     def slug(self) -> str:
-        """The model's folder below `artifacts/`: `resnet18`, `mobilenet_v2-random` for weights not its own,
-        `resnet18-best-1f0e3d` for a file of weights, or `resnet18+prune-structured50`."""
+        """The name of the model's folder in `artifacts/`: `resnet18`, `mobilenet_v2-random` for other weights,
+        `resnet18-best-1f0e3d` for a weights file, or `resnet18+prune-structured50`."""
         name = _file_name(self.model) if self.is_onnx else "-".join(self.model.rpartition(".")[2].split(":"))
         if self.weights != "default":
             name += "-" + (self.weights if self.weights in NAMED_WEIGHTS else _file_name(self.weights))
@@ -43,7 +43,7 @@ class ModelSpec:
 
     @property
     def is_onnx(self) -> bool:
-        """Whether the model is an ONNX file, which has no eager form."""
+        """Whether the model is an ONNX file, which eager PyTorch cannot run."""
         return self.model.endswith(".onnx")
 
     def request(self) -> dict[str, Any]:
@@ -52,13 +52,13 @@ class ModelSpec:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> ModelSpec:
-        """A model spec from its fields as JSON has them."""
+        """The inverse of `request`; the fields may come from JSON."""
         shape = fields["input_shape"]
         return cls(**{**fields, "input_shape": tuple(shape) if shape else None})
 
 
 def _file_name(path: str) -> str:
-    """`best-1f0e3d` for `runs/a/best.pt`: the digits tell files of one name in different folders apart."""
+    """`best-1f0e3d` for `runs/a/best.pt`: a hash of the path tells files of the same name apart."""
     file, here = Path(path).resolve(), Path.cwd()
     place = file.relative_to(here) if file.is_relative_to(here) else file
     return f"{file.stem}-{hashlib.sha256(place.as_posix().encode()).hexdigest()[:6]}"
@@ -66,20 +66,20 @@ def _file_name(path: str) -> str:
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to run a model_spec. Its name reads like a sentence: `resnet18/int8-relay`."""
+    """One way to run a model: a precision, a backend and its settings. Its name is such as `resnet18/int8-relay`."""
 
     model_spec: ModelSpec
     precision: str
     backend: str
-    frontend: str | None = None  # of Relay; None is the default for the precision
+    frontend: str | None = None  # of Relay; None: the default of the precision
     tuned: bool = False
     threads: int = 1
     batch: int = 1
-    threads_named: bool = False  # where several thread counts are asked for, the name says which
+    threads_named: bool = False  # whether the name has the thread count: only in a sweep over thread counts
 
     @property
     def resolved_frontend(self) -> str | None:
-        """Which front end Relay takes; None for every other backend."""
+        """The front end that Relay uses; None for other backends."""
         if self.backend not in RELAY:
             return None
         return self.frontend or ("onnx" if self.model_spec.is_onnx else DEFAULT_FRONTEND[self.precision])
@@ -100,34 +100,34 @@ class Variant:
 
     @property
     def name(self) -> str:
-        """Model and form: `resnet18/fp32-eager`."""
+        """Model and label: `resnet18/fp32-eager`."""
         return f"{self.model_spec.slug}/{self.label}"
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What the command line asked for: a model_spec in some precisions, on the same terms for all.
+    """What a command runs: one model in some precisions, with the same settings for all of its variants.
 
-    `batches` (pictures a call) and `threads` (the budget) are swept: every variant runs with each of both.
+    `batches` (batch sizes) and `threads` (thread counts) are swept: every variant runs with every combination.
     """
 
     model_spec: ModelSpec
     precisions: tuple[str, ...]
-    frontends: tuple[str, ...]  # of Relay; empty is the default for the precision
+    frontends: tuple[str, ...]  # of Relay; empty: the default of each precision
     target: str | None
     batches: tuple[int, ...]
     threads: tuple[int, ...]
     root: Path
     logs: Path = Path("tuning_logs")
-    settings: Settings | None = None  # of the recipe; None: those it was last done with
+    settings: Settings | None = None  # of the recipe; None: those of its last run
 
     @property
     def most_threads(self) -> int:
-        """The largest budget: for steps that are not measured, and for the reference."""
+        """The largest thread count: for steps that are not measured, and for the reference."""
         return max(self.threads)
 
     def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
-        """The model in one precision on one backend: one variant for each front end, batch and number of threads."""
+        """The model in one precision on one backend: a variant for each front end, thread count and batch size."""
         frontends = self.frontends if backend in RELAY and self.frontends else (None,)
         named = len(self.threads) > 1
         return [

@@ -1,4 +1,4 @@
-"""Step 6: a Relay module becomes machine code, by default schedules or by tuning records."""
+"""Step 6: compiles a Relay module to machine code, with default schedules or with tuning records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .records import autoscheduler, metaschedule
 
 @dataclass(frozen=True)
 class Schedules:
-    """Where a build takes its schedules from.
+    """The schedules of a build.
 
     `name` is `stock` (TVM's own), `default` (with the project's) or a tuner's. `by_convolution` has schedules of this
     project by `str(Convolution)`. `records` is the folder of the tuner `name`; `ignored` are kernels whose record is
@@ -34,7 +34,7 @@ class Schedules:
 
 @dataclass(frozen=True)
 class Compiled:
-    """`module` as laid out before `relay.build`, `fused` as fused by it, its result `factory`, and its kernels."""
+    """A build: `module` before `relay.build`, `fused` after its fusion, its result `factory`, and the kernels."""
 
     module: tvm.IRModule
     fused: tvm.IRModule
@@ -96,12 +96,12 @@ def _total(sizes: Any) -> int:
 
 @tvm.instrument.pass_instrument
 class _LastFusion:
-    """The module after the last fusion of `relay.build`: optimizing it again would double the time of the build."""
+    """Stores the module after the last fusion of `relay.build`: to optimize it again would double the build time."""
 
     def __init__(self) -> None:
         self.module: tvm.IRModule | None = None
 
     def run_after_pass(self, module: tvm.IRModule, info: Any) -> None:
-        # Constant folding fuses small modules of its own before; the model is the last.
+        # Constant folding fuses small modules before this; the model is the last.
         if info.name == "FuseOps":
             self.module = module

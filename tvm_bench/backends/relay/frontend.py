@@ -1,4 +1,4 @@
-"""Step 4: a file becomes a Relay module, its weights bound as constants."""
+"""Step 4: imports a model file as a Relay module, with its weights as constants."""
 
 from __future__ import annotations
 

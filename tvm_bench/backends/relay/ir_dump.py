@@ -30,7 +30,7 @@ DEVICE = "virtual_device=VirtualDevice("
 
 
 def write_stage(folder: Path, number: int, name: str, mod: IRModule) -> Path:
-    """Write `folder/<number>-<name>.txt` (Relay text of `main`) and `.json` (what is in it); return the text's path.
+    """Write `folder/<number>-<name>.txt` (Relay text of `main`) and `.json` (its summary). Returns the text's path.
 
     Files of an earlier build with the same number are removed.
     """
@@ -113,7 +113,7 @@ def _multiplies(call: relay.Call) -> bool:
 
 
 def _multiply_adds(call: relay.Call) -> int:
-    """Of a direct convolution or a matrix product, on its real shapes: channels padded for VNNI count.
+    """The multiply-adds of a convolution or a matrix product, on its real shapes: channels padded for VNNI count.
 
     A Winograd convolution counts as the direct one that it replaces, so that speeds can be compared.
     """
@@ -133,7 +133,7 @@ def _multiply_adds(call: relay.Call) -> int:
 def _output_channels(call: relay.Call, weight: list[int]) -> int:
     if call.attrs.channels is not None:
         return int(call.attrs.channels)
-    letters = re.findall("[A-Za-z]", str(call.attrs.kernel_layout))  # OIHW16i16o: an axis a letter
+    letters = re.findall("[A-Za-z]", str(call.attrs.kernel_layout))  # OIHW16i16o: one letter per axis
     return math.prod(size for letter, size in zip(letters, weight, strict=True) if letter in "Oo")
 
 

@@ -1,4 +1,4 @@
-"""Facts about the kernels of a build: where their schedules come from. The manifest has them as JSON."""
+"""The kernels of a build with their schedule sources, as the manifest stores them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .schedules.conv_workload import Convolution
 
 @dataclass(frozen=True)
 class KernelInfo:
-    """`kind` is a schedule source, `record` the tuning record behind it, `calls` how often one inference runs it.
+    """`kind` is the schedule source, `record` the tuning record, `calls` the number of calls in one inference.
 
-    The rest is of kernels with a convolution: its key, the name of its schedule, all schedules that it can have (the
-    default first), and its operations.
+    Kernels with a convolution also have its key, the name of its schedule, all possible schedules (the default first),
+    and its operations.
     """
 
     kind: str = DEFAULT
@@ -71,7 +71,7 @@ def _with_convolution(
 def with_records(kernels: Kernels, records: Mapping[str, Mapping[str, Any]], tuner: str) -> dict[str, KernelInfo]:
     """The kernels, with the `kind` and `record` that the `tuner` has for some of them.
 
-    A record that was used comes first; one that was not used does not hide what the templates say.
+    A record that was used replaces those of templates; one that was not used does not.
     """
     updated = dict(kernels)
     for name, record in records.items():
@@ -84,7 +84,7 @@ def with_records(kernels: Kernels, records: Mapping[str, Mapping[str, Any]], tun
 
 
 def to_json(kernels: Kernels) -> dict[str, dict[str, Any]]:
-    """For the manifest: fields that do not apply are left out, but `record` is always there."""
+    """The kernels as JSON values for the manifest: without empty fields, except `record`."""
     return {
         name: {key: value for key, value in asdict(kernel).items() if value is not None or key == "record"}
         for name, kernel in kernels.items()
@@ -100,9 +100,9 @@ def from_json(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, KernelInfo]
 
 
 def counterpart(name: str, kernels: Kernels, others: Kernels) -> str | None:
-    """The name in `others` of the kernel that computes what `name` does in `kernels`; None where that is not clear.
+    """The name in `others` of the kernel that computes the same as `name` in `kernels`; None if that is not clear.
 
-    Names may differ between two builds of a model: then it is the only one with the same convolution.
+    If the names of two builds differ, it is the only kernel with the same convolution.
     """
     if name in others:
         return name

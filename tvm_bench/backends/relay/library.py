@@ -1,4 +1,4 @@
-"""Step 7: a built `lib.so`, opened from Python."""
+"""Step 7: loads and runs a built `lib.so`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .artifact import open_verified
 
 
 def load(artifact: Path, *, threads: int | None = None) -> Library:
-    """Check the manifest, then open the library. `threads` defaults to the number that it was built for.
+    """Check the manifest, then open the library. `threads` defaults to the thread count of the build.
 
     Raises `UserError` for a missing or changed file and for a CPU that cannot run it, before the library is opened.
     """

@@ -1,7 +1,7 @@
 """Step 5: the project's own passes over a Relay module, before `relay.build` runs TVM's.
 
-docs/graph.md has what each pass gains on ResNet-18 in INT8. Layouts are a condition, not a gain: TVM's fast schedules
-start from NCHW.
+docs/graph.md has the gain of each pass on ResNet-18 in INT8. Layout conversion is no gain by itself, but TVM's fast
+schedules start from NCHW.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONVOLUTIONS = ("nn.conv2d", "qnn.conv2d")
 
 
 def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
-    """QDQ pairs and `qnn.*` operators become integer arithmetic, in types for which `target` has fast instructions."""
+    """Lower QDQ pairs and `qnn.*` operators to integer arithmetic, in types with fast instructions on `target`."""
     steps = [
         relay.transform.InferType(),
         _ScalarZeroPoints(),
@@ -63,9 +63,9 @@ def _convolution_layouts(module: tvm.IRModule) -> set[str]:
 
 @relay.transform.function_pass(opt_level=0)
 class _ScalarZeroPoints:
-    """Per-channel zero points that are all zero, as those of symmetric weights, become one scalar zero.
+    """Replaces per-channel zero points that are all zero, as those of symmetric weights, by one scalar zero.
 
-    ONNX Runtime writes a vector of zeros; with a vector, every convolution computes a correction for zero points.
+    ONNX Runtime writes a vector of zeros. With a vector, every convolution computes a correction for zero points.
     """
 
     def transform_function(

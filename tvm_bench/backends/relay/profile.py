@@ -1,4 +1,4 @@
-"""How long each kernel of a built model takes inside the model, with its neighbours' data in the caches."""
+"""Profiles a built model: the time of each kernel inside the model, with the data of its neighbours in the caches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ RUNS = 15
 
 
 def opened(library: tvm.runtime.Module) -> GraphModuleDebug:
-    """A profiling executor of a graph executor's factory: of `relay.build`, or of a `lib.so`."""
+    """A profiling executor for a graph executor factory, which is the result of `relay.build` or a loaded `lib.so`."""
     device = tvm.cpu()
     return GraphModuleDebug(library["debug_create"]("default", device), [device], library["get_graph_json"](), None)
 

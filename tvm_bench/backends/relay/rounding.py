@@ -1,4 +1,4 @@
-"""Quantized sums and averages: rounded once, and half to even."""
+"""A pass for quantized sums and averages: they are rounded once, and half to even."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ INTEGERS = 1.5 * 2**23  # from 2**23 to 2**24, float32 has all integers and no f
 
 @relay.transform.function_pass(opt_level=0)
 class RoundedOnce:
-    """Quantized sums and averages in float, rounded once and half to even, as ONNX and PyTorch define them.
+    """Computes quantized sums and averages in float, rounded once and half to even, as ONNX and PyTorch define them.
 
-    TVM rounds each term of `qnn.add` to the grid of the sum, an error that adds up over residual blocks. It converts
+    TVM rounds both inputs of `qnn.add` to the grid of the sum, an error that adds up over residual blocks. It converts
     each value to the scale of an average before it averages, and cuts off the remainder, so that averages are too
-    small. With this pass, ResNet-34 at 32 pixels by ONNX has its source's class for 997 of 1,000 images instead of
-    911, in the same time.
+    small. With this pass, ResNet-34 at 32 pixels by ONNX gives the class of its source model for 997 of 1,000 images
+    instead of 911, in the same time.
     """
 
     def transform_function(
@@ -48,7 +48,7 @@ class _Rounding(ExprMutator):
         return super().visit_call(call)
 
     def _average(self, call: relay.Call) -> tuple[relay.Expr, float]:
-        """The average in float steps above its zero point, and that; 0 if it is not known here."""
+        """The average in float steps above its zero point, and the zero point (0 if it is unknown here)."""
         data = call.args[0]
         if not _is_requantize(data):
             return relay.Call(call.op, [relay.cast(self.visit(data), "float32")], call.attrs), 0.0
@@ -75,7 +75,7 @@ def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
 
 
 def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: str) -> relay.Expr:
-    """`value` in float steps, rounded half to even; then `zero` is added, in this order, which matters if it is odd.
+    """`value` in float steps, rounded half to even, plus `zero`. The order matters if the zero point is odd.
 
     Relay has only `round`, half away from zero. Adding a number so large that float32 has no fractions there rounds
     half to even, and costs less. TVM would fold `(value + n) - n` into `value`: the limits stand in between.
@@ -90,7 +90,7 @@ def _is_requantize(expression: relay.Expr) -> bool:
 
 
 def _is_average(expression: relay.Expr) -> bool:
-    """Whether it is an average of quantized values, in their steps."""
+    """Whether the expression is an average of quantized values, in their steps."""
     return _name(expression) in AVERAGES and expression.checked_type.dtype == "int32"
 
 

@@ -1,7 +1,7 @@
-"""Selects a model's build: the candidates are one build for each tuner's records, and the default schedules.
+"""Selects the fastest build of a model: the candidates are a build for each tuner's records, and the default schedules.
 
 A candidate is selected only if the whole model is faster than with the default schedules, beyond the noise of paired
-measurements. A kernel of MetaSchedule is used only if it is faster inside the model. Otherwise the default is kept.
+measurements. A kernel of MetaSchedule is used only if it is faster inside the model. Otherwise the default is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from .timing import Ratio
 
 @dataclass(frozen=True)
 class Reference:
-    """The library that has the default schedules, and its kernels."""
+    """The library with the default schedules, and its kernels."""
 
     library: tvm.runtime.Module
     kernels: Kernels
@@ -33,7 +33,10 @@ class Reference:
 
 @dataclass(frozen=True)
 class Kept:
-    """MetaSchedule's kernels that keep their default schedule; by record, milliseconds by default and as searched."""
+    """The kernels that keep their default schedule although MetaSchedule has a record for them.
+
+    `in_place_ms`: by record, the milliseconds of a call with the default schedule and with the record.
+    """
 
     kernels: frozenset[str]
     in_place_ms: dict[str, tuple[float, float]]
@@ -46,8 +49,8 @@ def best(
 
     Returns the build and, for the manifest:
     - `candidates_ms`: the median latency of each candidate;
-    - `ratios`: of their times to those of the default, with confidence intervals;
-    - `in_place_ms`: by MetaSchedule's record, milliseconds of one call of its kernel by default and with the record;
+    - `ratios`: their times relative to the default's, with confidence intervals;
+    - `in_place_ms`: by MetaSchedule's record, milliseconds per call with the default schedule and with the record;
     - `chosen`: the name of the selected candidate;
     - `tie`: whether the default was kept although a candidate may be as fast;
     - `coverage`: the share of the model's time by schedule source.
@@ -80,23 +83,23 @@ def candidates(
     if folder := records.get("metaschedule"):
         plan = Schedules("metaschedule", by_convolution, folder)
         before = builds.get("templates")
-        kept = keep_faster_defaults(
+        defaults = keep_faster_defaults(
             compiled(module, target, plan), Reference(before.library, before.kernels) if before else default
         )
-        builds["metaschedule"] = compiled(module, target, replace(plan, ignored=kept.kernels))
-        in_place = kept.in_place_ms
+        builds["metaschedule"] = compiled(module, target, replace(plan, ignored=defaults.kernels))
+        in_place = defaults.in_place_ms
     if folder := records.get("autoscheduler"):
         builds["autoscheduler"] = compiled(module, target, Schedules("autoscheduler", records=folder))
     return builds, in_place
 
 
 def keep_faster_defaults(searched: Compiled, default: Reference) -> Kept:
-    """Compare each kernel that has a record of MetaSchedule with the same kernel of `default`, inside the models.
+    """Compare each kernel with a record of MetaSchedule to its counterpart in `default`, inside the models.
 
     A kernel without a counterpart in `default` keeps its record.
     """
     searched_runs, default_runs = profile.kernel_runs(searched.library, default.library)
-    kept: set[str] = set()
+    slower: set[str] = set()
     in_place: dict[str, tuple[float, float]] = {}
     for name, kernel in searched.kernels.items():
         if kernel.kind != TUNED or kernel.schedule != "metaschedule" or kernel.record is None:
@@ -108,14 +111,14 @@ def keep_faster_defaults(searched: Compiled, default: Reference) -> Kept:
         searched_ms = searched_runs[name] / kernel.calls
         in_place[kernel.record] = float(np.median(default_ms)), float(np.median(searched_ms))
         if not timing.ratio(searched_ms, default_ms).is_faster:
-            kept.add(name)
-    return Kept(frozenset(kept), in_place)
+            slower.add(name)
+    return Kept(frozenset(slower), in_place)
 
 
 def unmeasured(
     module: tvm.IRModule, target: tvm.target.Target, records: Mapping[str, Path]
 ) -> tuple[Compiled, dict[str, Any]]:
-    """As `best`, for a target that this CPU cannot run: the records are used as they are, and nothing is timed."""
+    """Like `best`, for a target that this CPU cannot run: the records are used without a comparison."""
     tuner = next(name for name in ("metaschedule", "templates", "autoscheduler") if name in records)
     by_convolution = templates.best(records["templates"]) if "templates" in records else {}
     plan = Schedules(tuner, by_convolution, records[tuner] if tuner != "templates" else None)
@@ -124,27 +127,27 @@ def unmeasured(
 
 
 def select(ratios: Mapping[str, Ratio]) -> str:
-    """The candidate that takes the smallest part of the default's time; `default` if none is clearly faster."""
+    """The candidate with the smallest ratio to the default's time; `default` if none is clearly faster."""
     faster = {name: ratio.median for name, ratio in ratios.items() if ratio.is_faster}
     return min(faster, key=lambda name: faster[name], default="default")
 
 
 def uses_records(kernels: Kernels) -> bool:
-    """Whether a record changed any kernel. If none did, the code is that of the default."""
+    """Whether any kernel uses a record. Otherwise the code is that of the default."""
     return any(kernel.kind == TUNED for kernel in kernels.values())
 
 
 def label_sources(kernels: Kernels, others: Iterable[Kernels]) -> dict[str, KernelInfo]:
-    """The kernels, where a default schedule counts as kept if one of the `others` has a record for what it computes."""
-    tuned = {_subject(*item) for other in others for item in other.items() if item[1].record}
+    """The kernels, with `KEPT` in place of `DEFAULT` if one of the `others` has a record for the same computation."""
+    tuned = {_computation(*item) for other in others for item in other.items() if item[1].record}
     return {
-        name: replace(kernel, kind=KEPT) if kernel.kind == DEFAULT and _subject(name, kernel) in tuned else kernel
+        name: replace(kernel, kind=KEPT) if kernel.kind == DEFAULT and _computation(name, kernel) in tuned else kernel
         for name, kernel in kernels.items()
     }
 
 
-def _subject(name: str, kernel: KernelInfo) -> str:
-    """What a kernel computes: its name differs between candidates where layout or algorithm does."""
+def _computation(name: str, kernel: KernelInfo) -> str:
+    """What a kernel computes: names differ between candidates with other layouts or algorithms."""
     return kernel.convolution or name
 
 

@@ -1,4 +1,4 @@
-"""The CPU that a library is built for."""
+"""TVM targets: the CPU that a library is built for."""
 
 from __future__ import annotations
 

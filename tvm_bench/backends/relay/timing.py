@@ -1,4 +1,4 @@
-"""Latencies of compiled models, measured in turns, and whether one is faster beyond the noise."""
+"""Latencies of compiled models, measured in turns, and their ratios with confidence intervals."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ratio(times: np.ndarray, reference: np.ndarray) -> Ratio:
 
 
 def whole_models(libraries: Mapping[str, tvm.runtime.Module]) -> dict[str, np.ndarray]:
-    """Milliseconds of one inference by each library, one value for each turn: the median of its runs."""
+    """Milliseconds of one inference of each library: for each turn, the median of its runs."""
     device = tvm.cpu()
     executors = {name: graph_executor.GraphModule(library["default"](device)) for name, library in libraries.items()}
     times: dict[str, list[float]] = {name: [] for name in libraries}

@@ -18,7 +18,7 @@ from ...analysis.results import Results
 from ...host.files import replace_with
 from . import bar_charts, curves, style
 
-# The plot, and whether it shows the whole sweep; the others show the race of the verdict.
+# The function that draws the plot, and whether it shows the whole sweep, not only the race of the verdict.
 PLOTS: dict[str, tuple[Callable[[Results, style.Frame], Figure | None], bool]] = {
     "latency": (bar_charts.latency, False),
     "pareto": (curves.pareto, False),
@@ -28,7 +28,7 @@ PLOTS: dict[str, tuple[Callable[[Results, style.Frame], Figure | None], bool]] =
     "size": (bar_charts.size, False),
     "accuracy": (bar_charts.accuracy, False),
 }
-# Colours that a style sheet replaces, so that one plot fits light and dark pages.
+# Colours that the style sheet of the page defines, so that a plot fits light and dark pages.
 VARIABLES = {style.INK: "ink", style.SOFT: "soft", style.GRID: "line", style.PAPER: "paper"}
 
 

@@ -22,14 +22,14 @@ from .. import sweep_tables
 from . import style
 from .style import Frame
 
-Value = tuple[float, float, float]  # and the lengths of its interval below and above
+Value = tuple[float, float, float]  # a value, and the lengths of its interval below and above
 MARKS = "osD^vP*Xp<>hd"
 PANEL = 3.9  # height in inches
 OUT: dict[str, Any] = {"marker": ".", "ms": 8, "color": style.SOFT, "mec": "none", "alpha": 0.7}
 
 
 def pareto(results: Results, frame: Frame) -> Figure | None:
-    """Top-1 and peak memory against latency, with the front marked; None for fewer than two competitors."""
+    """Top-1 and peak memory over latency, with the Pareto front; None for fewer than two competitors."""
     rows = competitors(results)
     known = [name for name, (value_of, _) in AXES.items() if any(value_of(row) for row in rows)]
     if len(rows) < 2 or not known:
@@ -105,7 +105,7 @@ def _peak(row: Row) -> Value | None:
     return (float(np.median(row.peak_rss_mb)), 0.0, 0.0) if any(row.peak_rss_mb) else None
 
 
-# What is drawn against latency: the value of a row, and the title.
+# The vertical axes of the Pareto plot: the value of a row, and the title.
 AXES = {"top1": (_top1, "Top-1 in %, 95 % interval"), "peak": (_peak, "peak memory in MB")}
 
 

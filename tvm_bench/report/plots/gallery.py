@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, DPI, COLUMNS, FONT = "#222222", 150, 8, 9.0
-MANY = 20  # up to so many classes, names and counts fit into a matrix
+MANY = 20  # classes; with more, names and counts do not fit into a matrix
 
 
 def write(data: Path, folder: Path, names: list[str]) -> list[Path]:
@@ -80,7 +80,7 @@ def _correct(matrix: np.ndarray) -> str:
 
 
 def _examples(arrays: dict[str, np.ndarray], name: str, message: str) -> Figure:
-    """The images `{name}_images`, each with its index, its class, and both predictions."""
+    """The figure of the images `{name}_images`, with their indices, classes and both predictions."""
     indices, images, classes = arrays[name], arrays[f"{name}_images"], arrays["classes"]
     rows = max(1, math.ceil(len(images) / COLUMNS))
     figure = _figure(1.75 * COLUMNS, 2.35 * rows + 0.6)

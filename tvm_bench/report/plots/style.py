@@ -128,7 +128,7 @@ def label(axes: Axes, frame: Frame, x: float, y: float, text: str, left: bool = 
 
 
 def colours(row: Row) -> tuple[str, Colour]:
-    """The colours of the edge and the face: that of the precision, with a pale face if nothing was compiled."""
+    """The colours of edge and face: the precision's colour, with a pale face for variants that are not compiled."""
     edge = COLOURS.get(row.precision, OTHER)
     return edge, edge if row.backend in COMPILED else tint(edge)
 

@@ -15,7 +15,7 @@ RECORDS = "records.json"
 
 
 class Records(auto_scheduler.ApplyHistoryBest):
-    """The best record of each task, and in `kernels` those of a build that use one: TVM falls back silently."""
+    """The best record of each task. `kernels` has those of a build that used one: TVM falls back silently."""
 
     def __init__(self, path: Path):
         super().__init__(str(path))

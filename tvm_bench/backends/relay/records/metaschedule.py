@@ -19,7 +19,7 @@ WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 KERNEL = "tvmgen_default_"  # begins the name of every kernel in a library
 
 for _kind in int8_dot.KINDS:
-    int8_dot.register(_kind)  # schedules name these intrinsics, also those that are read from records
+    int8_dot.register(_kind)  # schedules refer to these intrinsics by name, also those that are read from records
 
 
 def database(folder: Path) -> ms.database.JSONDatabase:
@@ -34,15 +34,15 @@ def task_key(module: tvm.IRModule) -> str:
 
 @derived_object
 class Records(ms.database.PyDatabase):
-    """The best record of each task, and in `kernels` what each kernel of a build uses: TVM falls back silently.
+    """The best record of each task. `kernels` has the sources of the schedules of a build: TVM falls back silently.
 
-    `kept` names kernels that keep the default schedule although there is a record.
+    `ignored` are the names of kernels whose record is not used.
     """
 
-    def __init__(self, folder: Path, kept: frozenset[str] = frozenset()):
+    def __init__(self, folder: Path, ignored: frozenset[str] = frozenset()):
         super().__init__()
         self.stored = database(folder)
-        self.kept = kept
+        self.ignored = ignored
         self.kernels: dict[str, dict[str, Any]] = {}
 
     def query_tuning_record(
@@ -52,9 +52,9 @@ class Records(ms.database.PyDatabase):
         # TVM lowers a model twice and folds constants in between: kernels have their final names the second time only.
         name = str(workload_name)
         if name.startswith(KERNEL) and self.stored.has_workload(mod):
-            kind = FAILED if record is None else KEPT if name in self.kept else TUNED
+            kind = FAILED if record is None else KEPT if name in self.ignored else TUNED
             self.kernels[name] = {"kind": kind, "record": f"metaschedule: {task_key(mod)}"}
-        return None if name in self.kept else record
+        return None if name in self.ignored else record
 
     def has_workload(self, mod: tvm.IRModule) -> bool:
         return self.stored.has_workload(mod)

@@ -1,4 +1,4 @@
-"""The records of templates: a JSON line for each convolution and schedule that was measured."""
+"""The records of the tuner `templates`: one JSON line for each measured schedule of a convolution."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def best(folder: Path) -> dict[str, str]:
 
 
 def records(folder: Path) -> Iterator[dict[str, Any]]:
-    """`convolution`, `schedule`, the `default` schedule, and the milliseconds of all kernels of the convolution by each
-    of the two, measured in turns: `ms` and `default_ms`."""
+    """The records: `convolution`, `schedule`, its `default` schedule, and the milliseconds of all kernels of the
+    convolution with the two schedules, measured in turns: `ms` and `default_ms`."""
     path = folder / NAME
     yield from map(json.loads, path.read_text().splitlines() if path.exists() else ())
 

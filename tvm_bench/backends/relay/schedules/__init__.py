@@ -1,6 +1,6 @@
-"""The schedules of a build: for each convolution the one that tuning selected, or the one that is likely to be fast.
+"""The schedules of a build: for each convolution the one that tuning selected, or else a likely fast one.
 
-A schedule is named by a word: `tvm` (TVM's own), `winograd4` and `winograd2` (by the tile of outputs), or a register
+The name of a schedule is `tvm` (TVM's own), `winograd4` and `winograd2` (by the tile of outputs), or a register
 tile such as `2x1x14` (see direct_conv.py).
 """
 
@@ -25,7 +25,7 @@ DEFAULTS: Mapping[str, str] = {}  # every convolution gets its default schedule
 
 @contextmanager
 def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
-    """While this is open, `relay.build` uses the project's schedules; then those that it used before.
+    """While the context is open, `relay.build` uses the project's schedules; afterwards, the previous ones.
 
     `by_convolution` names schedules by `str(Convolution)`; other convolutions get the first of their candidates.
     """

@@ -1,4 +1,4 @@
-"""The sizes of a convolution, and its name: the key by which schedules and tuning records are stored."""
+"""The sizes of a convolution as a value, and as text: the key of schedules and tuning records."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Convolution:
 
     @property
     def depthwise(self) -> bool:
-        """Whether it has one filter for each channel."""
+        """Whether there is one filter per channel."""
         return self.groups > 1 and self.groups == self.data[1] == self.kernel[0]
 
     @property
@@ -50,7 +50,7 @@ class Convolution:
         return 2.0 * self.data[0] * outputs * height * width * kernel[0] * kernel[1] * self.data[1] / self.groups
 
     def __str__(self) -> str:
-        """`int8 64->128 3x3/2 56x56`, with padding, groups, dilation and batch where they are not the usual ones."""
+        """`int8 64->128 3x3/2 56x56`, followed by padding, groups, dilation and batch if they are not the defaults."""
         outputs, height, width = self.kernel
         batch, channels, *size = self.data
         text = f"{self.dtype} {channels}->{outputs} {height}x{width}/{_short(self.strides)} {size[0]}x{size[1]}"

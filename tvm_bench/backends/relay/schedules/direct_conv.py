@@ -27,10 +27,10 @@ from tvm.topi.x86 import conv2d, conv2d_alter_op
 
 from . import conv_workload, int8_dot
 
-HALF_BLOCK = 8  # channels: half a vector of AVX-512, at which Zen 4 computes as fast
+HALF_BLOCK = 8  # channels: half a vector of AVX-512, which is as fast on Zen 4
 INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
-MORE_TILES = 4  # candidates beside the tile that arithmetic prefers
+MORE_TILES = 4  # candidates besides the estimated best tile
 Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
 
 
@@ -110,13 +110,13 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     if not block:
         return []
     registers = (32 if vector == 16 else 16) * min(lanes, block) // block
-    # Each block of a depthwise convolution has inputs of its own: a tile has one.
+    # The blocks of a depthwise convolution share no inputs: a tile has one block.
     blocks = convolution.kernel[0] // block if ungrouped else 1
     return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + MORE_TILES]]
 
 
 def register_tile(blocks: int, height: int, width: int, registers: int) -> Tile:
-    """The tile that arithmetic prefers: see `_fitting`."""
+    """The estimated best tile: see `_fitting`."""
     return _fitting(blocks, height, width, registers)[0]
 
 

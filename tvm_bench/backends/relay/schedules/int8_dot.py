@@ -18,7 +18,7 @@ BYTES = 4  # in a dot product
 
 @dataclass(frozen=True)
 class Kind:
-    """An LLVM feature, how many 32-bit sums its vectors hold, and how many vector registers there are."""
+    """A kind of dot product: its LLVM feature, 32-bit sums per vector (`lanes`), and number of vector registers."""
 
     feature: str
     lanes: int
@@ -54,13 +54,13 @@ KINDS = (Kind("avx512vnni", 16, 32), Kind("avxvnni", 8, 16), Kind("avx512bw", 16
 
 
 def best(channels: int = 16) -> Kind | None:
-    """The fastest kind that the current target has, with vectors of at most `channels` sums; None if it has none."""
+    """The fastest kind on the current target, with at most `channels` sums in a vector; None if there is none."""
     fastest = next((kind for kind in KINDS if target_has_features(kind.feature)), None)
     return fastest and replace(fastest, lanes=min(fastest.lanes, channels))
 
 
 def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
-    """For `Stage.tensorize`: data (4,), weights (lanes, 4), sums (lanes,) in local memory."""
+    """The intrinsic for `Stage.tensorize`: data (4,), weights (lanes, 4), sums (lanes,) in local memory."""
     data = te.placeholder((BYTES,), "uint8", "data")
     weights = te.placeholder((kind.lanes, BYTES), "int8", "weights")
     i = te.reduce_axis((0, BYTES), "i")
@@ -106,7 +106,7 @@ def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.Pr
 
 
 def _description(lanes: int) -> tir.PrimFunc:
-    """What the intrinsic computes: TVM looks for this in a loop nest."""
+    """The computation of the intrinsic, which TVM matches in a loop nest."""
 
     @T.prim_func
     def dot_product(

@@ -1,4 +1,4 @@
-"""Replacing TVM's functions for as long as a context is open.
+"""Replaces functions of TVM while a context is open.
 
 TVM 0.19 has no public way to do this for one build. The project relies on these private parts of TVM:
 
@@ -29,7 +29,7 @@ def check_version(version: str = tvm.__version__) -> None:
 
 @contextmanager
 def registration(generic: Any, function: Callable) -> Iterator[None]:
-    """Register `function` for CPUs with the generic function `generic`; afterwards, what was registered before."""
+    """Register `function` for CPUs with the generic function `generic`; afterwards, register the previous one again."""
     previous = registered(generic)
     generic.register(KEY, override=True)(function)
     try:
@@ -39,7 +39,7 @@ def registration(generic: Any, function: Callable) -> Iterator[None]:
 
 
 def registered(generic: Any) -> Callable:
-    """What `generic` calls for CPUs: a Python function, or a packed function where TVM keeps the table in C++."""
+    """The function that `generic` calls for CPUs: in Python, or a packed function if TVM has the table in C++."""
     if hasattr(generic, "dispatch_dict"):
         return generic.dispatch_dict[KEY]
     with tvm.target.Target("llvm"):
@@ -48,7 +48,7 @@ def registered(generic: Any) -> Callable:
 
 @contextmanager
 def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """Set `owner.name` to `value`; afterwards, to what it was before."""
+    """Set `owner.name` to `value`; afterwards, to its previous value."""
     previous = getattr(owner, name)
     setattr(owner, name, value)
     try:

@@ -21,10 +21,10 @@ from tvm.topi.utils import get_const_tuple, traverse_inline
 from . import conv_workload
 from .conv_workload import Convolution
 
-SIZES = (4, 2)  # of a tile of outputs, the first the default
+SIZES = (4, 2)  # of a tile of outputs; the first is the default
 NAME = "winograd"  # before the size, in the name of the schedule
-MAX_WEIGHTS_MB = 10.0  # transformed weights above this are likely to take longer to read than is saved
-# Below this number of outputs (images x rows x columns), reading them takes longer than is saved, whatever their size:
+MAX_WEIGHTS_MB = 10.0  # reading larger transformed weights is likely to take longer than Winograd saves
+# With fewer outputs (images x rows x columns), reading weights of any size takes longer than Winograd saves:
 # ResNet-34 at 32 pixels takes 6.4 ms with Winograd everywhere, and 3.3 ms with this limit.
 LEAST_OUTPUTS = 80
 TAG = "conv2d_winograd_NCHWc"

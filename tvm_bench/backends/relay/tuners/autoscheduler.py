@@ -1,6 +1,6 @@
 """Tuning by AutoScheduler (Zheng et al. 2020, "Ansor", OSDI, arXiv:2006.06762): FP32, convolutions in NHWC.
 
-A tuning step measures one task for a few trials: a compiler that aborts loses no more than those.
+A tuning step measures one task for a few trials: a compiler crash loses at most those.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ERRORS = {1: "build", 2: "build", 3: "build", 4: "run", 6: "build time-out", 7: 
 MIN_TRIALS = 2  # AutoScheduler measures nothing when asked for one
 MAX_NUMBER = 3  # runs in a measurement
 MIN_REPEAT_MS = 100
-# Unmeasured schedules for each measured one, and the most of them: AutoScheduler's default.
+# Unmeasured schedules per measured one, and their maximum, which is AutoScheduler's default.
 POPULATION, MAX_POPULATION = 128, 2048
 
 
 def tune(**request: Any) -> dict[str, Any]:
-    """Run one `TuningStep`. Returns `tasks`: every task as `Measured.row` describes it."""
+    """Run one `TuningStep`. Returns `tasks`: the rows of all tasks, see `Measured.row`."""
     step = TuningStep(**request)
     path = step.folder / RECORDS
     drop_cut_lines(path)

@@ -1,7 +1,7 @@
 """Tuning by MetaSchedule (Shao et al. 2022, "Tensor Program Optimization with Probabilistic Programs", NeurIPS,
 arXiv:2205.13603): FP32 and INT8, in the blocked layout that the default schedules use too.
 
-A tuning step measures one task for a few trials: a compiler that aborts loses no more than those.
+A tuning step measures one task for a few trials: a compiler crash loses at most those.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from ..schedules import int8_dot
 from .measured import Measured
 from .request import TuningStep
 
-FAILURES = "failures.jsonl"  # the kinds of failures, which MetaSchedule's own records do not have
-FAILED_S = 1e9  # any time from here on is a failed trial: MetaSchedule records 1e10 seconds for it
+FAILURES = "failures.jsonl"  # kinds of failures, which MetaSchedule's records lack
+FAILED_S = 1e9  # a longer time marks a failed trial: MetaSchedule records 1e10 seconds for it
 EVALUATOR = {"number": 3, "repeat": 1, "min_repeat_ms": 60}
-# Unmeasured schedules for each measured one, and the most of them: MetaSchedule's defaults, for large steps.
+# Unmeasured schedules per measured one, and their maxima, which are MetaSchedule's defaults for large steps.
 POPULATION, MAX_POPULATION, MAX_UNMEASURED = 8, 512, 50
 BUILD_TIMEOUT_S, RUN_TIMEOUT_S = 30.0, 10.0
 
 
 def tune(**request: Any) -> dict[str, Any]:
-    """Run one `TuningStep`. Returns `tasks`: every task as `Measured.row` describes it."""
+    """Run one `TuningStep`. Returns `tasks`: the rows of all tasks, see `Measured.row`."""
     step = TuningStep(**request)
     for name in (records.WORKLOADS, records.RECORDS, FAILURES):
         drop_cut_lines(step.folder / name)
@@ -112,7 +112,7 @@ def _measure(task: ms.ExtractedTask, step: TuningStep) -> None:
 def _learned(context: ms.TuneContext, earlier: list[ms.database.TuningRecord], threads: int) -> ms.cost_model.XGBModel:
     """A cost model that has learned from the `earlier` records of its task.
 
-    It is trained anew for each step: MetaSchedule's own file of a model is a pickle, which runs what somebody put in.
+    It is trained again in each step: MetaSchedule stores models as pickles, and loading a pickle can run any code.
     """
     model = ms.cost_model.XGBModel(num_tuning_cores=threads)
     results = [ms.runner.RunnerResult(record.run_secs, None) for record in earlier]
@@ -127,7 +127,7 @@ def _build(module: tvm.IRModule, cpu: tvm.target.Target, parameters: Any) -> tvm
 
 @derived_object
 class _Failures(ms.measure_callback.PyMeasureCallback):
-    """Writes down why schedules of the task `key` failed."""
+    """Records why schedules of the task `key` failed."""
 
     def __init__(self, folder: Path, key: str):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The request of one tuning step, whichever tuner runs it."""
+"""The request of one tuning step, for all tuners."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class TuningStep:
     """Measure up to `trials` new schedules of the tasks with the keys `tasks`; without tasks, only read the records.
 
     `source` is the model's file, for inputs of `shape` (batch, channels, height, width); `records` the tuner's folder;
-    `reference` the library that was built without tuning. `candidate` is the index of what templates measure of each
-    task. `cost_model` is `xgboost`, which learns but can abort, or `random`. `rpc` has `host`, `port` and `key` of a
-    tracker to measure by; None measures here.
+    `reference` the library that was built without tuning. `candidate` is the index of the candidate that templates
+    measure for each task. `cost_model` is `xgboost`, which learns but can abort, or `random`. `rpc` has the `host`,
+    `port` and `key` of a tracker; None: measure on this machine.
     """
 
     source: str
@@ -40,13 +40,13 @@ class TuningStep:
 
     @property
     def folder(self) -> Path:
-        """Where the tuner's records are."""
+        """The folder of the tuner's records."""
         return Path(self.records)
 
     def servers(self) -> int:
-        """How many servers the tracker of `rpc` has for its key: as many schedules are measured at a time.
+        """The number of servers that the tracker of `rpc` has for its key: as many schedules are measured at a time.
 
-        Raises `UserError` without a tracker or a server: else every trial would fail, and count as spent.
+        Raises `UserError` without a tracker or a server: otherwise every trial would fail, and use up the budget.
         """
         assert self.rpc
         host, port, key = self.rpc["host"], self.rpc["port"], self.rpc["key"]
@@ -67,7 +67,7 @@ class TuningStep:
         return count
 
     def open_model(self, layout: str = "NCHW") -> tuple[tvm.target.Target, tvm.IRModule]:
-        """The target, and the model as it is before scheduling, its convolutions in `layout`."""
+        """The target, and the model before scheduling, with its convolutions in `layout`."""
         cpu = target.resolve(self.target_text, self.threads)
         module = passes.lower_quantization(frontend.relay_from_file(Path(self.source), tuple(self.shape)), cpu)
         return cpu, passes.convert_layouts(module, layout)

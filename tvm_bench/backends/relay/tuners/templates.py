@@ -1,8 +1,8 @@
-"""Tuning by this project's own schedules (see `schedules/`): Winograd or direct, and which tile, measured in place.
+"""Tuning of this project's own schedules (see `schedules/`): Winograd or direct, and the tile, measured in the model.
 
 A tuning step gives some convolutions the next of their candidates, builds the whole model, and profiles it in turns
 with the library that has the default schedules. So a kernel is timed with the caches as its neighbours leave them, and
-a few builds decide for all convolutions.
+a few builds are enough for all convolutions.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from .request import TuningStep
 def tune(**request: Any) -> dict[str, Any]:
     """Run one `TuningStep`, whose `candidate` is an index of the candidates of each convolution; 0 is the default.
 
-    Returns `tasks`: each different convolution, as `analysis.ledger.Task` reads it.
+    Returns `tasks`: a row for each distinct convolution, see `Measured.row`.
     """
     step = TuningStep(**request)
     if step.rpc:
@@ -42,7 +42,7 @@ def tune(**request: Any) -> dict[str, Any]:
 def _measure(
     step: TuningStep, candidate: int, kernels: dict[str, dict[str, Any]], reference: tvm.runtime.Module
 ) -> None:
-    """Build with this candidate of the step's convolutions, and append what was measured to the records."""
+    """Build with this candidate of the step's convolutions, and append the measurements to the records."""
     kernel_of = {kernel["convolution"]: kernel for kernel in kernels.values() if "convolution" in kernel}
     tried = {key: kernel_of[key]["candidates"][candidate] for key in step.tasks}
     cpu, module = step.open_model()
@@ -68,7 +68,7 @@ def _by_convolution(kernels: dict[str, dict[str, Any]], times: dict[str, float])
 def _tasks(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     ratios = templates.ratios(folder)
     default_ms: dict[str, float] = {}
-    for record in templates.records(folder):  # the first time stands, so that the best can only fall
+    for record in templates.records(folder):  # the first time is used, so that the best time only falls
         default_ms.setdefault(record["convolution"], record["default_ms"])
     same: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for kernel in kernels.values():
