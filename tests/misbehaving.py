@@ -13,3 +13,7 @@ def not_utf8():
     sys.stdout.buffer.write(b"caf\xe9\n")
     sys.stdout.flush()
     os._exit(3)
+
+
+def divided():
+    return 1 / 0

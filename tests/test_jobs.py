@@ -14,6 +14,7 @@ from tvm_bench.host.files import replace_with
 from tvm_bench.jobs import launcher, receipts
 from tvm_bench.jobs.launcher import Job
 from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.variant import ModelSpec
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -99,42 +100,32 @@ def test_errors_of_a_job_reach_the_parent(tmp_path):
         launcher.run(Job("no such verb", {}, tmp_path, "unknown"))
     with pytest.raises(launcher.JobError, match="failed with TypeError"):
         launcher.run(Job("describe", {"wrong": 1}, tmp_path, "arguments"))
-    request = {
-        "model": "resnet19",
-        "weights": "random",
-        "input_shape": None,
-        "data": None,
-        "batch": 1,
-        "calibrate": False,
-        "target": None,
-        "threads": 1,
-    }
     with pytest.raises(UserError, match="Did you mean resnet"):
-        launcher.run(Job("describe", request, tmp_path, "name"))
+        launcher.run(described(tmp_path, "resnet19"))
     assert not list(tmp_path.glob("*.receipt.json"))
 
 
 def described(folder, model):
-    """What `describe` says of a model of tests/misbehaving.py."""
-    request = {"model": f"tests.misbehaving:{model}", "weights": "random", "input_shape": None, "data": None}
-    request |= {"batch": 1, "calibrate": False, "target": None, "threads": 1}
-    return Job("describe", request, folder, model, show=True)
+    """A job that describes the model."""
+    spec = ModelSpec(model, "random", (3, 32, 32)).request()
+    request = {"model_spec": spec, "batch": 1, "calibrate": False, "target": None, "threads": 1, "layers": []}
+    return Job("describe", request, folder, "describe", show=True)
 
 
 def test_a_job_that_is_killed_is_told(tmp_path):
     with pytest.raises(launcher.JobError, match="killed by SIGKILL"):
-        launcher.run(described(tmp_path, "killed"))
+        launcher.run(described(tmp_path, "tests.misbehaving:killed"))
 
 
 def test_output_that_is_not_utf8_harms_nothing(tmp_path):
     with pytest.raises(launcher.JobError, match="exit code 3 and no receipt: caf"):
-        launcher.run(described(tmp_path, "not_utf8"))
+        launcher.run(described(tmp_path, "tests.misbehaving:not_utf8"))
 
 
 def test_a_crash_of_a_shown_job_is_in_its_log(tmp_path):
-    with pytest.raises(launcher.JobError, match="AttributeError"):
-        launcher.run(Job("describe", {**described(tmp_path, "x").request, "model": None}, tmp_path, "none", show=True))
-    assert "Traceback" in (tmp_path / "none.log").read_text()
+    with pytest.raises(launcher.JobError, match="ZeroDivisionError"):
+        launcher.run(described(tmp_path, "tests.misbehaving:divided"))
+    assert "Traceback" in (tmp_path / "describe.log").read_text()
 
 
 def test_a_file_of_the_current_folder_does_not_stand_in_for_a_package(tmp_path, monkeypatch):
@@ -142,8 +133,7 @@ def test_a_file_of_the_current_folder_does_not_stand_in_for_a_package(tmp_path, 
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.chdir(tmp_path)
     assert launcher.run(Job("models", {}, tmp_path, "models"))["result"]["names"]
-    request = described(tmp_path, "").request | {"model": "squeezenet1_1", "input_shape": [3, 32, 32]}
-    assert launcher.run(Job("describe", request, tmp_path, "describe"))["result"]["outputs_count"] == 1000
+    assert launcher.run(described(tmp_path, "squeezenet1_1"))["result"]["outputs_count"] == 1000
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "{}", '{"key": 1, "outputs": null}', '{"key": "k"}', "cut sho"])

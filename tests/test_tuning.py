@@ -238,7 +238,7 @@ def test_whatever_measures_has_the_cpus_of_a_race(tuned):
 def test_coverage_can_be_required(tuned_int8, cli):
     _, options, _ = tuned_int8
     done = cli("build", *options, "--require-coverage", "1")
-    assert done.returncode == 2 and "Without a record: tvmgen_default_" in done.stderr
+    assert done.returncode == 2 and "without a record: tvmgen_default_" in done.stderr
     assert cli("build", *options, "--require-coverage", "0.001").returncode == 0
 
 

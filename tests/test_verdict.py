@@ -184,7 +184,7 @@ def test_a_quiet_run_has_no_quality_warning():
     ("row", "machine", "text"),
     [
         (a_row("fp32-eager", constant(10.0, 5) + constant(12.0, 1)), {}, "apart: resnet18/fp32-eager (20%)"),
-        (a_row("fp32-eager", constant(10.0)), {"busy_share": 0.55}, "took 55% of the CPUs"),
+        (a_row("fp32-eager", constant(10.0)), {"busy_share": 0.55}, "used 55% of the CPUs"),
         (a_row("fp32-eager", constant(10.0, 4)), {}, "Only 4 rounds"),
         (a_row("fp32-eager", constant(10.0, 6, 10)), {}, "Fewer than 200 samples"),
         (a_row("fp32-eager", constant(10.0), watch=[{"disturbance": "x took 9 %"}]), {}, "fp32-eager (1: x took 9 %)"),
