@@ -106,6 +106,15 @@ def test_a_finished_race_is_not_continued(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_first_round_keeps_the_results_of_a_finished_race(tmp_path):
+    path = tmp_path / "results.json"
+    finished = replace(partial(), settings={**partial().settings, "rounds": 2})
+    results = race_state.save_round(begun(path, saved=finished), [Entrant(None, None, partial().variants[1])], path)
+    assert load(path).finished_rounds == 1 and load(tmp_path / "results.previous.json") == finished
+    race_state.save_round(results, [Entrant(None, None, partial().variants[1])], path)
+    assert load(path).finished_rounds == 2 and load(tmp_path / "results.previous.json") == finished
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

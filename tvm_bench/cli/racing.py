@@ -51,7 +51,8 @@ def bench(
 
     With constraints, the verdict names the variant to deploy and what would change that; without, the fastest variant
     and the Pareto front. Finished steps are not repeated. The results are saved after every round: the same command
-    resumes an interrupted race. Exits with 1 when a variant failed.
+    resumes an interrupted race. Those of the race before are kept as results.previous.json. Exits with 1 when a variant
+    failed.
     """
     from ..pipeline import race
 

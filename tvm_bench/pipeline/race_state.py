@@ -40,7 +40,9 @@ def begin(path: Path, entrants: list[Entrant], machine: dict[str, Any], settings
 
 
 def save_round(results: Results, entrants: list[Entrant], path: Path) -> Results:
-    """The results with one more finished round of all entrants, saved."""
+    """The results with one more finished round of all entrants, saved. The first round moves earlier results aside."""
+    if not results.finished_rounds:
+        _keep_finished(path)
     settings = {**results.settings, "finished_rounds": results.finished_rounds + 1, "end": now()}
     results = Results(results.machine, settings, tuple(entrant.row for entrant in entrants))
     save(results, path)
@@ -85,6 +87,12 @@ def difference(saved: Results, fresh: Results, timed: list[bool]) -> str | None:
 def now() -> str:
     """The time as ISO 8601, UTC: `2025-01-31T12:00:00+00:00`."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _keep_finished(path: Path) -> None:
+    """Rename the results of an earlier race that was finished, so that an interruption of this one loses nothing."""
+    if path.exists() and not _partial(path):
+        path.replace(path.with_suffix(".previous.json"))
 
 
 def _partial(path: Path) -> Results | None:
