@@ -10,6 +10,7 @@ import tvm
 from tvm import relay
 
 from ...spec.errors import UserError
+from .folding import while_importing
 
 INPUT = "input"
 
@@ -21,7 +22,8 @@ def relay_from_file(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
     """
     importer = relay_from_onnx if source.suffix == ".onnx" else relay_from_torchscript
     try:
-        return importer(source, shape)
+        with while_importing():
+            return importer(source, shape)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
         raise UserError(f"{source.name}: {_unsupported(str(error))}") from error
 
