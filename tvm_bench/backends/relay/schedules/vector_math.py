@@ -31,7 +31,7 @@ LOG_2 = log(2.0)
 BIAS, MANTISSA = 127, 23
 # A multiple of this part of log(2) by an exponent is exact in float32.
 LOG_2_HIGH = 0.693359375
-POLYNOMIAL = Chebyshev.interpolate(np.exp, 6, [-LOG_2 / 2, LOG_2 / 2]).convert(kind=Polynomial).coef
+POLYNOMIAL = Chebyshev.interpolate(np.exp, 6, [-LOG_2 / 2, LOG_2 / 2]).convert(kind=Polynomial).coef.tolist()
 Rule = Callable[[tir.PrimExpr], tir.PrimExpr]
 
 
