@@ -38,17 +38,23 @@ def relay_from_torchscript(source: Path, shape: tuple[int, ...]) -> tvm.IRModule
     """Import a traced module, FP32 or quantized."""
     import torch
 
+    from . import torch_converters, torch_quantized
+
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.load(str(source))
-        module, parameters = relay.frontend.from_pytorch(traced, [(INPUT, (shape, "float32"))])
+        torch_quantized.rewrite(traced)
+        inputs = [(INPUT, (shape, "float32"))]
+        module, parameters = relay.frontend.from_pytorch(traced, inputs, torch_converters.MISSING)
     return _bound(module, parameters)
 
 
 def _bound(module: tvm.IRModule, parameters: dict) -> tvm.IRModule:
-    main = relay.build_module.bind_params_by_name(module["main"], parameters)
-    return relay.transform.InferType()(tvm.IRModule.from_expr(main))
+    main = module["main"]
+    # Not by name: for a quantized layer that is called twice, the PyTorch front end makes two variables of one name.
+    weights = {v: relay.const(parameters[v.name_hint]) for v in main.params if v.name_hint in parameters}
+    return relay.transform.InferType()(tvm.IRModule.from_expr(relay.bind(main, weights)))
 
 
 def _unsupported(message: str) -> str:
