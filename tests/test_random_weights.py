@@ -120,8 +120,8 @@ def test_layers_that_start_muted_matter_to_the_answer():
     module, batches = Muted().eval(), list(images(resolve("tests.tiny:cnn").spec))
     assert random_weights.fit(module, batches)
     with torch.inference_mode():
-        answers = module(torch.from_numpy(batches[0])).numpy()
+        answers = module(torch.from_numpy(batches[0][0])).numpy()
         assert answers.var(axis=0).mean() > 0.1
         module.block.weight.zero_()
-        without = module(torch.from_numpy(batches[0])).numpy()
+        without = module(torch.from_numpy(batches[0][0])).numpy()
     assert distances(without, answers)["median"] > 0.1

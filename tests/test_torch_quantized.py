@@ -11,8 +11,10 @@ from tvm.contrib import graph_executor
 from tvm_bench.backends.relay import frontend, passes, target
 from tvm_bench.compress import ptq
 from tvm_bench.export import torchscript
+from tvm_bench.spec.tensors import image_input
 
 SHAPE = (16, 8, 8)
+INPUTS = (image_input(SHAPE),)
 LAYERS = {
     "conv": nn.Conv2d(16, 16, 1),
     "depthwise": nn.Conv2d(16, 16, 5, 2, 2, groups=16),
@@ -83,7 +85,7 @@ def quantized():
     for norm in (layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)):
         for values, low, high in ((norm.weight, -1, 2), (norm.bias, -1, 1), (norm.running_var, 0.5, 2)):
             nn.init.uniform_(values, low, high)
-    return ptq.quantize_static(module, [images().numpy()], SHAPE)
+    return ptq.quantize_static(module, [(images().numpy(),)], INPUTS)
 
 
 def images():
@@ -110,9 +112,9 @@ def steps_of(quantized):
 
 def imported(module, path):
     """The module as TorchScript, as Relay in integers, and its answers once it is compiled."""
-    torchscript.save_traced(module, path, (1, *SHAPE))
+    torchscript.save_traced(module, path, INPUTS)
     cpu = tvm.target.Target(f"{target.resolve(None, 1)} -opt-level=1")  # LLVM's, which takes most of the time
-    lowered = passes.lower_quantization(frontend.relay_from_file(path, (1, *SHAPE)), cpu)
+    lowered = passes.lower_quantization(frontend.relay_from_file(path, INPUTS), cpu)
     with tvm.transform.PassContext(3):
         executor = graph_executor.GraphModule(tvm.relay.build(lowered, target=cpu)["default"](tvm.cpu()))
     executor.run(input=images().numpy())
