@@ -98,3 +98,30 @@ def test_what_looks_alike_is_not_blown_up():
     before = state_hash(module)
     assert not random_weights.fit(module, [(np.ones((16, 3, 8, 8), np.float32),)])
     assert state_hash(module) == before
+
+
+class Muted(nn.Module):
+    """A residual block whose layer scale starts near zero, as in ConvNeXt, and a last layer of zeros, as in ViT."""
+
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Linear(3, 3)
+        self.layer_scale = nn.Parameter(torch.full((3,), 1e-6))
+        self.last = nn.Linear(3, 5)
+        nn.init.zeros_(self.last.weight)
+
+    def forward(self, images):
+        colours = images.mean(dim=(2, 3))
+        return self.last(colours + self.layer_scale * self.block(colours))
+
+
+def test_layers_that_start_muted_matter_to_the_answer():
+    torch.manual_seed(0)
+    module, batches = Muted().eval(), list(images(resolve("tests.tiny:cnn").spec))
+    assert random_weights.fit(module, batches)
+    with torch.inference_mode():
+        answers = module(torch.from_numpy(batches[0][0])).numpy()
+        assert answers.var(axis=0).mean() > 0.1
+        module.block.weight.zero_()
+        without = module(torch.from_numpy(batches[0][0])).numpy()
+    assert distances(without, answers)["median"] > 0.1

@@ -22,22 +22,37 @@ IMAGES, BATCH = 32, 16
 # to layer until INT8 agrees with FP32 no better than a constant does (MobileNetV2, RegNet, ShuffleNetV2). With 2, the
 # part that all images have in common grows through the shortcuts of a ResNet and takes most of the INT8 range.
 BIAS = 1.5
+MUTED = 1e-2  # layer scales up to this become 1: with ConvNeXt's 1e-6, an error in a block would not show
 MIN_VARIATION = 1e-4  # between images, relative to the part that all have in common: below it, rounding decides
 
 
 def fit(module: nn.Module, batches: Iterable[Arrays]) -> bool:
     """Fit the random weights of `module`, in place and in evaluation mode, to `batches` of inputs.
 
-    Batch norms take their statistics from the images. The last layer is shifted so that its outputs have zero mean for
-    each class, and scaled so that the scores have unit variance between images, on average over the classes.
+    Layers that start with zeros get random weights, and layer scales near zero become 1. Batch norms take their
+    statistics from the images. The last layer is shifted so that its outputs have zero mean for each class, and scaled
+    so that the scores have unit variance between images, on average over the classes.
 
     Returns False if the last layer stays as it is: it is unknown, or its outputs do not vary between the images.
     """
     samples = [tensors(arrays) for arrays in batches]
     with torch.no_grad():
+        _unmute(module)
         _fit_batch_norms(module, samples)
         layer = _last_layer(module, samples[0])
         return layer is not None and _standardize(layer, module, samples)
+
+
+def _unmute(module: nn.Module) -> None:
+    """Initialize weights that are all zero (the last layer of ViT), and layer scales near zero (ConvNeXt)."""
+    random = torch.Generator().manual_seed(0)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d) and not layer.weight.any():
+            nn.init.normal_(layer.weight, std=layer.weight[0].numel() ** -0.5, generator=random)
+        elif any(True for _ in layer.children()):
+            for scale in layer.parameters(recurse=False):
+                if 0 < scale.abs().max() <= MUTED and scale.min() == scale.max():
+                    scale.fill_(1.0)
 
 
 def _fit_batch_norms(module: nn.Module, samples: list[Tensors]) -> None:

@@ -12,6 +12,7 @@ from tvm import relay
 
 from ...spec.errors import UserError
 from ...spec.tensors import TensorSpec
+from .folding import while_importing
 
 
 def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
@@ -21,7 +22,8 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """
     importer = relay_from_onnx if source.suffix == ".onnx" else relay_from_torchscript
     try:
-        return importer(source, inputs)
+        with while_importing():
+            return importer(source, inputs)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
         raise UserError(f"{source.name}: {_unsupported(str(error))}") from error
 
@@ -38,17 +40,23 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
     """Import a traced module, FP32 or quantized."""
     import torch
 
+    from . import torch_converters, torch_quantized
+
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.load(str(source))
-        module, parameters = relay.frontend.from_pytorch(traced, [(i.name, (i.shape, i.dtype)) for i in inputs])
+        torch_quantized.rewrite(traced)
+        shapes = [(i.name, (i.shape, i.dtype)) for i in inputs]
+        module, parameters = relay.frontend.from_pytorch(traced, shapes, torch_converters.MISSING)
     return _bound(module, parameters, inputs)
 
 
 def _bound(module: tvm.IRModule, parameters: dict, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """The module with its weights as constants and its parameters in the order of `inputs`, unused ones too."""
-    main = relay.build_module.bind_params_by_name(module["main"], parameters)
+    main = module["main"]
+    # Not by name: for a quantized layer that is called twice, the PyTorch front end makes two variables of one name.
+    main = relay.bind(main, {v: relay.const(parameters[v.name_hint]) for v in main.params if v.name_hint in parameters})
     variables = {variable.name_hint: variable for variable in main.params}
     ordered = [variables.get(i.name) or relay.var(i.name, shape=i.shape, dtype=i.dtype) for i in inputs]
     return relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function(ordered, main.body)))

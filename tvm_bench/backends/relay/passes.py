@@ -11,6 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .folding import FoldWithNumPy, while_importing
 from .rounding import RoundedOnce
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
@@ -29,12 +30,43 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),
+        relay.transform.InferType(),
+        FoldWithNumPy(),
         relay.transform.FoldConstant(),
         # Lowering pads with the zero point in a separate kernel; where that is 0, the convolution can pad.
         relay.transform.FoldExplicitPadding(),
     ]
-    with target, tvm.transform.PassContext(opt_level=3):
+    with target, while_importing(), tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)
+
+
+def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
+    """The passes of `relay.build` up to the layouts of its kernels, with constants folded by NumPy.
+
+    `relay.build` repeats them, and finds nothing left to do.
+    """
+    transform = relay.transform
+    steps = [
+        relay.qnn.transform.Legalize(),
+        transform.Legalize(),
+        transform.SimplifyInference(),
+        transform.CombineParallelConv2D(3),
+        transform.CombineParallelDense(3),
+        transform.CombineParallelBatchMatmul(3),
+        transform.InferType(),
+        FoldWithNumPy(),
+        transform.FoldConstant(),
+        transform.FoldScaleAxis(),
+        transform.SimplifyExpr(),
+        transform.CanonicalizeCast(),
+        transform.CanonicalizeOps(),
+        transform.FlattenAtrousConv(),
+        transform.InferType(),
+        transform.AlterOpLayout(),
+        transform.InferType(),
+        FoldWithNumPy(),
+    ]
+    return tvm.transform.Sequential(steps)(module)
 
 
 def convert_layouts(module: tvm.IRModule, layout: str = "NCHW") -> tvm.IRModule:

@@ -4,7 +4,8 @@ TVM 0.19 has no public way to do this for one build. The project relies on these
 
 - `dispatch_dict` of a `tvm.target.generic_func`, and `generic_func_node` of an `override_native_generic_func`;
 - `_alter_conv2d_layout`, `_conv2d_legalize` and `_get_default_config` of `tvm.topi.x86.conv2d_alter_op`;
-- `_get_default_config` of `tvm.topi.x86.conv2d`, and the strategies in `tvm.relay.op.strategy.x86`.
+- `_get_default_config` of `tvm.topi.x86.conv2d`, and the strategies in `tvm.relay.op.strategy.x86`;
+- the attributes `llvm.FLowerIntrinsic` and `TVectorizable` of TIR operators.
 
 The functions are global: two threads must not build at the same time.
 """
@@ -55,3 +56,18 @@ def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, previous)
+
+
+@contextmanager
+def operator_attribute(name: str, attribute: str, value: Any) -> Iterator[None]:
+    """Set an attribute of the operator `name` to `value`; afterwards, to its previous value."""
+    operator = tvm.ir.Op.get(name)
+    previous = operator.get_attr(attribute)
+    operator.reset_attr(attribute)
+    operator.set_attr(attribute, value)
+    try:
+        yield
+    finally:
+        operator.reset_attr(attribute)
+        if previous is not None:
+            operator.set_attr(attribute, previous)
