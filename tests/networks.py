@@ -49,7 +49,7 @@ class Detector(nn.Module):
         boxes = torch.cat([head(level).flatten(2) for head, level in zip(self.boxes, levels, strict=True)], dim=2)
         scores = torch.cat([head(level).flatten(2) for head, level in zip(self.scores, levels, strict=True)], dim=2)
         weights = boxes.reshape(boxes.shape[0], 4, self.BINS, -1).softmax(dim=2)
-        distances = (weights * torch.arange(self.BINS).reshape(1, 1, -1, 1)).sum(dim=2)
+        distances = (weights * torch.arange(self.BINS, dtype=torch.float32).reshape(1, 1, -1, 1)).sum(dim=2)
         lower, higher = distances.split(2, dim=1)
         return torch.cat(((lower + higher) / 2, higher - lower, scores.sigmoid()), dim=1)
 

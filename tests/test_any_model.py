@@ -5,12 +5,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests import networks
 from tests.conftest import ROOT
 from tests.networks import Detector, Direction, Recognizer, TextMap, TwoOfEach, Words
+from tvm_bench.backends import eager
+from tvm_bench.compress import ptq
+from tvm_bench.export import module_file, torchscript
+from tvm_bench.export.module_call import call
+from tvm_bench.models.shapes import shapes_of
 from tvm_bench.pipeline import race
 from tvm_bench.spec.constraints import Constraints
+from tvm_bench.spec.tensors import TensorSpec
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 RULES = race.Rules(rounds=1, samples=3, warmup=1)
@@ -84,6 +91,24 @@ def test_modules_by_both_front_ends(name, tmp_path):
     results, _ = raced(model_spec, tmp_path, ("eager", "relay"), ("fp32",), ("onnx", "pytorch"))
     assert len(results.variants) == 3
     assert all(row.ok and row.flagged is None for row in results.variants), results.variants
+
+
+@pytest.mark.parametrize("name", [*MODULES, "two_of_each"])
+def test_modules_of_all_kinds_are_quantized_stored_and_traced(name, tmp_path):
+    kind = MODULES.get(name, TwoOfEach)
+    module, samples = networks.made(kind), networks.arrays(kind, 8, seed=1)
+    inputs = [TensorSpec(key, (1, *array.shape[1:]), array.dtype.name) for key, array in samples.items()]
+    quantized = ptq.quantize_static(module, [tuple(samples.values())], inputs)
+    path, options = tmp_path / "q.pt", {"model": f"tests.networks:{name}", "classes": 0, "precision": "int8"}
+    module_file.save(quantized, path, inputs=inputs, sizes=shapes_of(module), **options)
+    torchscript.save_traced(module_file.load(path), tmp_path / "q.ts", inputs)
+    first = tuple(array[:1] for array in samples.values())
+    int8, fp32 = eager.load(path, threads=1)(first), call(module, map(torch.from_numpy, first))
+    traced = torch.jit.load(tmp_path / "q.ts")(*map(torch.from_numpy, first))
+    assert len(int8) == len(fp32) == (1 if isinstance(traced, torch.Tensor) else len(traced))
+    for answer, right in zip(int8, fp32, strict=True):
+        error = np.linalg.norm(answer - right.detach().numpy()) / right.norm().item()
+        assert 0 < error < 0.1
 
 
 def test_a_wrong_output_among_several_is_found(tmp_path):

@@ -117,6 +117,18 @@ def test_shapes_that_a_file_computes_are_folded(tmp_path):
     assert onnx_file.outputs(model, 2)[0].shape == (2, 48)
 
 
+def test_a_size_that_depends_on_a_value_is_named(tmp_path):
+    nodes = [
+        helper.make_node("Slice", ["x", "zero", "end"], ["part"], name="cut"),
+        helper.make_node("Relu", ["part"], ["y"]),
+    ]
+    constants = [helper.make_tensor("zero", TensorProto.INT64, [1], [0])]
+    inputs = [("x", TensorProto.FLOAT, [1, 8]), ("end", TensorProto.INT64, [1])]
+    path = graph(tmp_path / "cut.onnx", nodes, inputs, [("y", TensorProto.FLOAT, [None, 8])], constants)
+    with pytest.raises(UserError, match=r"their inputs: Slice \(node 'cut'\)\. A compiled"):
+        onnx_file.open_checked(path, Sizes())
+
+
 def suppression(path):
     constants = [helper.make_tensor("most", TensorProto.INT64, [1], [10])]
     nodes = [helper.make_node("NonMaxSuppression", ["boxes", "scores", "most"], ["kept"], name="final/nms")]

@@ -59,6 +59,15 @@ def test_paths_that_have_no_samples(tmp_path):
         samples.read(tmp_path / "one.npy")
 
 
+def test_bad_samples_are_refused_before_anything_is_written(cli, tmp_path):
+    np.savez(tmp_path / "bad.npz", image=GOOD["image"], scales=GOOD["scale"])
+    options = ("--inputs", tmp_path / "bad.npz", "--precision", "fp32,int8", "--artifacts", tmp_path / "artifacts")
+    done = cli("build", "--model", "tests.networks:two_of_each", *options)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "unknown input 'scales'. Did you mean scale" in done.stderr
+    assert not [path for path in (tmp_path / "artifacts").rglob("*") if path.suffix in (".so", ".onnx", ".pt", ".npy")]
+
+
 def test_one_file_and_a_folder_hold_the_same_samples(tmp_path):
     (tmp_path / "folder").mkdir()
     for i in range(5):

@@ -19,6 +19,7 @@ from ..spec.errors import UserError
 from ..spec.sizes import Sizes
 from ..spec.tensors import TensorSpec
 from . import onnx_operators, onnx_shapes
+from .onnx_open_sizes import DTYPES, dtype_of, inputs_of
 
 OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
 
@@ -75,28 +76,28 @@ def fingerprint(path: Path) -> str:
 
 def inputs(model: onnx.ModelProto, batch: int) -> tuple[TensorSpec, ...]:
     """The inputs of a model of fixed shapes, with this batch size."""
-    return tuple(_spec(value, batch, _high(model, value.name)) for value in onnx_shapes.inputs_of(model))
+    return tuple(_spec(value, batch, _high(model, value.name)) for value in inputs_of(model))
 
 
 def outputs(model: onnx.ModelProto, batch: int) -> tuple[TensorSpec, ...]:
     """The outputs of a model of fixed shapes, with this batch size. Raises `UserError` for an output of other types."""
     for value in model.graph.output:
-        if not value.type.HasField("tensor_type") or onnx_shapes.dtype_of(value) not in onnx_shapes.DTYPES:
+        if dtype_of(value) not in DTYPES:
             raise UserError(
                 f"output '{value.name}' is no tensor of numbers that NumPy has. Export the model with outputs of "
-                f"{', '.join(onnx_shapes.DTYPES)}."
+                f"{', '.join(DTYPES)}."
             )
     return tuple(_spec(value, batch) for value in model.graph.output)
 
 
 def input_names(model: onnx.ModelProto) -> list[str]:
     """The names of the inputs, without those that have a default value."""
-    return [value.name for value in onnx_shapes.inputs_of(model)]
+    return [value.name for value in inputs_of(model)]
 
 
 def _spec(value: onnx.ValueInfoProto, batch: int, high: int | None = None) -> TensorSpec:
     shape = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-    return TensorSpec(value.name, shape, onnx_shapes.dtype_of(value), batched=shape[:1] == (batch,), high=high)
+    return TensorSpec(value.name, shape, dtype_of(value), batched=shape[:1] == (batch,), high=high)
 
 
 def _high(model: onnx.ModelProto, name: str) -> int | None:
