@@ -12,7 +12,7 @@ from tvm import relay
 
 from ...spec.errors import UserError
 from ...spec.tensors import TensorSpec
-from .folding import while_importing
+from .shortcuts import while_importing
 
 
 def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:

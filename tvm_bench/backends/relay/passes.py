@@ -11,8 +11,9 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .folding import FoldWithNumPy, while_importing
+from .folding import FoldWithNumPy
 from .rounding import RoundedOnce
+from .shortcuts import while_importing
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
 # and need two transforms.
