@@ -13,6 +13,7 @@ from tvm_bench.models import layer_sizes
 from tvm_bench.models.torchvision_models import architecture
 from tvm_bench.pipeline import race_entrants
 from tvm_bench.pipeline.workbench import LEDGER, Workbench, with_recipe
+from tvm_bench.spec.sizes import Sizes
 from tvm_bench.spec.tensors import image_input
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
@@ -56,7 +57,7 @@ def test_a_module_and_its_onnx_file_are_one_architecture(tmp_path):
     module = tiny.cnn().eval()
     shape = module.input_spec.shape
     onnx_file.save_from_module(module, tmp_path / "m.onnx", [image_input(shape, 4)])
-    layers = onnx_layers.layers_of(onnx_file.open_checked(tmp_path / "m.onnx", None, 4))
+    layers = onnx_layers.layers_of(onnx_file.open_checked(tmp_path / "m.onnx", Sizes(batch=4)))
     assert len(layers) == 3 and layer_sizes.fingerprint(layers, shape) == fingerprint(module, shape)
 
 

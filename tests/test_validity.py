@@ -12,6 +12,7 @@ import pytest
 from tests import cores
 from tvm_bench.analysis.results import Row
 from tvm_bench.analysis.validity import ValidityLimits, disturbance, judged, most_repeats, overuse, wrong_answers
+from tvm_bench.data import synthetic
 from tvm_bench.host import cpu, deployment_size, interference
 from tvm_bench.measure import metrics, timed_inputs
 from tvm_bench.spec.tensors import image_input
@@ -83,7 +84,9 @@ def test_the_mask_holds_as_many_cpus_as_threads():
 
 
 def test_inputs_of_the_timed_calls_are_unlike():
-    inputs = [arrays for (arrays,) in timed_inputs.inputs([image_input((3, 8, 8), batch=2)])]
+    specs = [image_input((3, 8, 8), batch=2)]
+    windows = timed_inputs.windows(specs, synthetic.arrays(specs, timed_inputs.needed(specs)))
+    inputs = [arrays for (arrays,) in windows]
     assert len(inputs) == timed_inputs.INPUTS and all(
         each.shape == (2, 3, 8, 8) and each.flags.c_contiguous for each in inputs
     )

@@ -12,22 +12,18 @@ INPUTS = 4
 # Relative to the largest expected value. The answers of a variant hardly differ between processes.
 TOLERANCE = 0.01
 CHECKED = 10_000  # values of each output that are compared: all of them would add to the memory of the variant
-HIGH = 2  # integers without a known limit are drawn below it: right for masks, flags and positions
 
 
-def inputs(specs: Sequence[TensorSpec]) -> list[Arrays]:
-    """Seeded inputs for `INPUTS` calls: overlapping windows over few samples, which saves memory.
-
-    Samples of pure noise look alike to a network that averages over them, so these differ in brightness and contrast.
-    Integers are drawn below `high`; without it, bytes from their whole range and others below `HIGH`.
-    """
-    random = np.random.default_rng(0)
-    samples = [_samples(spec, random) for spec in specs]
-    return windows(specs, samples)
+def needed(specs: Sequence[TensorSpec]) -> int:
+    """The number of samples that `windows` takes."""
+    return max(spec.shape[0] if spec.batched else 1 for spec in specs) + INPUTS - 1
 
 
 def windows(specs: Sequence[TensorSpec], samples: Sequence[np.ndarray]) -> list[Arrays]:
-    """The inputs of `INPUTS` calls, from an array (samples, …) for each input; few samples are repeated."""
+    """The inputs of `INPUTS` calls: overlapping windows, which saves memory, over an array (samples, …) for each input.
+
+    Few samples are repeated.
+    """
     return [
         tuple(_window(spec, array, start) for spec, array in zip(specs, samples, strict=True))
         for start in range(INPUTS)
@@ -41,24 +37,6 @@ def _window(spec: TensorSpec, samples: np.ndarray, start: int) -> np.ndarray:
     if start + batch <= len(samples):
         return samples[start : start + batch]
     return samples[np.arange(start, start + batch) % len(samples)]
-
-
-def _samples(spec: TensorSpec, random: np.random.Generator) -> np.ndarray:
-    count = (spec.shape[0] if spec.batched else 1) + INPUTS - 1
-    shape = (count, *spec.sample_shape)
-    kind = np.dtype(spec.dtype)
-    if kind.kind == "b":
-        return random.integers(0, 2, shape).astype(kind)
-    if kind.kind in "iu":
-        bounds = np.iinfo(kind)
-        low, high = (bounds.min, bounds.max + 1) if kind.itemsize == 1 else (0, HIGH)
-        return random.integers(0 if spec.high else low, spec.high or high, shape).astype(kind)
-    rest = len(shape) - 1
-    values = random.standard_normal(shape, dtype=np.float32)
-    values *= random.uniform(0.2, 2, (count, *[1] * rest)).astype(np.float32)
-    channels = shape[1:2] if rest == 3 else (1,) * min(rest, 1)
-    values += random.uniform(-1.5, 1.5, (count, *channels, *[1] * (rest - len(channels)))).astype(np.float32)
-    return values.astype(kind, copy=False)
 
 
 def checked(outputs: Arrays) -> list[np.ndarray]:

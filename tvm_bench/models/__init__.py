@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..data import fashion_mnist
-from ..data.preprocess import InputSpec
+from ..data.preprocess import InputSpec, image_spec
 from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
+from ..spec.sizes import Sizes
 from ..spec.tensors import TensorSpec, image_input
+from .dynamic_operators import need_static
+from .named_inputs import first_parameter, named_inputs
 from .structure import call
 from .tensors import flatten, zeros
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
@@ -30,6 +34,7 @@ class Model:
     spec: InputSpec | None  # None: the input is no image, and `tensors` are its inputs
     classes: tuple[str, ...]
     tensors: tuple[TensorSpec, ...] = ()
+    declared: bool = True  # whether the model or its user defines the input
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -108,8 +113,21 @@ def _from_callable(
         return Model(module, None, classes, tuple(tensors))
     spec = getattr(module, "input_spec", None)
     if input_shape or not spec:
-        spec = spec_for(name, (), input_shape)
+        return Model(module, spec_for(name, (), input_shape), classes, declared=bool(input_shape))
     return Model(module, spec, classes)
+
+
+def with_named_inputs(model: Model, sizes: Sizes, samples: Mapping[str, np.ndarray]) -> Model:
+    """The model with the inputs that its user names: their shapes, and the arrays of `samples`, see `named_inputs`."""
+    if not (sizes.shapes or sizes.dims or samples):
+        return model
+    declared = {spec.name: spec for spec in model.tensors}
+    if model.spec and model.declared:
+        declared = {first_parameter(model.module): image_input(model.spec.shape)}
+    inputs = named_inputs(model.module, declared, sizes, samples)
+    if model.spec and not samples and (image := image_spec(inputs)):
+        return replace(model, spec=_resized(model.spec, image.shape))
+    return replace(model, spec=None, tensors=inputs)
 
 
 def spec_for(name: str, classes: tuple[str, ...], shape: tuple[int, int, int] | None = None) -> InputSpec:
@@ -131,7 +149,8 @@ def outputs(module: nn.Module, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec
     training = module.training
     with torch.inference_mode():
         try:
-            values = flatten(module.eval()(*zeros(inputs)))
+            need_static(module.eval(), inputs)
+            values = flatten(module(*zeros(inputs)))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = ", ".join(str(spec.shape) for spec in inputs)
             raise UserError(

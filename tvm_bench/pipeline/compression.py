@@ -10,6 +10,7 @@ from ..host.progress import Progress
 from ..report.plots import gallery
 from ..spec.compression_result import CompressionResult, ModelFiles, ModelNumbers, Operator
 from ..spec.errors import UserError
+from ..spec.task import CLASSIFICATION
 from ..spec.tensors import to_json
 from ..spec.variant import RunSpec, Variant
 from . import measurement, steps, workbench
@@ -98,7 +99,10 @@ def operators(run_spec: RunSpec, calls: int) -> dict[str, list[Operator]]:
 def _opened(run_spec: RunSpec, command: str) -> Workbench:
     if run_spec.model_spec.is_onnx:
         raise UserError(f"'{run_spec.model_spec.model}' is an ONNX file. `{command}` needs a PyTorch model in --model.")
-    return steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
+    bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
+    if command != "operators" and (bench.about["task"] != CLASSIFICATION or not bench.about["spec"]):
+        raise UserError(f"`{command}` needs a classifier of images, and the task is {bench.about['task']}.")
+    return bench
 
 
 def _scored_numbers(numbers: ModelNumbers, scores: dict[str, Any]) -> ModelNumbers:

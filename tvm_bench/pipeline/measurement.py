@@ -38,6 +38,8 @@ def evaluate(
         "backend": variant.backend,
         "artifact": str(artifact),
         "feed": bench.feed(variant.batch),
+        "task": bench.about["task"],
+        "outputs": bench.about["model_outputs"],
         "labelled": bench.about["labelled"],
         "batch": variant.batch,
         "threads": variant.threads,

@@ -24,17 +24,22 @@ from . import recipe_settings
 from .workbench import LEDGER, Workbench, with_recipe
 
 
-def open_workbench(run_spec: RunSpec, *, calibrate: bool = False) -> Workbench:
-    """Describe the model and its data. Raises `UserError` for bad input before anything is built."""
+def open_workbench(run_spec: RunSpec, *, calibrate: bool = False, answers: bool = False) -> Workbench:
+    """Describe the model and its data. Raises `UserError` for bad input before anything is built.
+
+    `calibrate` and `answers` say whether samples are needed: for INT8, and to check answers.
+    """
     bench = Workbench(run_spec, {})
     recipe_settings.check(bench)
     request = {
         "model_spec": run_spec.model_spec.request(),
-        "batch": run_spec.batches[0],
+        "batch": max(run_spec.batches),
         "calibrate": calibrate,
         "target": run_spec.target,
         "threads": run_spec.most_threads,
         "layers": run_spec.settings.layers if run_spec.settings else (),
+        "task": run_spec.task,
+        "answers": answers,
     }
     # Never skipped: it detects changes of the user's code and files.
     return Workbench(run_spec, bench.job("describe", request, "model", reuse=False)["result"])

@@ -37,7 +37,9 @@ class Workbench:
 
     def feed(self, batch: int) -> dict[str, Any]:
         """The request for the inputs of a variant with this batch size."""
-        return FeedRequest(self.inputs(batch), self.about["spec"], self.model_spec.data).to_dict()
+        return FeedRequest(
+            self.inputs(batch), self.about["spec"], self.model_spec.data, self.model_spec.samples
+        ).to_dict()
 
     @property
     def folder(self) -> Path:

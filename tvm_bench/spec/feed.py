@@ -8,18 +8,21 @@ from typing import Any
 
 from .tensors import TensorSpec, from_json
 
+SYNTHETIC = "synthetic"
+
 
 @dataclass(frozen=True)
 class FeedRequest:
     """Where the inputs of a model come from.
 
-    `inputs` are the model's inputs. `spec` has the fields of the `InputSpec` that makes images its input, and `data`
-    names the images (None: seeded noise).
+    `inputs` are the model's inputs. `samples` is a path, or `SYNTHETIC`; None: images. `spec` has the fields of the
+    `InputSpec` that makes images the input (None: it is no image), and `data` names the images (None: seeded noise).
     """
 
     inputs: tuple[TensorSpec, ...]
     spec: dict[str, Any] | None = None
     data: str | None = None
+    samples: str | None = None
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> FeedRequest:

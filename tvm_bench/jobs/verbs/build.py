@@ -13,6 +13,7 @@ from ...backends.relay import compiler, frontend, ir_dump, kernels, passes, sele
 from ...backends.relay.artifact import open_verified
 from ...backends.relay.compiler import Compiled, Schedules
 from ...backends.relay.library import Library
+from ...data import synthetic
 from ...host import cpu, manifest, packages
 from ...host.files import replace_with, sha256, write_json
 from ...measure import timed_inputs
@@ -102,7 +103,8 @@ def _outputs(module: tvm.IRModule, request: BuildRequest) -> list[TensorSpec]:
 def _tried(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """Run the library on seeded inputs, write inputs and outputs to `golden.npz`, and time it."""
     library = Library(entry, tvm.runtime.load_module(str(folder / manifest.LIBRARY)), entry["threads"])
-    inputs = timed_inputs.inputs(library.inputs)[0]
+    samples = synthetic.arrays(library.inputs, timed_inputs.needed(library.inputs))
+    inputs = timed_inputs.windows(library.inputs, samples)[0]
     golden: dict[str, Any] = {f"input_{i}": array for i, array in enumerate(inputs)}
     golden |= {f"output_{i}": array for i, array in enumerate(library(inputs))}
     with replace_with(folder / GOLDEN) as path:

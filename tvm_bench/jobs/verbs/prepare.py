@@ -25,6 +25,7 @@ from ...spec.errors import UserError
 from ...spec.feed import FeedRequest
 from ...spec.recipe import Quantize, Settings
 from ...spec.tensors import Arrays, TensorSpec, from_json
+from ...spec.variant import ModelSpec
 
 CALIBRATION_BATCH = 16
 Method = Mapping[str, object] | None  # how a file was quantized; None: it was not
@@ -40,10 +41,7 @@ class Request:
     precision: str
     parent: Path | None
     out: Path
-    model: str
-    weights: str
-    input_shape: tuple[int, int, int] | None
-    data: str | None
+    model_spec: ModelSpec
     spec: InputSpec | None
     inputs: tuple[TensorSpec, ...]
     classes: tuple[str, ...]
@@ -72,13 +70,14 @@ class Request:
 
     def calibration(self, batch: int) -> Iterator[Arrays]:
         """The calibration samples, in batches. Raises `UserError` without data."""
-        if not self.data:
-            raise UserError("INT8 needs calibration images. Give --data fashion-mnist or imagefolder:PATH.")
+        if not self.model_spec.data and not self.model_spec.samples:
+            raise UserError("INT8 needs samples for calibration. Give --data with images, or --inputs.")
         return self.feed("calibration").batches(batch, None)
 
     def feed(self, split: str) -> Feed:
         """The inputs of this split."""
-        return feeds.load(FeedRequest(self.inputs, asdict(self.spec) if self.spec else None, self.data), split)
+        spec = asdict(self.spec) if self.spec else None
+        return feeds.load(FeedRequest(self.inputs, spec, self.model_spec.data, self.model_spec.samples), split)
 
 
 def run(
@@ -97,15 +96,11 @@ def run(
     `parent` is the file that it is made from (None: the model itself), `description` the result of the verb
     `describe`, `quantization` the fields of the recipe's `Quantize` (None: the defaults), `settings` those of training.
     """
-    shape = model_spec["input_shape"]
     request = Request(
         precision=precision,
         parent=Path(parent) if parent else None,
         out=Path(out),
-        model=model_spec["model"],
-        weights=model_spec["weights"],
-        input_shape=tuple(shape) if shape else None,
-        data=model_spec["data"],
+        model_spec=ModelSpec.from_dict(model_spec),
         spec=InputSpec.from_dict(description["spec"]) if description["spec"] else None,
         inputs=from_json(description["model_inputs"], batch),
         classes=tuple(description["classes"]),
@@ -130,7 +125,7 @@ def write_module(request: Request) -> Method:
     module_file.save(
         module,
         request.out,
-        model=request.model,
+        model=request.model_spec.model,
         classes=request.outputs,
         precision=request.precision,
         inputs=request.singles,
@@ -156,8 +151,12 @@ def write_onnx(request: Request) -> Method:
         onnx_file.save_from_module(module_file.load(request.parent), request.out, request.inputs)
     else:
         with replace_with(request.out) as temporary:
-            onnx.save(onnx_file.open_checked(Path(request.model), request.input_shape, request.batch), temporary)
+            onnx.save(_own_onnx(request), temporary)
     return qat.method(per_channel=_per_channel(request)) if request.precision == "int8" else None
+
+
+def _own_onnx(request: Request) -> onnx.ModelProto:
+    return onnx_file.open_checked(Path(request.model_spec.model), request.model_spec.sizes(request.batch))
 
 
 def write_openvino(request: Request) -> Method:
@@ -218,10 +217,11 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
 
 
 def _fp32_module(request: Request) -> nn.Module:
+    spec = request.model_spec
     if request.parent:  # the weights after the last step of a recipe
-        return codebook_file.load(request.parent, request.model, shape=request.images.shape, classes=request.outputs)
-    model = resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes)
-    if request.weights == "random":
+        return codebook_file.load(request.parent, spec.model, shape=request.images.shape, classes=request.outputs)
+    model = resolve(spec.model, spec.weights, input_shape=spec.input_shape, classes=request.classes)
+    if spec.weights == "random":
         random_weights.fit(
             model.module, request.feed("calibration").batches(random_weights.BATCH, random_weights.IMAGES)
         )
@@ -232,7 +232,7 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
     settings, per_channel = Settings.from_dict(request.settings), _per_channel(request)
     settings.check([request.quantization])
     train = retrainer(
-        request.data,
+        request.model_spec.data,
         request.images,
         request.outputs,
         settings,
@@ -242,7 +242,7 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
         amp=False,  # fake quantization does not support BF16
     )
     trained = qat.quantize_aware(module, request.singles, train, per_channel=per_channel)
-    calibration = {"data": request.data, "trained": request.settings}
+    calibration = {"data": request.model_spec.data, "trained": request.settings}
     return trained, {**qat.method(per_channel=per_channel), "calibration": calibration}
 
 
