@@ -10,6 +10,7 @@ import tvm
 from tvm import relay
 
 from ...spec.errors import UserError
+from . import torch_attention
 
 INPUT = "input"
 
@@ -42,7 +43,8 @@ def relay_from_torchscript(source: Path, shape: tuple[int, ...]) -> tvm.IRModule
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.load(str(source))
-        module, parameters = relay.frontend.from_pytorch(traced, [(INPUT, (shape, "float32"))])
+        inputs = [(INPUT, (shape, "float32"))]
+        module, parameters = relay.frontend.from_pytorch(traced, inputs, torch_attention.CONVERSIONS)
     return _bound(module, parameters)
 
 

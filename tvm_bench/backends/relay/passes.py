@@ -11,6 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order
 from .rounding import RoundedOnce
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
@@ -71,7 +72,7 @@ class _ScalarZeroPoints:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _ZeroVectors().visit(function)
+        return in_order(_ZeroVectors(), function)
 
 
 class _ZeroVectors(ExprMutator):
