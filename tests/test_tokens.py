@@ -170,3 +170,16 @@ def test_fused_attention_of_pytorch_is_converted(tmp_path):
     executor = relay.create_executor("graph", module, tvm.cpu(), "llvm").evaluate()
     with torch.inference_mode():
         np.testing.assert_allclose(executor(tokens).numpy(), layer(torch.from_numpy(tokens)), atol=1e-5)
+
+
+@pytest.mark.parametrize("transposed", [True, False], ids=["transposed", "plain"])
+@pytest.mark.parametrize(("rows", "inputs", "columns"), [(7, 17, 5), (50, 16, 49), (1, 3, 33), (5, 4, 16)])
+def test_a_product_of_batches_is_right_with_what_follows(rows, inputs, columns, transposed):
+    random = np.random.default_rng(0)
+    left = random.standard_normal((3, rows, inputs)).astype(np.float32)
+    right = random.standard_normal((3, inputs, columns)).astype(np.float32)
+    arrays = left, np.ascontiguousarray(right.transpose(0, 2, 1)) if transposed else right
+    product = relay.nn.batch_matmul(*variables(*arrays), transpose_b=transposed)
+    expected = left.astype(np.float64) @ right
+    np.testing.assert_allclose(run(product, *arrays)[0], expected, atol=1e-5)
+    np.testing.assert_allclose(run(relay.nn.relu(product), *arrays)[0], np.maximum(expected, 0), atol=1e-5)

@@ -7,20 +7,18 @@ or 197 scores do not divide into vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tvm
 from tvm import relay, te, tir
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple
 
+from .loops import Loops
 from .operators import register
 
 NAME = "tvm_bench.attention"
 LEAST = 16  # inputs of a head are a multiple of this
-BLOCKS = 4  # vectors of a row that are summed together
 HIDDEN = -1e30  # a score whose exponential is 0
 
 
@@ -45,24 +43,16 @@ def _compute(query: te.Tensor, key: te.Tensor, value: te.Tensor, bias: te.Tensor
     return te.extern(query.shape, [query, key, value, bias], kernel, name="attention", dtype=query.dtype)
 
 
-def tile_rows(rows: int, registers: int) -> int:
-    """The number of rows that are summed together: with the fewest multiplications and loads."""
-    most = (registers - 1 - BLOCKS) // BLOCKS
-    return min(range(1, min(most, rows) + 1), key=lambda r: -(-rows // r) * (r * BLOCKS + (r + BLOCKS) / 2))
-
-
-class _Kernel:
+class _Kernel(Loops):
     """The loops of the kernel. Rows that are left over are computed together with rows before them, again."""
 
     def __init__(self, *buffers: tir.Buffer):
-        self.b = tvm.tir.ir_builder.create()
         query, key = (get_const_tuple(buffer.shape) for buffer in buffers[:2])
         self.batch, self.M, self.D = query
         self.N = key[1]
         self.biases, self.bias_rows, self.padded = get_const_tuple(buffers[3].shape)
+        super().__init__(get_simd_32bit_lanes(), self.M)
         self.query, self.key, self.value, self.bias, self.out = map(self.b.buffer_ptr, buffers)
-        self.lanes = get_simd_32bit_lanes()
-        self.rows = tile_rows(self.M, 32 if self.lanes == 16 else 16)
 
     def statement(self) -> tir.Stmt:
         b = self.b
@@ -134,37 +124,6 @@ class _Kernel:
             return scores[r * self.padded + n]
 
         self.products(self.D // self.lanes, self.N, number, multiply, put)
-
-    def products(self, vectors: int, depth: int, number: Callable, multiply: Callable, put: Callable) -> None:
-        """For each of `vectors` and each row, the sum over `depth` of number(r, d) * multiply(d, vector)."""
-
-        def tile(first: tir.PrimExpr, blocks: int) -> None:
-            places = [(r, o) for r in range(self.rows) for o in range(blocks)]
-            sums = self.b.allocate("float32", len(places) * self.lanes, "sums", scope="local")
-            for i, _ in enumerate(places):
-                sums[self.ramp(i * self.lanes)] = self.broadcast(tir.const(0.0, "float32"))
-            with self.b.for_range(0, depth, "d") as d:
-                for i, (r, o) in enumerate(places):
-                    more = self.broadcast(number(r, d)) * multiply(d, first + o)
-                    sums[self.ramp(i * self.lanes)] = self.vector(sums, i * self.lanes) + more
-            for i, (r, o) in enumerate(places):
-                put(r, first + o, self.vector(sums, i * self.lanes))
-
-        whole, left = divmod(vectors, BLOCKS)
-        if whole:
-            with self.b.for_range(0, whole, "blocks") as block:
-                tile(block * BLOCKS, BLOCKS)
-        if left:
-            tile(tir.const(whole * BLOCKS, "int32"), left)
-
-    def ramp(self, place: tir.PrimExpr | int) -> tir.PrimExpr:
-        return tir.Ramp(place, 1, self.lanes)
-
-    def vector(self, buffer: Any, place: tir.PrimExpr | int) -> tir.PrimExpr:
-        return buffer[self.ramp(place)]
-
-    def broadcast(self, value: tir.PrimExpr) -> tir.PrimExpr:
-        return tir.Broadcast(value, self.lanes)
 
     @staticmethod
     def reduced(name: str, *arguments: tir.PrimExpr) -> tir.PrimExpr:
