@@ -13,7 +13,7 @@ from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
 from tvm_bench.backends.relay import schedules, target
-from tvm_bench.backends.relay.schedules import conv_workload, direct_conv, int8_dot, override, winograd
+from tvm_bench.backends.relay.schedules import conv_workload, int8_dot, override, register_tile, winograd
 from tvm_bench.host.cpu import host_features
 
 
@@ -139,7 +139,7 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
 def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
     for blocks in (1, 2, 3, 4, 6, 16, 32):
         for height, width in ((56, 56), (28, 28), (7, 7), (1, 1), (13, 13), (17, 31), (112, 112)):
-            tile = direct_conv.register_tile(blocks, height, width, registers)
+            tile = register_tile.fitting(blocks, height, width, registers)[0]
             assert all(size % part == 0 for size, part in zip((blocks, height, width), tile, strict=True))
             assert np.prod(tile) + tile[0] + 1 <= registers
 

@@ -15,6 +15,7 @@ from tvm_bench.backends.relay import compiler, frontend, passes, target
 from tvm_bench.backends.relay.compiler import Schedules
 from tvm_bench.backends.relay.schedules import attention, dense, layer_norm
 from tvm_bench.export import onnx_file, torchscript
+from tvm_bench.spec.tensors import TensorSpec
 
 
 @pytest.fixture(autouse=True)
@@ -139,10 +140,11 @@ class Transformer(nn.Module):
 def test_a_transformer_is_right_by_both_front_ends(source, scores, tmp_path):
     torch.manual_seed(0)
     module, shape = Transformer(scores=scores).eval(), (1, 3, 20, 40)
+    inputs = [TensorSpec("input", shape)]
     path = Path(tmp_path, "model.onnx" if source == "onnx" else "model.pt")
-    (onnx_file.save_from_module if source == "onnx" else torchscript.save_traced)(module, path, shape)
+    (onnx_file.save_from_module if source == "onnx" else torchscript.save_traced)(module, path, inputs)
     image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    relay_module = passes.lower_quantization(frontend.relay_from_file(path, shape), target.resolve(None, 2))
+    relay_module = passes.lower_quantization(frontend.relay_from_file(path, inputs), target.resolve(None, 2))
     build = compiler.compiled(relay_module, target.resolve(None, 2), Schedules())
     executor = graph_executor.GraphModule(build.library["default"](tvm.cpu()))
     executor.set_input(0, image)
@@ -163,10 +165,10 @@ class Attention(nn.MultiheadAttention):
 
 def test_fused_attention_of_pytorch_is_converted(tmp_path):
     layer, shape, path = Attention(32, 2, batch_first=True).eval(), (1, 9, 32), tmp_path / "layer.pt"
-    torchscript.save_traced(layer, path, shape)
+    torchscript.save_traced(layer, path, [TensorSpec("tokens", shape)])
     assert "aten::_native_multi_head_attention" in str(torch.jit.load(path).inlined_graph)
     tokens = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
-    module = frontend.relay_from_torchscript(path, shape)
+    module = frontend.relay_from_torchscript(path, [TensorSpec("tokens", shape)])
     executor = relay.create_executor("graph", module, tvm.cpu(), "llvm").evaluate()
     with torch.inference_mode():
         np.testing.assert_allclose(executor(tokens).numpy(), layer(torch.from_numpy(tokens)), atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -13,31 +14,34 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper
 from torch import nn
 
-from ..data.preprocess import InputSpec
 from ..host.files import replace_with, sha256
+from ..models.tensors import flat_outputs, flatten, zeros
 from ..spec.errors import UserError
+from ..spec.tensors import TensorSpec
 
 OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
 
 
-def save_from_module(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
-    """Export `module` for inputs of `shape` (batch, channels, height, width); the exporter folds batch norms."""
-    with warnings.catch_warnings(), replace_with(path) as temporary:
+def save_from_module(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> None:
+    """Export `module` for `inputs`; the exporter folds batch norms. The outputs get the names of `flatten`."""
+    with torch.inference_mode():
+        outputs = list(flatten(module(*zeros(inputs))))
+    with warnings.catch_warnings(), replace_with(path) as temporary, flat_outputs(module):
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one needs more packages and writes the weights to a second file.
         torch.onnx.export(
             module,
-            (torch.zeros(shape),),
+            zeros(inputs),
             str(temporary),
             dynamo=False,
-            input_names=["input"],
-            output_names=["logits"],
+            input_names=[spec.name for spec in inputs],
+            output_names=outputs,
             opset_version=OPSET,
         )
 
 
 def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.ModelProto:
-    """Read a classifier with one input and one output, and fix its input shape.
+    """Read an ONNX file, and fix the shapes of its inputs.
 
     `shape` (channels, height, width) sets the sizes that the file leaves open, `batch` an open batch size.
     Raises `UserError` for a file that is not ONNX, is damaged, or still has open sizes.
@@ -54,12 +58,6 @@ def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.
         raise UserError(
             f"'{path}' is not a valid ONNX file, or is cut short: {' '.join(first)}. Export it again."
         ) from error
-    inputs = _inputs(model)
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        raise UserError(
-            f"'{path}' has inputs {[i.name for i in inputs]} and outputs {[o.name for o in model.graph.output]}: "
-            "only classifiers with one image input and one output are supported."
-        )
     model = copy.deepcopy(model)
     _fix_shape(_inputs(model)[0], path, shape, batch)
     del model.graph.value_info[:]
@@ -75,21 +73,26 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def input_spec(model: onnx.ModelProto) -> InputSpec:
-    """The input's shape, with ImageNet's scaling, because an ONNX file does not state the scaling."""
-    _, channels, height, width = input_shape(model)
-    return InputSpec((channels, height, width), round(min(height, width) * 256 / 224))
+def inputs(model: onnx.ModelProto, batch: int) -> tuple[TensorSpec, ...]:
+    """The inputs, whose sizes must be fixed, at this batch size."""
+    return tuple(_spec(value, batch) for value in _inputs(model))
 
 
-def input_shape(model: onnx.ModelProto) -> tuple[int, ...]:
-    """The shape (batch, channels, height, width) of the only input."""
-    return tuple(d.dim_value for d in _inputs(model)[0].type.tensor_type.shape.dim)
+def outputs(model: onnx.ModelProto, batch: int) -> tuple[TensorSpec, ...]:
+    """The outputs, whose sizes must be fixed, at this batch size."""
+    return tuple(_spec(value, batch) for value in model.graph.output)
 
 
-def output_count(model: onnx.ModelProto) -> int:
-    """The number of classes: the last size of the output, or 0 if the file does not state it."""
-    dims = model.graph.output[0].type.tensor_type.shape.dim
-    return dims[-1].dim_value if dims else 0
+def input_names(model: onnx.ModelProto) -> list[str]:
+    """The names of the inputs, without those that have a default value."""
+    return [value.name for value in _inputs(model)]
+
+
+def _spec(value: onnx.ValueInfoProto, batch: int) -> TensorSpec:
+    tensor = value.type.tensor_type
+    shape = tuple(size.dim_value for size in tensor.shape.dim)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+    return TensorSpec(value.name, shape, dtype, batched=shape[:1] == (batch,))
 
 
 def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:

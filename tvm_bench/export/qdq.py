@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -21,6 +20,8 @@ from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_d
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..host.files import replace_with
+from ..spec.tensors import Arrays
+from .onnx_file import input_names
 
 RANGES = {  # of activations: ONNX Runtime's method, and its options
     "minmax": (CalibrationMethod.MinMax, {}),
@@ -46,8 +47,8 @@ def method(*, per_channel: bool = True, observer: str = "minmax") -> dict[str, s
 
 
 class _Reader(CalibrationDataReader):
-    def __init__(self, name: str, batches: Iterable[np.ndarray]):
-        self.feeds: Iterator[dict] = ({name: images} for images in batches)
+    def __init__(self, names: Sequence[str], batches: Iterable[Arrays]):
+        self.feeds: Iterator[dict] = (dict(zip(names, arrays, strict=True)) for arrays in batches)
 
     def get_next(self) -> dict | None:
         return next(self.feeds, None)
@@ -56,13 +57,13 @@ class _Reader(CalibrationDataReader):
 def quantize(
     source: Path,
     path: Path,
-    batches: Iterable[np.ndarray],
+    batches: Iterable[Arrays],
     *,
     vnni: bool,
     per_channel: bool = True,
     observer: str = "minmax",
 ) -> None:
-    """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` in the shape of its input.
+    """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` of its inputs.
 
     `observer` sets the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
     """
@@ -84,15 +85,15 @@ def quantize(
         )
 
 
-def _find_ranges(model: Path, batches: Iterable[np.ndarray], observer: str, out: Path) -> None:
+def _find_ranges(model: Path, batches: Iterable[Arrays], observer: str, out: Path) -> None:
     """Write the ranges of all activations of `model` to `out`, in ONNX Runtime's file format."""
     kind, options = RANGES[observer]
     augmented = str(out.with_name("augmented.onnx"))
     calibrator = create_calibrator(model, None, augmented, kind, extra_options=options)
-    name = onnx.load(model, load_external_data=False).graph.input[0].name
+    names = input_names(onnx.load(model, load_external_data=False))
     remaining = iter(batches)
     while chunk := list(islice(remaining, CHUNK)):  # one reader for all would hold every activation until the end
-        calibrator.collect_data(_Reader(name, chunk))
+        calibrator.collect_data(_Reader(names, chunk))
     save_tensors_data(calibrator.compute_data(), out)
 
 

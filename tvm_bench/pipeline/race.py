@@ -108,7 +108,7 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
     bench, variant = entrant.bench, entrant.variant
     if variant.backend == "null":
         return entrant
-    against: dict[str, Path] = {}
+    against: dict[str, tuple[Path, ...]] = {}
     failures: dict[str, str] = {}
     source = measurement.source_variant(variant)
     compared = {"reference": measurement.reference_variant(bench)} | ({"source": source} if source else {})
@@ -121,15 +121,17 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
     return replace(entrant, row=judged(row, rules.validity, failures))
 
 
-def _answers(bench: Workbench, variant: Variant, against: dict[str, Path], rules: Rules) -> Path:
-    """The file of the answers of `variant`, a reference or source model, which is scored too."""
-    path = measurement.answers(bench, variant)
-    _evaluate(bench, variant, steps.build(bench, variant), {"reference": path, **against}, rules)
-    return path
+def _answers(
+    bench: Workbench, variant: Variant, against: dict[str, tuple[Path, ...]], rules: Rules
+) -> tuple[Path, ...]:
+    """The files of the answers of `variant`, a reference or source model, which is scored too."""
+    paths = measurement.answers(bench, variant)
+    _evaluate(bench, variant, steps.build(bench, variant), {"reference": paths, **against}, rules)
+    return paths
 
 
 def _evaluate(
-    bench: Workbench, variant: Variant, artifact: Path, against: dict[str, Path], rules: Rules
+    bench: Workbench, variant: Variant, artifact: Path, against: dict[str, tuple[Path, ...]], rules: Rules
 ) -> dict[str, Any]:
     return measurement.evaluate(
         bench, variant, artifact, limit=rules.images, against=against, seconds=rules.answer_seconds

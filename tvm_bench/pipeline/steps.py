@@ -118,7 +118,8 @@ def build(bench: Workbench, variant: Variant) -> Path:
     request = BuildRequest(
         source=str(model_file),
         out=str(folder),
-        shape=[variant.batch, *bench.about["spec"]["shape"]],
+        inputs=bench.inputs(variant.batch),
+        outputs=tuple(output["name"] for output in bench.about["model_outputs"]),
         threads=variant.threads,
         target_text=bench.run_spec.target,
         records={tuner: str(path) for tuner, path in records.items()} or None,

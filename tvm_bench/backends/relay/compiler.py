@@ -57,7 +57,9 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
         _schedules(plan, target) as (config, records),
         tvm.transform.PassContext(3, config=config, instruments=[fusion]),
     ):
-        factory = relay.build(module, target=target)
+        with target:
+            altered = passes.alter_layouts(module)
+        factory = relay.build(altered, target=target)
     assert fusion.module, "relay.build always fuses"
     with target:
         tvms = plan.name in ("stock", "autoscheduler")

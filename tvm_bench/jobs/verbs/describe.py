@@ -13,24 +13,34 @@ from ... import data as datasets
 from ...backends.relay import target as relay_target
 from ...compress.layers import prunable
 from ...data.dataset import Dataset
-from ...data.preprocess import InputSpec
+from ...data.preprocess import InputSpec, image_spec
 from ...export import onnx_file, onnx_layers
 from ...host import user_code
 from ...models import layer_sizes, outputs, resolve
 from ...models.weights import state_hash
 from ...spec.errors import UserError
+from ...spec.tensors import TensorSpec, to_json
 from ...spec.variant import ModelSpec
 
 
 @dataclass(frozen=True)
 class Network:
-    """Properties of the model without its data. `classes` are empty if they have no names."""
+    """Properties of the model without its data. `spec` is None if the input is no image.
 
-    spec: InputSpec
+    `classes` are empty if they have no names. `inputs` and `outputs` have batch size 1 where the file allows it.
+    """
+
+    spec: InputSpec | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     classes: tuple[str, ...]
-    outputs: int
     fingerprint: str
     architecture: str
+
+    @property
+    def scores(self) -> int:
+        """The number of classes of a classifier: one output (batch, classes); 0 for any other model."""
+        return self.outputs[0].shape[1] if len(self.outputs) == 1 and len(self.outputs[0].shape) == 2 else 0
 
 
 def run(
@@ -40,7 +50,8 @@ def run(
 
     `layers` are names of layers to be pruned; `calibrate` says whether calibration images are needed.
 
-    Returns `spec` (fields of `InputSpec`), `classes`, `outputs_count`, `fingerprint` (changes with the network and with
+    Returns `spec` (fields of `InputSpec`; None if the input is no image), `model_inputs` and
+    `model_outputs`, `classes`, `outputs_count`, `fingerprint` (changes with the network and with
     each weight), `architecture` (changes with the size of a layer, see `models.layer_sizes`), `mcpu` (LLVM's name of
     the target CPU), `labelled` (whether the labels are those of the model), `images` (of the test set), `data_version`
     (changes with each file of the data), and `calibration`. Raises `UserError` for a bad model, bad data, or an unknown
@@ -51,9 +62,11 @@ def run(
     test = datasets.load(model.data, "test") if model.data else None
     network = _onnx(model, batch) if model.is_onnx else _pytorch(model, test, tuple(layers))
     return {
-        "spec": asdict(network.spec),
-        "classes": list(network.classes or _names(test, network.outputs)),
-        "outputs_count": network.outputs,
+        "spec": asdict(network.spec) if network.spec else None,
+        "model_inputs": to_json(network.inputs),
+        "model_outputs": to_json(network.outputs),
+        "classes": list(network.classes or _names(test, network.scores)),
+        "outputs_count": network.scores,
         "fingerprint": network.fingerprint,
         "architecture": network.architecture,
         "mcpu": mcpu,
@@ -67,9 +80,9 @@ def run(
 def _onnx(model: ModelSpec, batch: int) -> Network:
     loaded = onnx_file.open_checked(Path(model.model), model.input_shape, batch)
     fingerprint = onnx_file.fingerprint(Path(model.model))
-    spec = onnx_file.input_spec(loaded)
-    architecture = layer_sizes.fingerprint(onnx_layers.layers_of(loaded), spec.shape) or fingerprint
-    return Network(spec, (), onnx_file.output_count(loaded), fingerprint, architecture)
+    inputs, outputs = onnx_file.inputs(loaded, batch), onnx_file.outputs(loaded, batch)
+    architecture = layer_sizes.fingerprint(onnx_layers.layers_of(loaded), layer_sizes.shape_of(inputs))
+    return Network(image_spec(inputs), inputs, outputs, (), fingerprint, architecture or fingerprint)
 
 
 def _pytorch(model: ModelSpec, test: Dataset | None, layers: tuple[str, ...]) -> Network:
@@ -77,10 +90,11 @@ def _pytorch(model: ModelSpec, test: Dataset | None, layers: tuple[str, ...]) ->
     resolved = resolve(model.model, model.weights, input_shape=model.input_shape, classes=classes)
     if layers:
         prunable(resolved.module, layers)
-    count = outputs(resolved.module, resolved.spec.shape)
-    fingerprint, shape = _fingerprint(resolved.module), resolved.spec.shape
-    architecture = layer_sizes.fingerprint(layer_sizes.layers_of(resolved.module, shape), shape) or fingerprint
-    return Network(resolved.spec, resolved.classes, count, fingerprint, architecture)
+    inputs = resolved.inputs
+    results = outputs(resolved.module, inputs)
+    fingerprint, layers_run = _fingerprint(resolved.module), layer_sizes.layers_of(resolved.module, inputs)
+    architecture = layer_sizes.fingerprint(layers_run, layer_sizes.shape_of(inputs)) or fingerprint
+    return Network(resolved.spec, inputs, results, resolved.classes, fingerprint, architecture)
 
 
 def _calibration(data: str | None) -> dict[str, object]:
@@ -95,7 +109,7 @@ def _calibration(data: str | None) -> dict[str, object]:
 
 def _same_classes(test: Dataset, network: Network) -> bool:
     """Whether the labels stand for the model's own classes, in the same order."""
-    return len(test.classes) == network.outputs and network.classes in ((), test.classes)
+    return len(test.classes) == network.scores and network.classes in ((), test.classes)
 
 
 def _names(test: Dataset | None, count: int) -> tuple[str, ...]:

@@ -9,25 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from ... import backends
-from ...data.preprocess import InputSpec
 from ...host import interference
 from ...host.machine import load_average, peak_rss_mb, pss_mb, rss_mb
 from ...measure import timed_inputs
+from ...spec.tensors import from_json
 
 
 def run(
     backend: str,
     artifact: str,
-    spec: dict,
-    batch: int,
+    feed: dict,
     threads: int,
     warmup: int,
     samples: int,
     expected: str | None,
 ) -> dict[str, object]:
-    """Load the variant, call it once, warm it up, then time `samples` calls from NumPy input to NumPy output, in ms.
+    """Load the variant, call it once, warm it up, then time `samples` calls from NumPy inputs to NumPy outputs, in ms.
 
-    The input changes with every call, and the answers are compared with those in the file `expected`, which `evaluate`
+    The inputs change with every call, and the answers are compared with those in the file `expected`, which `evaluate`
     wrote. Also returns memory in MB after imports, after loading and at its peak; the number of live and of working
     threads; CPU seconds per wall second, and interference by other programs, during the timed calls; and, for a TVM
     library, `samples` times of `time_evaluator` in ms. Raises `TypeError` if an answer is not a NumPy array.
@@ -35,7 +34,7 @@ def run(
     load_before = load_average()
     backends.runtime(backend)
     after_import = rss_mb()
-    inputs = timed_inputs.inputs(InputSpec.from_dict(spec).shape, batch)
+    inputs = timed_inputs.inputs(from_json(feed["inputs"]))
     began = time.perf_counter()
     infer = backends.load(backend, Path(artifact), threads=threads)
     loaded = time.perf_counter()
@@ -43,20 +42,18 @@ def run(
     first_began = time.perf_counter()
     answer = infer(inputs[0])
     called = time.perf_counter()
-    for images in islice(cycle(inputs), warmup):
-        infer(images)
+    for arrays in islice(cycle(inputs), warmup):
+        infer(arrays)
     latencies = np.empty(samples)
-    answers = np.empty((samples, *answer.shape), np.float32)
+    answers = [np.empty((samples, len(values)), np.float32) for values in timed_inputs.checked(answer)]
     before = interference.read()
-    for i, images in zip(range(samples), cycle(inputs), strict=False):
+    for i, arrays in zip(range(samples), cycle(inputs), strict=False):
         start = time.perf_counter_ns()
-        answer = infer(images)
+        answer = infer(arrays)
         latencies[i] = time.perf_counter_ns() - start
-        if type(answer) is not np.ndarray:
-            raise TypeError(
-                f"{backend} returned a {type(answer).__name__}, no NumPy array: it may compute when it is read"
-            )
-        answers[i] = answer
+        _need_arrays(answer, backend)
+        for stored, values in zip(answers, timed_inputs.checked(answer), strict=True):
+            stored[i] = values
     after = interference.read()
     peak, shared = peak_rss_mb(), pss_mb()
     evaluator = getattr(infer, "time_evaluator", None)
@@ -73,5 +70,17 @@ def run(
         "working_threads": interference.working_threads(before, after),
         "cpu_per_wall": (after.process - before.process) / (after.wall - before.wall),
         "watch": {**interference.between(before, after, threads), "load": load_before},
-        "wrong_calls": timed_inputs.wrong_calls(answers, np.load(expected)) if expected else 0,
+        "wrong_calls": timed_inputs.wrong_calls(answers, _stored(expected)) if expected else 0,
     }
+
+
+def _need_arrays(answer: object, backend: str) -> None:
+    if type(answer) is not tuple:
+        raise TypeError(f"{backend} returned a {type(answer).__name__}, no tuple with an array for each output")
+    if lazy := [type(array).__name__ for array in answer if type(array) is not np.ndarray]:
+        raise TypeError(f"{backend} returned a {lazy[0]}, no NumPy array: it may compute when it is read")
+
+
+def _stored(path: str) -> list[np.ndarray]:
+    with np.load(path) as arrays:
+        return [arrays[name] for name in arrays.files]

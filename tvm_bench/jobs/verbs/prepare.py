@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from torch import nn
 
-from ... import data as datasets
 from ...compress import bfloat16, codebook_file, dynamic, ptq, qat
 from ...compress.calibration import checked
 from ...compress.retraining import retrainer
+from ...data import feeds
+from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
 from ...export import module_file, onnx_file, qdq, tensorrt_file, torchscript
 from ...host import cpu, packages
@@ -22,7 +22,9 @@ from ...host.files import replace_with
 from ...models import random_weights, resolve
 from ...spec import formats
 from ...spec.errors import UserError
+from ...spec.feed import FeedRequest
 from ...spec.recipe import Quantize, Settings
+from ...spec.tensors import Arrays, TensorSpec, from_json
 
 CALIBRATION_BATCH = 16
 Method = Mapping[str, object] | None  # how a file was quantized; None: it was not
@@ -30,7 +32,10 @@ Method = Mapping[str, object] | None  # how a file was quantized; None: it was n
 
 @dataclass(frozen=True)
 class Request:
-    """The file to write. `parent` is the file that it is made from; None: it is made from the model itself."""
+    """The file to write. `parent` is the file that it is made from; None: it is made from the model itself.
+
+    `inputs` have the batch size `batch`; `spec` makes images the only input (None: it is no image).
+    """
 
     precision: str
     parent: Path | None
@@ -39,7 +44,8 @@ class Request:
     weights: str
     input_shape: tuple[int, int, int] | None
     data: str | None
-    spec: InputSpec
+    spec: InputSpec | None
+    inputs: tuple[TensorSpec, ...]
     classes: tuple[str, ...]
     outputs: int
     batch: int
@@ -47,9 +53,16 @@ class Request:
     settings: Mapping[str, Any]  # of training, for the fields of `Settings`
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(batch, channels, height, width)."""
-        return (self.batch, *self.spec.shape)
+    def images(self) -> InputSpec:
+        """How an image becomes the input. Raises `UserError` for a model whose input is no image."""
+        if self.spec is None:
+            raise UserError("training needs a classifier of images. Remove the trained steps from --recipe.")
+        return self.spec
+
+    @property
+    def singles(self) -> tuple[TensorSpec, ...]:
+        """The inputs at batch size 1, for files that serve every batch size."""
+        return tuple(spec.at(1) for spec in self.inputs)
 
     @property
     def source(self) -> Path:
@@ -57,11 +70,15 @@ class Request:
         assert self.parent, f"{self.out} is made from another file"
         return self.parent
 
-    def calibration(self, batch: int) -> Iterator[np.ndarray]:
-        """The calibration images, in batches. Raises `UserError` without data."""
+    def calibration(self, batch: int) -> Iterator[Arrays]:
+        """The calibration samples, in batches. Raises `UserError` without data."""
         if not self.data:
             raise UserError("INT8 needs calibration images. Give --data fashion-mnist or imagefolder:PATH.")
-        return datasets.load(self.data, "calibration").batches(self.spec, batch)
+        return self.feed("calibration").batches(batch, None)
+
+    def feed(self, split: str) -> Feed:
+        """The inputs of this split."""
+        return feeds.load(FeedRequest(self.inputs, asdict(self.spec) if self.spec else None, self.data), split)
 
 
 def run(
@@ -89,7 +106,8 @@ def run(
         weights=model_spec["weights"],
         input_shape=tuple(shape) if shape else None,
         data=model_spec["data"],
-        spec=InputSpec.from_dict(description["spec"]),
+        spec=InputSpec.from_dict(description["spec"]) if description["spec"] else None,
+        inputs=from_json(description["model_inputs"], batch),
         classes=tuple(description["classes"]),
         outputs=description["outputs_count"],
         batch=batch,
@@ -115,7 +133,7 @@ def write_module(request: Request) -> Method:
         model=request.model,
         classes=request.outputs,
         precision=request.precision,
-        shape=request.spec.shape,
+        inputs=request.singles,
         sizes=None if request.precision == "fp32" else module_file.sizes(request.source),
     )
     return method
@@ -123,7 +141,7 @@ def write_module(request: Request) -> Method:
 
 def write_torchscript(request: Request) -> Method:
     """A traced module."""
-    torchscript.save_traced(module_file.load(request.source), request.out, request.shape)
+    torchscript.save_traced(module_file.load(request.source), request.out, request.inputs)
     return None
 
 
@@ -135,10 +153,10 @@ def write_onnx(request: Request) -> Method:
     if request.precision == "int8" and not request.quantization.aware:
         return _quantized_onnx(request)
     if request.parent:
-        onnx_file.save_from_module(module_file.load(request.parent), request.out, request.shape)
+        onnx_file.save_from_module(module_file.load(request.parent), request.out, request.inputs)
     else:
         with replace_with(request.out) as temporary:
-            onnx.save(onnx_file.open_checked(Path(request.model), request.spec.shape, request.batch), temporary)
+            onnx.save(onnx_file.open_checked(Path(request.model), request.input_shape, request.batch), temporary)
     return qat.method(per_channel=_per_channel(request)) if request.precision == "int8" else None
 
 
@@ -157,7 +175,7 @@ def write_openvino(request: Request) -> Method:
             "OpenVINO's INT8 (by NNCF) is always per channel and finds its own ranges. Remove the options of int8 "
             "from --recipe, or give other --backends."
         )
-    calibration = checked(request.calibration(request.batch), request.spec.shape)
+    calibration = checked(request.calibration(request.batch), request.inputs)
     openvino_file.quantize(request.source, request.out, calibration)
     return openvino_file.METHOD
 
@@ -192,7 +210,7 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
     quantized = ptq.quantize_static(
         module,
         request.calibration(CALIBRATION_BATCH),
-        request.spec.shape,
+        request.singles,
         per_channel=per_channel,
         observer=observer,
     )
@@ -201,16 +219,13 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
 
 def _fp32_module(request: Request) -> nn.Module:
     if request.parent:  # the weights after the last step of a recipe
-        return codebook_file.load(request.parent, request.model, shape=request.spec.shape, classes=request.outputs)
+        return codebook_file.load(request.parent, request.model, shape=request.images.shape, classes=request.outputs)
     model = resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes)
     if request.weights == "random":
-        random_weights.fit(model.module, _images_for_random_weights(request))
+        random_weights.fit(
+            model.module, request.feed("calibration").batches(random_weights.BATCH, random_weights.IMAGES)
+        )
     return model.module
-
-
-def _images_for_random_weights(request: Request) -> Iterator[np.ndarray]:
-    images = datasets.load(request.data, "calibration") if request.data else datasets.noise(request.spec)
-    return images.batches(request.spec, random_weights.BATCH, random_weights.IMAGES)
 
 
 def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Method]:
@@ -218,7 +233,7 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
     settings.check([request.quantization])
     train = retrainer(
         request.data,
-        request.spec,
+        request.images,
         request.outputs,
         settings,
         request.out.parent.parent / "qat",
@@ -226,14 +241,14 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
         purpose="qat",
         amp=False,  # fake quantization does not support BF16
     )
-    trained = qat.quantize_aware(module, request.spec.shape, train, per_channel=per_channel)
+    trained = qat.quantize_aware(module, request.singles, train, per_channel=per_channel)
     calibration = {"data": request.data, "trained": request.settings}
     return trained, {**qat.method(per_channel=per_channel), "calibration": calibration}
 
 
 def _quantized_onnx(request: Request) -> Method:
     per_channel, observer = _per_channel(request), request.quantization.observer or "minmax"
-    calibration = checked(request.calibration(request.batch), request.spec.shape)
+    calibration = checked(request.calibration(request.batch), request.inputs)
     qdq.quantize(
         request.source,
         request.out,

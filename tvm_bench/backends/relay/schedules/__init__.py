@@ -15,7 +15,7 @@ from tvm import relay, topi
 from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
-from . import batch_matmul, dense, direct_conv, input_layout, vector_math, winograd
+from . import batch_matmul, dense, direct_conv, grouped_conv, input_layout, vector_math, winograd
 from .conv_workload import Convolution
 from .override import attribute, check_version, registration
 
@@ -38,13 +38,17 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         return (
             winograd.alter_layout(attrs, inputs, types, schedule_of=schedule_of)
             or direct_conv.alter_layout(attrs, inputs, types)
+            or grouped_conv.alter_layout(attrs, inputs, types, schedule_of=schedule_of)
             or conv2d_alter_op._alter_conv2d_layout(attrs, inputs, types, out)
         )
+
+    def legalize(attrs: Any, inputs: list, types: list) -> relay.Expr | None:
+        return grouped_conv.merge(attrs, inputs, types) or direct_conv.legalize(attrs, inputs, types)
 
     blocked = partial(direct_conv.strategy, schedule_of=schedule_of)
     with (
         registration(topi.nn.conv2d_alter_layout, alter_layout),
-        registration(topi.nn.conv2d_legalize, direct_conv.legalize),
+        registration(topi.nn.conv2d_legalize, legalize),
         registration(strategy.conv2d_winograd_without_weight_transform_strategy, winograd.strategy),
         registration(strategy.conv2d_NCHWc_strategy, blocked),
         registration(strategy.depthwise_conv2d_NCHWc_strategy, blocked),
@@ -61,6 +65,8 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
 
 def candidates(convolution: Convolution) -> list[str]:
     """The schedules that a convolution can have, the default first."""
+    if grouped := grouped_conv.tiles(convolution):
+        return [*grouped, TVM]
     tiles = direct_conv.tiles(convolution)
     if tiles and direct_conv.in_half_blocks(convolution):
         return tiles

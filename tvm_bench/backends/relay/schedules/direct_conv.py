@@ -9,11 +9,8 @@ TVM's depthwise schedule writes its sums to memory before the operators behind i
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import product
-from math import prod
 from typing import Any
 
 import tvm
@@ -25,13 +22,11 @@ from tvm.topi.generic.conv2d import conv2d_alter_int8_common
 from tvm.topi.utils import get_const_tuple, traverse_inline
 from tvm.topi.x86 import conv2d, conv2d_alter_op
 
-from . import conv_workload, int8_dot
+from . import conv_workload, grouped_conv, int8_dot, register_tile
+from .register_tile import HALF_BLOCK, Tile, block_size
 
-HALF_BLOCK = 8  # channels: half a vector of AVX-512, which is as fast on Zen 4
 INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
-MORE_TILES = 4  # candidates besides the estimated best tile
-Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
 
 
 def strategy(
@@ -39,7 +34,9 @@ def strategy(
 ) -> relay.op.OpStrategy:
     """TVM's strategy for blocked convolutions on x86, with this schedule where `schedule_of(convolution)` is a tile."""
     convolution = conv_workload.of(attrs, *inputs)
-    tile = parsed(schedule_of(convolution))
+    tile = register_tile.parsed(schedule_of(convolution))
+    if tile and grouped_conv.fits(convolution):
+        return grouped_conv.strategy(tile)
     if not tile:
         if convolution.depthwise:
             return x86.depthwise_conv2d_NCHWc_strategy_cpu(attrs, inputs, out_type, target)
@@ -59,7 +56,7 @@ def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> 
     """TVM's default configuration, in blocks of whole vectors: 24 channels are three of 8, not two of 12."""
     conv2d._get_default_config(config, data, kernel, *others)
     for name, channels in (("tile_oc", int(kernel.shape[0])), ("tile_ic", int(data.shape[1]))):
-        if size := _block(channels, (get_simd_32bit_lanes(), HALF_BLOCK)):
+        if size := block_size(channels, (get_simd_32bit_lanes(), HALF_BLOCK)):
             config[name] = SplitEntity([channels // size, size])
 
 
@@ -68,7 +65,8 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
     convolution = conv_workload.of(attrs, *types)
     if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
         return None
-    out, into = _block(convolution.kernel[0], INT8_BLOCKS), _block(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
+    out = block_size(convolution.kernel[0], INT8_BLOCKS)
+    into = block_size(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
     assert out and into, "else there are no tiles"
     changed = {
         "data_layout": f"NCHW{into}c",
@@ -90,7 +88,7 @@ def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]
 def in_half_blocks(convolution: conv_workload.Convolution) -> bool:
     """Whether its output channels are an odd multiple of 8 in INT8: TVM's own schedule cannot compute that."""
     int8 = convolution.dtype == "int8" and convolution.groups == 1
-    return int8 and _block(convolution.kernel[0], INT8_BLOCKS) == HALF_BLOCK
+    return int8 and block_size(convolution.kernel[0], INT8_BLOCKS) == HALF_BLOCK
 
 
 def tiles(convolution: conv_workload.Convolution) -> list[str]:
@@ -100,55 +98,19 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
         return []
     vector = get_simd_32bit_lanes()
     if ungrouped and convolution.dtype == "int8":
-        block = _block(convolution.kernel[0], INT8_BLOCKS)
+        block = block_size(convolution.kernel[0], INT8_BLOCKS)
         kind = int8_dot.best(block) if block else None
         if not kind or convolution.data[1] % int8_dot.BYTES:
             return []
         lanes = kind.lanes
     else:
-        block, lanes = _block(convolution.kernel[0], (vector, HALF_BLOCK)), vector
+        block, lanes = block_size(convolution.kernel[0], (vector, HALF_BLOCK)), vector
     if not block:
         return []
     registers = (32 if vector == 16 else 16) * min(lanes, block) // block
     # The blocks of a depthwise convolution share no inputs: a tile has one block.
     blocks = convolution.kernel[0] // block if ungrouped else 1
-    return [written(tile) for tile in _fitting(blocks, *convolution.out, registers)[: 1 + MORE_TILES]]
-
-
-def register_tile(blocks: int, height: int, width: int, registers: int) -> Tile:
-    """The estimated best tile: see `_fitting`."""
-    return _fitting(blocks, height, width, registers)[0]
-
-
-def written(tile: Tile) -> str:
-    """`2x1x14`."""
-    return "x".join(map(str, tile))
-
-
-def parsed(text: str) -> Tile | None:
-    """The inverse of `written`; None for the name of another schedule."""
-    numbers = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text, re.ASCII)
-    return (int(numbers[1]), int(numbers[2]), int(numbers[3])) if numbers else None
-
-
-def _block(channels: int, sizes: tuple[int, ...]) -> int | None:
-    """The first of `sizes` that `channels` are a multiple of."""
-    return next((size for size in sizes if channels % size == 0), None)
-
-
-def _fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
-    """Tiles that divide the output evenly and fit the `registers`, each of which holds the sums of one block.
-
-    Besides the sums, each block of channels needs a register for its weights, and all together one for the input.
-    Sorted by the number of sums, most first; then by loads per multiplication, fewest first; then by rows, most first.
-    """
-    tiles = product(*(_divisors(number, registers) for number in (blocks, height, width)))
-    fitting: list[Tile] = [(o, h, w) for o, h, w in tiles if o * h * w + o + 1 <= registers]
-    return sorted(fitting, key=lambda tile: (-prod(tile), 1 / tile[0] + tile[0] / prod(tile), -tile[1]))
-
-
-def _divisors(number: int, largest: int) -> list[int]:
-    return [divisor for divisor in range(1, min(number, largest) + 1) if number % divisor == 0]
+    return register_tile.names(blocks, *convolution.out, registers)
 
 
 def _schedule(outs: list[te.Tensor], tile: Tile) -> te.Schedule:

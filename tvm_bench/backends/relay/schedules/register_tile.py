@@ -1,0 +1,48 @@
+"""Register tiles: the part of the output whose sums stay in vector registers."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from math import prod
+
+HALF_BLOCK = 8  # channels: half a vector of AVX-512, which is as fast on Zen 4
+MORE_TILES = 4  # candidates besides the estimated best tile
+Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
+
+
+def fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
+    """Tiles that divide the output evenly and fit the `registers`, each of which holds the sums of one block.
+
+    Besides the sums, each block of channels needs a register for its weights, and all together one for the input.
+    Sorted by the number of sums, most first; then by loads per multiplication, fewest first; then by rows, most first.
+    """
+    tiles = product(*(_divisors(number, registers) for number in (blocks, height, width)))
+    enough: list[Tile] = [(o, h, w) for o, h, w in tiles if o * h * w + o + 1 <= registers]
+    return sorted(enough, key=lambda tile: (-prod(tile), 1 / tile[0] + tile[0] / prod(tile), -tile[1]))
+
+
+def names(blocks: int, height: int, width: int, registers: int, *, multiple: int = 1) -> list[str]:
+    """The most promising tiles, the best first, as text; a tile has a `multiple` of blocks."""
+    tiles = fitting(blocks, height, width, registers)
+    return [written(tile) for tile in tiles if tile[0] % multiple == 0][: 1 + MORE_TILES]
+
+
+def written(tile: Tile) -> str:
+    """`2x1x14`."""
+    return "x".join(map(str, tile))
+
+
+def parsed(text: str) -> Tile | None:
+    """The inverse of `written`; None for the name of another schedule."""
+    numbers = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text, re.ASCII)
+    return (int(numbers[1]), int(numbers[2]), int(numbers[3])) if numbers else None
+
+
+def block_size(channels: int, sizes: tuple[int, ...]) -> int | None:
+    """The first of `sizes` that `channels` are a multiple of."""
+    return next((size for size in sizes if channels % size == 0), None)
+
+
+def _divisors(number: int, largest: int) -> list[int]:
+    return [divisor for divisor in range(1, min(number, largest) + 1) if number % divisor == 0]
