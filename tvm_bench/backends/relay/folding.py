@@ -26,8 +26,10 @@ class FoldWithNumPy:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
+        folding = Folding()
+        relay.analysis.post_order_visit(function.body, folding.visit)  # Python's recursion would not reach deep
         return relay.Function(
-            function.params, Folding().visit(function.body), function.ret_type, function.type_params, function.attrs
+            function.params, folding.visit(function.body), function.ret_type, function.type_params, function.attrs
         )
 
 
