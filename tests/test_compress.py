@@ -319,3 +319,23 @@ def test_noise_between_signals():
     signal = torch.tensor([3.0, 4.0])
     assert layers._noise(signal, signal) == 0 and layers._noise(signal, torch.zeros(3)) is None
     assert layers._noise(signal, torch.tensor([3.0, 3.5])) == pytest.approx(0.01)
+
+
+def test_excluded_operators_and_nodes_stay_fp32(module, pictures, tmp_path):
+    import onnx
+
+    onnx_file.save_from_module(module, tmp_path / "fp32.onnx", [image_input(SHAPE, 16)])
+
+    def quantized(*excluded):
+        qdq.quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches(pictures), vnni=True, excluded=excluded)
+        nodes = onnx.load(tmp_path / "int8.onnx").graph.node
+        makers = {name: node.op_type for node in nodes for name in node.output}
+        return {node.name for node in nodes if {makers.get(name) for name in node.input} == {"DequantizeLinear"}}
+
+    everything = quantized()
+    assert {"/stem/stem.0/Conv", "/block/block.0/Conv", "/Add", "/head/Gemm"} <= everything
+    assert everything - quantized("Conv", "/head/Gemm") >= {"/stem/stem.0/Conv", "/block/block.0/Conv", "/head/Gemm"}
+    assert "/block/block.0/Conv" in quantized("/stem/stem.0/Conv")
+    with pytest.raises(UserError, match="unknown operator or node '/head/gemm'. Did you mean /head/Gemm"):
+        quantized("/head/gemm")
+    assert qdq.method(excluded=("Conv",))["excluded"] == ["Conv"]

@@ -5,7 +5,8 @@ import pytest
 import tvm
 from tvm import relay
 
-from tvm_bench.backends.relay.folding import FoldWithNumPy, while_importing
+from tvm_bench.backends.relay.folding import FoldWithNumPy
+from tvm_bench.backends.relay.shortcuts import while_importing
 
 WEIGHT = relay.const(np.random.default_rng(0).standard_normal((32, 16, 3, 5)).astype("float32"))
 VECTOR = relay.const(np.arange(1, 33, dtype="float32"))

@@ -251,3 +251,59 @@ def test_quantizing_padding_and_blocking_the_input_is_exact():
         np.pad(expected, ((0, 0), (0, 0), (3, 3), (3, 3)), constant_values=114), ((0, 0), (0, 1), (0, 0), (0, 0))
     )
     np.testing.assert_array_equal(result, expected.transpose(0, 2, 3, 1)[:, None])
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "stride", "dilation"),
+    [
+        ((1, 24, 97, 131), 5, 2, 1),
+        ((7, 40, 13, 9), 3, 1, 1),
+        ((1, 32, 28, 28), 3, 1, 2),
+        ((1, 16, 14, 14), 7, 1, 1),
+        ((2, 8, 1, 5), 3, 1, 1),
+        ((1, 10, 12, 12), 3, 2, 1),
+        ((1, 17, 12, 12), 3, 1, 1),
+    ],
+)
+def test_depthwise_convolution_is_right_on_odd_sizes(precision, shape, kernel, stride, dilation):
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, shape).astype(np.uint8)
+    weight = random.integers(-128, 128, (shape[1], 1, kernel, kernel)).astype(np.int8)
+    padding = kernel // 2 * dilation
+    sizes = {"stride": stride, "dilation": dilation, "groups": shape[1], "padding": padding}
+    exact = F.conv2d(*(torch.from_numpy(array).double() for array in (data, weight)), **sizes).relu().numpy()
+    out = "int32"
+    if precision == "fp32":
+        data, weight, out = data.astype(np.float32), weight.astype(np.float32), "float32"
+    attributes = {"strides": (stride,) * 2, "dilation": (dilation,) * 2, "groups": shape[1]}
+    output = convolution(data, weight, out, padding=(padding, padding), **attributes)
+    np.testing.assert_array_equal(run(relay.nn.relu(output), data)[0], exact)
+
+
+@pytest.mark.parametrize(
+    ("shape", "outputs", "stride"),
+    [
+        ((1, 24, 49, 66), 40, 1),
+        ((7, 40, 13, 9), 24, 1),
+        ((1, 3, 9, 9), 10, 1),
+        ((1, 10, 7, 7), 17, 2),
+        ((1, 16, 1, 1), 4, 1),
+        ((2, 48, 28, 28), 16, 2),
+    ],
+)
+def test_pointwise_convolution_is_right_on_odd_sizes(shape, outputs, stride):
+    random = np.random.default_rng(0)
+    data = random.integers(-8, 8, shape).astype(np.float32)
+    weight = random.integers(-8, 8, (outputs, shape[1], 1, 1)).astype(np.float32)
+    exact = F.conv2d(torch.from_numpy(data), torch.from_numpy(weight), stride=stride).relu().numpy()
+    result, *_ = run(relay.nn.relu(convolution(data, weight, "float32", strides=(stride, stride))), data)
+    np.testing.assert_array_equal(result, exact)
+
+
+def test_tiles_on_the_stack_have_one_row():
+    """TVM puts larger ones on the heap, and fills them with zeros."""
+    for blocks, height, width in ((6, 56, 56), (9, 56, 56), (60, 7, 7), (1, 28, 28)):
+        o, h, w = register_tile.parsed(register_tile.names(blocks, height, width, 32, on_stack=15)[0])
+        assert h == 1 and o * w <= 15 and w > 1
+    assert register_tile.names(3, 13, 17, 32, on_stack=15)[0] == "1x1x17", "else each weight serves one position"

@@ -14,7 +14,7 @@ import torch
 import torch._inductor.compile_fx  # imported here, so that its time does not count as loading the model
 from torch._inductor import config
 
-from ..export import module_file
+from ..export import module_file, pt2e_file
 from ..export.module_call import call, tensors
 from ..host import packages
 from ..host.deployment_size import compiled_folder
@@ -22,17 +22,21 @@ from ..spec.tensors import Arrays
 
 
 def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[Arrays], Arrays]:
-    """Open a module file. Raises `UserError` without a C++ compiler."""
+    """Open a module file, or an exported program in INT8. Raises `UserError` without a C++ compiler."""
     torch.set_num_threads(threads)
     config.cpp.cxx = (packages.need_compiler("torch.compile"),)  # type: ignore[assignment]  # typed by its default
     config.freezing = True
     config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
     backend = "inductor" if mode == "default" else f"inductor-{mode}"
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(backend, artifact).absolute())
-    module = torch.compile(module_file.load(artifact), mode=mode, dynamic=False)
+    module = torch.compile(_opened(artifact), mode=mode, dynamic=False)
 
     def run(inputs: Arrays) -> Arrays:
         with torch.no_grad():  # Inductor freezes no weights under inference_mode
             return tuple(output.numpy() for output in call(module, tensors(inputs)))
 
     return run
+
+
+def _opened(artifact: Path) -> torch.nn.Module:
+    return pt2e_file.load_program(artifact) if artifact.suffix == ".pt2" else module_file.load(artifact)

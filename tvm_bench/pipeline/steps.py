@@ -81,7 +81,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
         )
     quantization = bench.recipe.quantization if precision != "fp32" else None
     trains = bool(quantization and quantization.aware)
-    parent_format = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, aware=trains)
+    parent_format = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, quantization=quantization)
     parent = prepare(bench, *parent_format, batch)[0] if parent_format else None
     if (kind, precision) == ("module", "fp32") and bench.recipe.steps:
         parent, _ = compress(bench, bench.recipe.steps)
@@ -108,7 +108,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
 def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:
     """The variant's source model: the file that its backend loads or builds from, and its receipt."""
     frontend = variant.resolved_frontend
-    kind = backends.FRONTENDS[frontend] if frontend else backends.named(variant.backend).source
+    kind = backends.FRONTENDS[frontend] if frontend else backends.source(variant.backend, variant.precision)
     return prepare(bench, kind, variant.precision, variant.batch)
 
 

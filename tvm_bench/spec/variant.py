@@ -10,6 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from . import recipe
 from .recipe import Settings
 from .sizes import Sizes
 
@@ -98,7 +99,9 @@ class Variant:
         """The front end that Relay uses; None for other backends."""
         if self.backend not in RELAY:
             return None
-        return self.frontend or ("onnx" if self.model_spec.is_onnx else DEFAULT_FRONTEND[self.precision])
+        quantization = recipe.parse(self.model_spec.recipe).quantization if self.precision == "int8" else None
+        only_onnx = self.model_spec.is_onnx or (quantization and quantization.needs_onnx)
+        return self.frontend or ("onnx" if only_onnx else DEFAULT_FRONTEND[self.precision])
 
     @property
     def label(self) -> str:

@@ -12,7 +12,7 @@ import tvm
 from tvm import relay
 
 from . import kernels as kernel_infos
-from . import passes, schedules
+from . import layer_norm_match, passes, schedules, tokens
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
@@ -50,6 +50,8 @@ class Compiled:
 def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -> Compiled:
     """Compile a lowered module by `plan`."""
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
+    if plan.name in ("default", "templates"):  # the other tuners extract their tasks from the module without this pass
+        module = _on_rows(module)
     fusion = _LastFusion()
     with (
         _schedules(plan, target) as (config, records),
@@ -63,6 +65,12 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
         tvms = plan.name in ("stock", "autoscheduler")
         kernels = kernel_infos.of_build(factory, plan.by_convolution, tvms=tvms)
     return Compiled(module, fusion.module, factory, kernel_infos.with_records(kernels, records, plan.name))
+
+
+def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
+    infer = relay.transform.InferType()
+    steps = [infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
+    return tvm.transform.Sequential(steps)(module)
 
 
 @contextmanager

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tvm
 from tvm import relay
-from tvm.relay.backend import te_compiler
 from tvm.relay.expr_functor import ExprMutator
 
-from .schedules.override import attribute
-
-# TVM asks for the options that it was built with, hundreds, at every dimension of every kernel.
-te_compiler.libinfo = cache(te_compiler.libinfo)
 SHAPES = ("shape_of", "ndarray_size")  # constant for any argument; left to TVM
 
 
@@ -33,30 +26,18 @@ class FoldWithNumPy:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
+        folding = Folding()
+        relay.analysis.post_order_visit(function.body, folding.visit)  # Python's recursion would not reach deep
         return relay.Function(
-            function.params, _Folding().visit(function.body), function.ret_type, function.type_params, function.attrs
+            function.params, folding.visit(function.body), function.ret_type, function.type_params, function.attrs
         )
 
 
-@contextmanager
-def while_importing() -> Iterator[None]:
-    """While the context is open, TVM's front ends and its lowering of QDQ pairs fold constants with NumPy first.
+class Folding(ExprMutator):
+    """Folds expressions that share parts: what was visited before is not visited again.
 
-    They fold the whole graph after each operator: nodes that were visited before are not visited again.
+    `leftovers` says whether a visited expression is constant, and not in `OPERATORS`.
     """
-    folding, tvms = _Folding(), relay.transform.FoldConstantExpr
-
-    def fold(expression: relay.Expr, module: tvm.IRModule, *options: Any) -> relay.Expr:
-        folding.leftovers = False
-        folded = folding.visit(expression)
-        return folding.known(tvms(folded, module, *options)) if folding.leftovers else folded
-
-    with attribute(relay.transform, "FoldConstantExpr", fold):
-        yield
-
-
-class _Folding(ExprMutator):
-    """`leftovers` says whether a visited expression is constant, and not in `OPERATORS`."""
 
     leftovers = False
 

@@ -12,7 +12,7 @@ from tvm import relay
 
 from ...spec.errors import UserError
 from ...spec.tensors import TensorSpec
-from .folding import while_importing
+from .shortcuts import while_importing
 
 
 def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
@@ -40,7 +40,7 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
     """Import a traced module, FP32 or quantized."""
     import torch
 
-    from . import torch_converters, torch_quantized
+    from . import torch_attention, torch_converters, torch_quantized
 
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
@@ -48,7 +48,8 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
         traced = torch.jit.load(str(source))
         torch_quantized.rewrite(traced)
         shapes = [(i.name, (i.shape, i.dtype)) for i in inputs]
-        module, parameters = relay.frontend.from_pytorch(traced, shapes, torch_converters.MISSING)
+        conversions = torch_converters.MISSING | torch_attention.CONVERSIONS
+        module, parameters = relay.frontend.from_pytorch(traced, shapes, conversions)
     return _bound(module, parameters, inputs)
 
 

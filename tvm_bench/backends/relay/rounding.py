@@ -6,6 +6,8 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order
+
 AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d")
 POOLING = ("strides", "padding", "dilation", "layout", "out_layout", "ceil_mode", "count_include_pad")
 BYTES = {"uint8": (0, 255), "int8": (-128, 127)}
@@ -26,7 +28,7 @@ class RoundedOnce:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _Rounding().visit(function)
+        return in_order(_Rounding(), function)
 
 
 class _Rounding(ExprMutator):

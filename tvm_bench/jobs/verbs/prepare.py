@@ -9,14 +9,15 @@ from typing import Any
 
 import onnx
 from torch import nn
+from torch.fx import GraphModule
 
-from ...compress import bfloat16, codebook_file, dynamic, ptq, qat
+from ...compress import bfloat16, codebook_file, dynamic, pt2e, ptq, qat
 from ...compress.calibration import checked
 from ...compress.retraining import retrainer
 from ...data import feeds
 from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
-from ...export import module_file, onnx_file, qdq, tensorrt_file, torchscript
+from ...export import module_file, onnx_file, pt2e_file, qdq, tensorrt_file, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import random_weights, resolve
@@ -106,7 +107,7 @@ def run(
         classes=tuple(description["classes"]),
         outputs=description["outputs_count"],
         batch=batch,
-        quantization=Quantize(**(quantization or {"precision": precision})),
+        quantization=Quantize.from_dict(quantization or {"precision": precision}),
         settings=settings or {},
     )
     packages.need(formats.FORMATS[kind, precision].packages)
@@ -145,6 +146,9 @@ def write_onnx(request: Request) -> Method:
     if request.precision == "int8-dynamic":
         qdq.quantize_on_the_fly(request.source, request.out)
         return qdq.DYNAMIC_METHOD
+    if request.precision == "int8" and request.quantization.pt2e:
+        pt2e_file.save_onnx(_by_pt2e(request, pairs=True), request.out, request.inputs)
+        return pt2e.METHOD
     if request.precision == "int8" and not request.quantization.aware:
         return _quantized_onnx(request)
     if request.parent:
@@ -164,19 +168,32 @@ def write_openvino(request: Request) -> Method:
     from ...export import openvino_file
 
     quantization = request.quantization
-    if request.precision != "int8" or quantization.aware:
+    if request.precision != "int8" or quantization.aware or quantization.pt2e:
         openvino_file.convert(request.source, request.out, compute="bf16" if request.precision == "bf16" else "f32")
         if request.precision == "bf16":
             return {**bfloat16.METHOD, "weights": "FP32 in the file, BF16 once loaded"}
+        if quantization.pt2e:
+            return pt2e.METHOD
         return qat.method(per_channel=_per_channel(request)) if quantization.aware else None
-    if quantization.observer or quantization.per_channel is False:
+    if quantization.observer or quantization.per_channel is False or quantization.excluded:
         raise UserError(
-            "OpenVINO's INT8 (by NNCF) is always per channel and finds its own ranges. Remove the options of int8 "
-            "from --recipe, or give other --backends."
+            "OpenVINO's INT8 (by NNCF) is always per channel, excludes nothing, and finds its own ranges. Remove the "
+            "options of int8 from --recipe, or give other --backends."
         )
     calibration = checked(request.calibration(request.batch), request.inputs)
     openvino_file.quantize(request.source, request.out, calibration)
     return openvino_file.METHOD
+
+
+def write_exported(request: Request) -> Method:
+    """An exported program in INT8, for Inductor."""
+    if request.quantization not in (Quantize("int8"), Quantize("int8", pt2e=True)):
+        raise UserError(
+            "Inductor's INT8 is that of PT2E, without options and without training. Give --recipe int8-pt2e, or other "
+            "--backends."
+        )
+    pt2e_file.save_program(_by_pt2e(request), request.out, request.inputs)
+    return pt2e.METHOD
 
 
 def write_tensorrt(request: Request) -> Method:
@@ -189,6 +206,7 @@ WRITERS: dict[str, Callable[[Request], Method]] = {
     "module": write_module,
     "torchscript": write_torchscript,
     "onnx": write_onnx,
+    "exported": write_exported,
     "tensorrt": write_tensorrt,
     "openvino": write_openvino,
 }
@@ -203,6 +221,11 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
         return bfloat16.to_bfloat16(module), bfloat16.METHOD
     if request.precision in dynamic.METHOD:
         return dynamic.quantize_dynamic(module, request.precision), dynamic.METHOD[request.precision]
+    if request.quantization.needs_onnx:
+        raise UserError(
+            "int8-pt2e and int8-without: do not make PyTorch modules. Give --backends relay,onnxruntime, and for Relay "
+            "--frontend onnx."
+        )
     if request.quantization.aware:
         return _trained_int8(module, request)
     per_channel, observer = _per_channel(request), request.quantization.observer or "histogram"
@@ -246,6 +269,11 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
     return trained, {**qat.method(per_channel=per_channel), "calibration": calibration}
 
 
+def _by_pt2e(request: Request, *, pairs: bool = False) -> GraphModule:
+    calibration = request.calibration(request.batch)
+    return pt2e.quantize(module_file.load(request.source), calibration, request.inputs, pairs=pairs)
+
+
 def _quantized_onnx(request: Request) -> Method:
     per_channel, observer = _per_channel(request), request.quantization.observer or "minmax"
     calibration = checked(request.calibration(request.batch), request.inputs)
@@ -256,8 +284,9 @@ def _quantized_onnx(request: Request) -> Method:
         vnni=cpu.has_vnni(),
         per_channel=per_channel,
         observer=observer,
+        excluded=request.quantization.excluded,
     )
-    return qdq.method(per_channel=per_channel, observer=observer)
+    return qdq.method(per_channel=per_channel, observer=observer, excluded=request.quantization.excluded)
 
 
 def _per_channel(request: Request) -> bool:

@@ -26,7 +26,10 @@ from . import conv_workload, grouped_conv, int8_dot, register_tile
 from .register_tile import HALF_BLOCK, Tile, block_size
 
 INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
-TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", "depthwise_conv2d_NCHWc")
+DEPTHWISE = "depthwise_conv2d_NCHWc"
+TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", DEPTHWISE)
+L1_BYTES = 24 * 1024  # of 32, for the padded rows of a task
+LEAST_TASKS = 8  # so that all cores have work
 
 
 def strategy(
@@ -110,7 +113,14 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     registers = (32 if vector == 16 else 16) * min(lanes, block) // block
     # The blocks of a depthwise convolution share no inputs: a tile has one block.
     blocks = convolution.kernel[0] // block if ungrouped else 1
-    return register_tile.names(blocks, *convolution.out, registers)
+    few_products = convolution.depthwise or is_pointwise(convolution)
+    on_stack = register_tile.STACK_BYTES // (4 * block) if few_products else 0
+    return register_tile.names(blocks, *convolution.out, registers, on_stack=on_stack)
+
+
+def is_pointwise(convolution: conv_workload.Convolution) -> bool:
+    """Whether it is a 1x1 convolution in FP32, which has few multiplications for each output."""
+    return convolution.dtype == "fp32" and set(convolution.kernel[1:]) == {1}
 
 
 def _schedule(outs: list[te.Tensor], tile: Tile) -> te.Schedule:
@@ -131,14 +141,15 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     per_block, per_row, per_column = tile
     image, o, h, w, k = s[last].op.axis
     outer_block, o = s[last].split(o, per_block)
+    padded = convolution.input_tensors[0]
     row, h = s[last].split(h, per_row)
+    rows, row = s[last].split(row, _tiles_per_task(convolution, per_row) if convolution.tag == DEPTHWISE else 1)
     column, w = s[last].split(w, per_column)
-    s[last].reorder(image, outer_block, row, column, h, w, o, k)
+    s[last].reorder(image, outer_block, rows, row, column, h, w, o, k)
     s[last].vectorize(k)
-    task = s[last].fuse(image, outer_block, row)
+    task = s[last].fuse(image, outer_block, rows)
     s[last].parallel(task)
 
-    padded = convolution.input_tensors[0]
     if isinstance(padded.op, te.ComputeOp):
         # Only the rows that a task needs: they stay in L1, and padding the whole image first costs more.
         s[padded].compute_at(s[last], task)
@@ -168,3 +179,20 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
         inner = (y, x, h, w, o)
     for axis in inner:
         s[accumulator].unroll(axis)
+
+
+def _tiles_per_task(depthwise: te.Operation, per_row: int) -> int:
+    """Tiles above each other that a task computes: it pads the rows between them once, if they fit the L1 cache."""
+    padded = depthwise.input_tensors[0]
+    *_, padded_height, padded_width, block = get_const_tuple(padded.shape)
+    images, blocks, height, *_ = get_const_tuple(depthwise.output(0).shape)
+    row_bytes = padded_width * block * tvm.DataType(padded.dtype).bits // 8
+    tiles, stride = height // per_row, padded_height // height
+    fitting = [
+        count
+        for count in range(1, tiles + 1)
+        if tiles % count == 0
+        and (padded_height - (height - count * per_row) * stride) * row_bytes <= L1_BYTES
+        and images * blocks * tiles // count >= LEAST_TASKS
+    ]
+    return max(fitting, default=1)

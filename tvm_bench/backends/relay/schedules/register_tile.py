@@ -8,6 +8,9 @@ from math import prod
 
 HALF_BLOCK = 8  # channels: half a vector of AVX-512, which is as fast on Zen 4
 MORE_TILES = 4  # candidates besides the estimated best tile
+# TVM puts larger arrays on the heap, and fills them with zeros there before the registers do.
+STACK_BYTES = 1023
+HEAP_LOADS = 0.25  # per multiplication, estimated
 Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
 
 
@@ -19,13 +22,19 @@ def fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
     """
     tiles = product(*(_divisors(number, registers) for number in (blocks, height, width)))
     enough: list[Tile] = [(o, h, w) for o, h, w in tiles if o * h * w + o + 1 <= registers]
-    return sorted(enough, key=lambda tile: (-prod(tile), 1 / tile[0] + tile[0] / prod(tile), -tile[1]))
+    return sorted(enough, key=lambda tile: (-prod(tile), _loads(tile), -tile[1]))
 
 
-def names(blocks: int, height: int, width: int, registers: int, *, multiple: int = 1) -> list[str]:
-    """The most promising tiles, the best first, as text; a tile has a `multiple` of blocks."""
-    tiles = fitting(blocks, height, width, registers)
-    return [written(tile) for tile in tiles if tile[0] % multiple == 0][: 1 + MORE_TILES]
+def names(blocks: int, height: int, width: int, registers: int, *, multiple: int = 1, on_stack: int = 0) -> list[str]:
+    """The most promising tiles, the best first, as text; a tile has a `multiple` of blocks.
+
+    If `on_stack` is given, tiles of one row come first: those with the fewest loads, where more sums than that cost as
+    much as `HEAP_LOADS`.
+    """
+    tiles = [tile for tile in fitting(blocks, height, width, registers) if tile[0] % multiple == 0]
+    if on_stack:
+        tiles.sort(key=lambda tile: (tile[1] > 1, _loads(tile) + HEAP_LOADS * (prod(tile) > on_stack)))
+    return [written(tile) for tile in tiles][: 1 + MORE_TILES]
 
 
 def written(tile: Tile) -> str:
@@ -42,6 +51,12 @@ def parsed(text: str) -> Tile | None:
 def block_size(channels: int, sizes: tuple[int, ...]) -> int | None:
     """The first of `sizes` that `channels` are a multiple of."""
     return next((size for size in sizes if channels % size == 0), None)
+
+
+def _loads(tile: Tile) -> float:
+    """Loads per multiplication: a register of weights serves all positions, an input all blocks."""
+    blocks, rows, columns = tile
+    return 1 / blocks + 1 / (rows * columns)
 
 
 def _divisors(number: int, largest: int) -> list[int]:
