@@ -16,10 +16,10 @@ from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
 from ..spec.sizes import Sizes
 from ..spec.tensors import TensorSpec, image_input
-from .dynamic_operators import need_static
+from .dynamic_operators import run_static
 from .named_inputs import first_parameter, named_inputs
 from .structure import call
-from .tensors import flatten, zeros
+from .tensors import flatten
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
 from .weights import check_finite, fill, load_state_dict, trained_as
 
@@ -149,8 +149,7 @@ def outputs(module: nn.Module, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec
     training = module.training
     with torch.inference_mode():
         try:
-            need_static(module.eval(), inputs)
-            values = flatten(module(*zeros(inputs)))
+            values = flatten(run_static(module.eval(), inputs))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = ", ".join(str(spec.shape) for spec in inputs)
             raise UserError(
