@@ -11,6 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .grouped_quantization import GroupedConvolutions
 from .rounding import RoundedOnce
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
@@ -26,6 +27,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.transform.FakeQuantizationToInteger(),
         relay.transform.InferType(),
         RoundedOnce(),
+        GroupedConvolutions(),
         relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),
