@@ -12,7 +12,7 @@ import tvm
 from tvm import relay
 
 from . import kernels as kernel_infos
-from . import layer_norm_match, passes, schedules, tokens
+from . import layer_norm_match, passes, scale_folding, schedules, tokens
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
@@ -49,20 +49,23 @@ class Compiled:
 
 def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -> Compiled:
     """Compile a lowered module by `plan`."""
+    tvms = plan.name in ("stock", "autoscheduler")
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
     if plan.name in ("default", "templates"):  # the other tuners extract their tasks from the module without this pass
         module = _on_rows(module)
+    module = module if tvms else scale_folding.fold_scales(module)
     fusion = _LastFusion()
     with (
         _schedules(plan, target) as (config, records),
-        tvm.transform.PassContext(3, config=config, instruments=[fusion]),
+        tvm.transform.PassContext(
+            3, config=config, instruments=[fusion], disabled_pass=[] if tvms else [scale_folding.TVMS_PASS]
+        ),
     ):
         with target:
             altered = passes.alter_layouts(module)
         factory = relay.build(altered, target=target)
     assert fusion.module, "relay.build always fuses"
     with target:
-        tvms = plan.name in ("stock", "autoscheduler")
         kernels = kernel_infos.of_build(factory, plan.by_convolution, tvms=tvms)
     return Compiled(module, fusion.module, factory, kernel_infos.with_records(kernels, records, plan.name))
 
