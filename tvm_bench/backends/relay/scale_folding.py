@@ -11,6 +11,9 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order
+from .folding import FoldWithNumPy
+
 TVMS_PASS = "FoldScaleAxis"
 
 
@@ -18,12 +21,15 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
     """Fold scales into weights; afterwards `relay.build` has to leave out `TVMS_PASS`."""
     steps = [
         relay.transform.SimplifyInference(),
+        relay.transform.InferType(),
+        FoldWithNumPy(),
         relay.transform.FoldConstant(),
         relay.transform.InferType(),
         _Hidden(),
         relay.transform.FoldScaleAxis(),
         _Shown(),
         relay.transform.InferType(),
+        FoldWithNumPy(),
         relay.transform.FoldConstant(),
     ]
     with tvm.transform.PassContext(opt_level=3):
@@ -37,7 +43,7 @@ class _Hidden:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _Hiding().visit(function)
+        return in_order(_Hiding(), function)
 
 
 @relay.transform.function_pass(opt_level=0)
@@ -47,7 +53,7 @@ class _Shown:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _Showing().visit(function)
+        return in_order(_Showing(), function)
 
 
 class _Hiding(ExprMutator):
