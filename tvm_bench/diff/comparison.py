@@ -1,0 +1,112 @@
+"""Runs all layers of a source model, as compiled, on what the source itself computed, and compares them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tvm
+
+from . import builds
+from .layer import Layer, Source, Values
+from .numbers import Errors, errors, worst
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class LayerDiff:
+    """The errors of one layer on the inputs that the source computed.
+
+    `relay` is Relay after import and lowering, against the source; `kernel` is the library against Relay, `library`
+    the library against the source. `accumulated` are the errors of the whole model at this place (None: not run).
+    """
+
+    layer: Layer
+    relay: Errors
+    kernel: Errors
+    library: Errors
+    accumulated: Errors | None = None
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the compiled layer is off by more than the source may be."""
+        return self.relay.wrong or self.library.wrong
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a part computes for each image: by the source, by Relay before fusion, and by the library."""
+
+    source: list[Values]
+    relay: list[Values]
+    library: list[Values]
+
+
+def compared(source: Source, inputs: list[Values], target: tvm.target.Target, note: Note) -> list[LayerDiff]:
+    """Compare all layers on all `inputs`, one dictionary for each image."""
+    note("the source model, layer by layer")
+    values = [source.record(image) for image in inputs]
+    names = [layer.output for layer in source.layers]
+    outputs = run_part(source, names, set(names), values, target, note)
+    return [diff(layer, outputs) for layer in source.layers]
+
+
+def run_part(
+    source: Source,
+    outputs: list[str],
+    cuts: set[str],
+    values: list[Values],
+    target: tvm.target.Target,
+    note: Note = lambda _: None,
+) -> Outputs:
+    """Compile the part that computes `outputs` from `cuts`, and run it on the recorded `values` of each image."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"severed{source.suffix}")
+        fed = source.write_part(path, outputs, cuts, values[0])
+        shapes = {name: values[0][tensor].shape for name, tensor in fed.items()}
+        note("import and lowering")
+        module = builds.lowered(path, shapes, target)
+    feeds = [{name: image[tensor] for name, tensor in fed.items()} for image in values]
+    note("Relay before fusion")
+    relay = _answers(builds.unfused(module), feeds, outputs)
+    note("the library")
+    library = _answers(builds.by_project(module, target).library, feeds, outputs)
+    return Outputs([{name: image[name] for name in outputs} for image in values], relay, library)
+
+
+def diff(layer: Layer, outputs: Outputs) -> LayerDiff:
+    """The errors of a `layer` in the `outputs` of a part that it belongs to."""
+
+    def against(ours: list[Values], theirs: list[Values]) -> Errors:
+        pairs = zip(ours, theirs, strict=True)
+        return worst([errors(a[layer.output], b[layer.output], zero=_zero(layer, b[layer.output])) for a, b in pairs])
+
+    relay, library = against(outputs.relay, outputs.source), against(outputs.library, outputs.source)
+    return LayerDiff(layer, relay, against(outputs.library, outputs.relay), library)
+
+
+def accumulated(source: Source, inputs: list[Values], target: tvm.target.Target) -> list[Errors]:
+    """The errors of the whole compiled model, not severed, at the output of each layer."""
+    values = [source.record(image) for image in inputs]
+    names = [layer.output for layer in source.layers]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"whole{source.suffix}")
+        fed = source.write_part(path, names, set(), values[0])
+        module = builds.lowered(path, {name: values[0][tensor].shape for name, tensor in fed.items()}, target)
+    feeds = [{name: image[tensor] for name, tensor in fed.items()} for image in values]
+    library = _answers(builds.by_project(module, target).library, feeds, names)
+    outputs = Outputs(values, library, library)
+    return [diff(layer, outputs).library for layer in source.layers]
+
+
+def _answers(library: tvm.runtime.Module, feeds: list[Values], outputs: list[str]) -> list[Values]:
+    run = builds.runner(library)
+    return [dict(zip(outputs, run(feed), strict=True)) for feed in feeds]
+
+
+def _zero(layer: Layer, values: np.ndarray) -> np.ndarray | None:
+    return layer.quantization.along(values.ndim)[1] if layer.quantization else None

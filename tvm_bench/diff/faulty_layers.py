@@ -1,0 +1,80 @@
+"""From wrong layers to faults: the kind of each, and the smallest part that shows it, as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tvm
+
+from .comparison import LayerDiff, Outputs, diff, run_part
+from .faults import Kind, Sample, kind_of
+from .layer import Layer, Source, Values
+
+IMPORT, KERNEL = "import and lowering", "schedules and kernels"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A wrong layer. `stage` is the step that makes it wrong; `alone` whether it is wrong without its neighbours."""
+
+    layer: Layer
+    stage: str
+    kind: Kind
+    alone: bool
+    files: tuple[Path, ...] = ()
+
+
+def faults(
+    source: Source, wrong: Iterable[LayerDiff], inputs: list[Values], target: tvm.target.Target, folder: Path
+) -> list[Fault]:
+    """A fault for each wrong layer, with files in `folder` for the first of each pattern."""
+    seen: set[tuple] = set()
+    results = []
+    for row in wrong:
+        stage = IMPORT if row.relay.wrong else KERNEL
+        values = [source.record(image, [*row.layer.inputs, row.layer.output]) for image in inputs]
+        outputs = run_part(source, [row.layer.output], set(row.layer.inputs), values, target)
+        alone = diff(row.layer, outputs).wrong
+        kind = kind_of(_sample(source, row.layer, stage, outputs, inputs))
+        pattern = (row.layer.operators, stage, kind.name)
+        files = () if pattern in seen else _files(source, row.layer, values[0], outputs, folder)
+        seen.add(pattern)
+        results.append(Fault(row.layer, stage, kind, alone, files))
+    return results
+
+
+def _sample(source: Source, layer: Layer, stage: str, outputs: Outputs, inputs: list[Values]) -> Sample:
+    """The outputs of all images together."""
+    ours, theirs = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
+    values = np.concatenate([image[layer.output] for image in ours]).astype(np.float64)
+    right = np.concatenate([image[layer.output] for image in theirs])
+    exact = right.astype(np.float64)
+    if not layer.quantization:
+        span = float(np.ptp(exact)) or 1.0
+        return Sample(values / span, exact / span)
+    scale, zero = layer.quantization.along(right.ndim)
+    limits = np.iinfo(right.dtype)
+    real = None
+    if layer.real:
+        recorded = [source.record(image, [layer.real])[layer.real] for image in inputs]
+        real = np.concatenate(recorded).astype(np.float64) / scale + zero
+    return Sample(values, exact, real, zero, (limits.min, limits.max))
+
+
+def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folder: Path) -> tuple[Path, Path]:
+    """The layer as a model file; and its inputs by the names in that file, with what it should compute and does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stem = "".join(letter if letter.isalnum() else "-" for letter in layer.name).strip("-")
+    model, arrays = folder / f"{stem}{source.suffix}", folder / f"{stem}.npz"
+    fed = source.write_part(model, [layer.output], set(layer.inputs), values)
+    np.savez_compressed(
+        arrays,
+        **{name: values[tensor] for name, tensor in fed.items()},
+        expected=outputs.source[0][layer.output],
+        relay=outputs.relay[0][layer.output],
+        library=outputs.library[0][layer.output],
+    )
+    return model, arrays
