@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tvm
@@ -70,11 +71,8 @@ def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folde
     stem = "".join(letter if letter.isalnum() else "-" for letter in layer.name).strip("-")
     model, arrays = folder / f"{stem}{source.suffix}", folder / f"{stem}.npz"
     fed = source.write_part(model, [layer.output], set(layer.inputs), values)
-    np.savez_compressed(
-        arrays,
-        **{name: values[tensor] for name, tensor in fed.items()},
-        expected=outputs.source[0][layer.output],
-        relay=outputs.relay[0][layer.output],
-        library=outputs.library[0][layer.output],
-    )
+    content: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()}
+    content |= {"expected": outputs.source[0][layer.output]}
+    content |= {"relay": outputs.relay[0][layer.output], "library": outputs.library[0][layer.output]}
+    np.savez_compressed(arrays, **content)
     return model, arrays
