@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +12,15 @@ from tvm.contrib import graph_executor
 
 from ..backends.relay import compiler, frontend, passes
 from ..backends.relay.compiler import Compiled, Schedules
+from ..spec.tensors import TensorSpec
 
 # Without -mcpu: TVM computes integers as they are written, without instructions for INT8.
 PLAIN = "llvm"
 
 
-def lowered(source: Path, shapes: Mapping[str, tuple[int, ...]], target: tvm.target.Target) -> tvm.IRModule:
-    """The Relay module of a model file after import and lowering, as `build` makes it, for inputs of these `shapes`."""
-    return passes.lower_quantization(frontend.relay_from_file(source, next(iter(shapes.values()))), target)
+def lowered(source: Path, inputs: Sequence[TensorSpec], target: tvm.target.Target) -> tvm.IRModule:
+    """The Relay module of a model file after import and lowering, as `build` makes it."""
+    return passes.lower_quantization(frontend.relay_from_file(source, inputs), target)
 
 
 def by_project(module: tvm.IRModule, target: tvm.target.Target) -> Compiled:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tvm
 
+from ..spec.tensors import TensorSpec
 from . import builds
 from .layer import Layer, Source, Values
 from .numbers import Errors, errors, worst
@@ -64,13 +65,8 @@ def run_part(
     note: Note = lambda _: None,
 ) -> Outputs:
     """Compile the part that computes `outputs` from `cuts`, and run it on the recorded `values` of each image."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"severed{source.suffix}")
-        fed = source.write_part(path, outputs, cuts, values[0])
-        shapes = {name: values[0][tensor].shape for name, tensor in fed.items()}
-        note("import and lowering")
-        module = builds.lowered(path, shapes, target)
-    feeds = [{name: image[tensor] for name, tensor in fed.items()} for image in values]
+    note("import and lowering")
+    module, feeds = _module(source, outputs, cuts, values, target)
     note("Relay before fusion")
     relay = _answers(builds.unfused(module), feeds, outputs)
     note("the library")
@@ -83,7 +79,7 @@ def diff(layer: Layer, outputs: Outputs) -> LayerDiff:
 
     def against(ours: list[Values], theirs: list[Values]) -> Errors:
         pairs = zip(ours, theirs, strict=True)
-        return worst([errors(a[layer.output], b[layer.output], zero=_zero(layer, b[layer.output])) for a, b in pairs])
+        return worst([_errors(layer, a[layer.output], b[layer.output]) for a, b in pairs])
 
     relay, library = against(outputs.relay, outputs.source), against(outputs.library, outputs.source)
     return LayerDiff(layer, relay, against(outputs.library, outputs.relay), library)
@@ -93,14 +89,23 @@ def accumulated(source: Source, inputs: list[Values], target: tvm.target.Target)
     """The errors of the whole compiled model, not severed, at the output of each layer."""
     values = [source.record(image) for image in inputs]
     names = [layer.output for layer in source.layers]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"whole{source.suffix}")
-        fed = source.write_part(path, names, set(), values[0])
-        module = builds.lowered(path, {name: values[0][tensor].shape for name, tensor in fed.items()}, target)
-    feeds = [{name: image[tensor] for name, tensor in fed.items()} for image in values]
+    module, feeds = _module(source, names, set(), values, target)
     library = _answers(builds.by_project(module, target).library, feeds, names)
     outputs = Outputs(values, library, library)
     return [diff(layer, outputs).library for layer in source.layers]
+
+
+def _module(
+    source: Source, outputs: list[str], cuts: set[str], values: list[Values], target: tvm.target.Target
+) -> tuple[tvm.IRModule, list[Values]]:
+    """The lowered part of the model that computes `outputs` from `cuts`, and its inputs for each image."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"part{source.suffix}")
+        fed = source.write_part(path, outputs, cuts, values[0])
+        arrays = {name: values[0][tensor] for name, tensor in fed.items()}
+        specs = [TensorSpec(name, array.shape, str(array.dtype)) for name, array in arrays.items()]
+        module = builds.lowered(path, specs, target)
+    return module, [{name: image[tensor] for name, tensor in fed.items()} for image in values]
 
 
 def _answers(library: tvm.runtime.Module, feeds: list[Values], outputs: list[str]) -> list[Values]:
@@ -108,5 +113,9 @@ def _answers(library: tvm.runtime.Module, feeds: list[Values], outputs: list[str
     return [dict(zip(outputs, run(feed), strict=True)) for feed in feeds]
 
 
-def _zero(layer: Layer, values: np.ndarray) -> np.ndarray | None:
-    return layer.quantization.along(values.ndim)[1] if layer.quantization else None
+def _errors(layer: Layer, values: np.ndarray, source: np.ndarray) -> Errors:
+    if not layer.quantization:
+        return errors(values, source)
+    quantization = layer.quantization
+    zero = quantization.along(source.ndim)[1]
+    return errors(quantization.steps(values), quantization.steps(source), zero=zero)

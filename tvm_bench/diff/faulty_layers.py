@@ -50,19 +50,18 @@ def faults(
 def _sample(source: Source, layer: Layer, stage: str, outputs: Outputs, inputs: list[Values]) -> Sample:
     """The outputs of all images together."""
     ours, theirs = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
-    values = np.concatenate([image[layer.output] for image in ours]).astype(np.float64)
-    right = np.concatenate([image[layer.output] for image in theirs])
-    exact = right.astype(np.float64)
+    values, right = (np.concatenate([image[layer.output] for image in images]) for images in (ours, theirs))
     if not layer.quantization:
-        span = float(np.ptp(exact)) or 1.0
-        return Sample(values / span, exact / span)
+        span = float(np.ptp(right)) or 1.0
+        return Sample(values.astype(np.float64) / span, right.astype(np.float64) / span)
     scale, zero = layer.quantization.along(right.ndim)
-    limits = np.iinfo(right.dtype)
+    limits = np.iinfo(layer.quantization.dtype)
     real = None
     if layer.real:
         recorded = [source.record(image, [layer.real])[layer.real] for image in inputs]
         real = np.concatenate(recorded).astype(np.float64) / scale + zero
-    return Sample(values, exact, real, zero, (limits.min, limits.max))
+    values, right = (layer.quantization.steps(array).astype(np.float64) for array in (values, right))
+    return Sample(values, right, real, zero, (limits.min, limits.max))
 
 
 def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folder: Path) -> tuple[Path, Path]:

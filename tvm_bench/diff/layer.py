@@ -14,11 +14,19 @@ Values = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Quantization:
-    """The scale and the zero point of a quantized tensor: numbers, or arrays along `axis`."""
+    """The scale and the zero point of a quantized tensor: numbers, or arrays along `axis`. `dtype` is `uint8` or `int8`."""
 
     scale: np.ndarray
     zero: np.ndarray
     axis: int = 1
+    dtype: str = "uint8"
+
+    def steps(self, values: np.ndarray) -> np.ndarray:
+        """Integers as they are, and float `values` in steps: PyTorch's quantized tensors are compared as floats."""
+        if np.issubdtype(values.dtype, np.integer):
+            return values
+        scale, zero = self.along(values.ndim)
+        return np.rint(values / scale) + zero
 
     def along(self, dimensions: int) -> tuple[np.ndarray, np.ndarray]:
         """Scale and zero point in float64, to be broadcast over a tensor of this number of `dimensions`."""
@@ -43,11 +51,6 @@ class Layer:
     output: str
     real: str | None = None
     quantization: Quantization | None = None
-
-    @property
-    def zero(self) -> np.ndarray | None:
-        """The zero point of the output in the shape of the scale; None if it is not quantized."""
-        return self.quantization.zero if self.quantization else None
 
 
 class Source(Protocol):

@@ -116,7 +116,8 @@ class Graph:
         axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
         scale = self.constant(node.input[1])
         has_zero = len(node.input) > 2 and node.input[2]
-        return Quantization(scale, self.constant(node.input[2]) if has_zero else np.zeros_like(scale), axis)
+        zero = self.constant(node.input[2]) if has_zero else np.zeros(scale.shape, np.uint8)
+        return Quantization(scale, zero, axis, str(zero.dtype))
 
 
 def _main(nodes: list[onnx.NodeProto]) -> onnx.NodeProto:
