@@ -10,32 +10,13 @@ from pathlib import Path
 import numpy as np
 import tvm
 
+from ..spec.layer_errors import Errors, LayerErrors
 from ..spec.tensors import TensorSpec
 from . import builds
 from .layer import Layer, Source, Values
-from .numbers import Errors, errors, worst
+from .numbers import errors, worst
 
 Note = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class LayerDiff:
-    """The errors of one layer on the inputs that the source computed.
-
-    `relay` is Relay after import and lowering, against the source; `kernel` is the library against Relay, `library`
-    the library against the source. `accumulated` are the errors of the whole model at this place (None: not run).
-    """
-
-    layer: Layer
-    relay: Errors
-    kernel: Errors
-    library: Errors
-    accumulated: Errors | None = None
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the compiled layer is off by more than the source may be."""
-        return self.relay.wrong or self.library.wrong
 
 
 @dataclass(frozen=True)
@@ -47,7 +28,7 @@ class Outputs:
     library: list[Values]
 
 
-def compared(source: Source, inputs: list[Values], target: tvm.target.Target, note: Note) -> list[LayerDiff]:
+def compared(source: Source, inputs: list[Values], target: tvm.target.Target, note: Note) -> list[LayerErrors]:
     """Compare all layers on all `inputs`, one dictionary for each image."""
     note("the source model, layer by layer")
     values = [source.record(image) for image in inputs]
@@ -74,7 +55,7 @@ def run_part(
     return Outputs([{name: image[name] for name in outputs} for image in values], relay, library)
 
 
-def diff(layer: Layer, outputs: Outputs) -> LayerDiff:
+def diff(layer: Layer, outputs: Outputs) -> LayerErrors:
     """The errors of a `layer` in the `outputs` of a part that it belongs to."""
 
     def against(ours: list[Values], theirs: list[Values]) -> Errors:
@@ -82,7 +63,8 @@ def diff(layer: Layer, outputs: Outputs) -> LayerDiff:
         return worst([_errors(layer, a[layer.output], b[layer.output]) for a, b in pairs])
 
     relay, library = against(outputs.relay, outputs.source), against(outputs.library, outputs.source)
-    return LayerDiff(layer, relay, against(outputs.library, outputs.relay), library)
+    kernel = against(outputs.library, outputs.relay)
+    return LayerErrors(layer.name, layer.operators, relay, kernel, library)
 
 
 def accumulated(source: Source, inputs: list[Values], target: tvm.target.Target) -> list[Errors]:

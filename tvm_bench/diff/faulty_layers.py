@@ -3,47 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tvm
 
-from .comparison import LayerDiff, Outputs, diff, run_part
-from .faults import Kind, Sample, kind_of
+from ..spec.layer_errors import Fault, LayerErrors
+from .comparison import Outputs, diff, run_part
+from .faults import Sample, kind_of
 from .layer import Layer, Source, Values
 
 IMPORT, KERNEL = "import and lowering", "schedules and kernels"
 
 
-@dataclass(frozen=True)
-class Fault:
-    """A wrong layer. `stage` is the step that makes it wrong; `alone` whether it is wrong without its neighbours."""
-
-    layer: Layer
-    stage: str
-    kind: Kind
-    alone: bool
-    files: tuple[Path, ...] = ()
-
-
 def faults(
-    source: Source, wrong: Iterable[LayerDiff], inputs: list[Values], target: tvm.target.Target, folder: Path
+    source: Source, rows: Iterable[LayerErrors], inputs: list[Values], target: tvm.target.Target, folder: Path
 ) -> list[Fault]:
-    """A fault for each wrong layer, with files in `folder` for the first of each pattern."""
+    """A fault for each wrong layer in `rows` (of all layers), with files in `folder` for the first of each pattern."""
     seen: set[tuple] = set()
     results = []
-    for row in wrong:
+    for row, layer in zip(rows, source.layers, strict=True):
+        if not row.wrong:
+            continue
         stage = IMPORT if row.relay.wrong else KERNEL
-        values = [source.record(image, [*row.layer.inputs, row.layer.output]) for image in inputs]
-        outputs = run_part(source, [row.layer.output], set(row.layer.inputs), values, target)
-        alone = diff(row.layer, outputs).wrong
-        kind = kind_of(_sample(source, row.layer, stage, outputs, inputs))
-        pattern = (row.layer.operators, stage, kind.name)
-        files = () if pattern in seen else _files(source, row.layer, values[0], outputs, folder)
+        values = [source.record(image, [*layer.inputs, layer.output]) for image in inputs]
+        outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
+        kind = kind_of(_sample(source, layer, stage, outputs, inputs))
+        pattern = (row.operators, stage, kind.name)
+        files = () if pattern in seen else _files(source, layer, values[0], outputs, folder)
         seen.add(pattern)
-        results.append(Fault(row.layer, stage, kind, alone, files))
+        alone = diff(layer, outputs).wrong
+        results.append(Fault(row.name, row.operators, stage, kind.name, kind.evidence, alone, files))
     return results
 
 
@@ -64,7 +55,7 @@ def _sample(source: Source, layer: Layer, stage: str, outputs: Outputs, inputs: 
     return Sample(values, right, real, zero, (limits.min, limits.max))
 
 
-def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folder: Path) -> tuple[Path, Path]:
+def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folder: Path) -> tuple[str, str]:
     """The layer as a model file; and its inputs by the names in that file, with what it should compute and does."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(letter if letter.isalnum() else "-" for letter in layer.name).strip("-")
@@ -74,4 +65,4 @@ def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folde
     content |= {"expected": outputs.source[0][layer.output]}
     content |= {"relay": outputs.relay[0][layer.output], "library": outputs.library[0][layer.output]}
     np.savez_compressed(arrays, **content)
-    return model, arrays
+    return str(model), str(arrays)

@@ -14,7 +14,7 @@ Values = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Quantization:
-    """The scale and the zero point of a quantized tensor: numbers, or arrays along `axis`. `dtype` is `uint8` or `int8`."""
+    """The scale and the zero point of a tensor of `dtype`, uint8 or int8: numbers, or arrays along `axis`."""
 
     scale: np.ndarray
     zero: np.ndarray

@@ -2,38 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-# FP32 sums in another order, or by Winograd's algorithm. Measured: up to 2e-5 of the range.
-RANGE_LIMIT = 1e-4
-STEP_LIMIT = 1.0
-# Share of the values of a quantized tensor that may be one step off, because float sums near .5 were added in another
-# order. Measured: up to 0.1 %. A rounding of another kind differs for a fifth of the values and more.
-SHARE_LIMIT = 0.02
-
-
-@dataclass(frozen=True)
-class Errors:
-    """The errors of one tensor.
-
-    `largest` is in steps of the scale (`unit` is "steps") or relative to the range of the source's values ("range").
-    `share` is that of the values that are off: by a step, or by more than `RANGE_LIMIT` of the range. `sqnr` is the
-    signal-to-noise ratio in dB (infinite without errors).
-    """
-
-    unit: str
-    sqnr: float
-    largest: float
-    share: float
-
-    @property
-    def wrong(self) -> bool:
-        """Whether the tensor is off by more than its source may be, if it adds in another order."""
-        if self.unit == "steps":
-            return not self.largest <= STEP_LIMIT or self.share > SHARE_LIMIT
-        return not self.largest <= RANGE_LIMIT  # not `>`: NaN is wrong too
+from ..spec.layer_errors import RANGE_LIMIT, Errors
 
 
 def errors(values: np.ndarray, source: np.ndarray, *, zero: np.ndarray | float | None = None) -> Errors:

@@ -119,9 +119,7 @@ class Part(nn.Module):
     All of these are floats; those of quantized values are on the grid of their scale.
     """
 
-    def __init__(
-        self, graph: TorchGraph, tensors: dict[str, Quantization | None], outputs: list[str], cuts: set[str]
-    ):
+    def __init__(self, graph: TorchGraph, tensors: dict[str, Quantization | None], outputs: list[str], cuts: set[str]):
         super().__init__()
         self.source, self.tensors, self.outputs = graph, tensors, outputs
         parts = [graph.between([name], cuts - {name}) for name in outputs]

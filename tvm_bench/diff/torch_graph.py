@@ -32,6 +32,7 @@ class Operation:
     def evaluated(self, known: Mapping[str, Any]) -> dict[str, Any]:
         """The outputs, if the inputs are `known`."""
         inputs = [known[name] for name in self.inputs]
+        results: list[Any]
         match self.kind:
             case "prim::Constant":
                 results = [self.node.output().toIValue()]
