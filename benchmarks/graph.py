@@ -27,10 +27,11 @@ from tvm_bench.backends.relay.schedules import input_layout
 from tvm_bench.backends.relay.schedules.override import attribute
 from tvm_bench.jobs import launcher
 from tvm_bench.report import formatting, table
+from tvm_bench.spec.tensors import image_input
 
 OUT = Path(__file__).parents[1] / "docs" / "graph.md"
 VARIANTS = ("fp32-relay-tuned", "int8-relay-tuned")
-SHAPE = (1, 3, 224, 224)
+INPUTS = (image_input((3, 224, 224)),)
 LANES = 16  # float32 of a register
 COLUMNS = ("kernels", "ms", "share", "GOP/s of the direct convolution", "weights, MB", "read at GB/s")
 NO_PASS = tvm.transform.Sequential([])
@@ -156,7 +157,7 @@ def _gain(name: str, owner: object, attribute_name: str, source: Path, threads: 
     builds = {}
     for label in ("without", "with"):
         with _left_out(owner, attribute_name) if label == "without" else nullcontext():
-            module = passes.lower_quantization(frontend.relay_from_file(source, SHAPE), cpu_target)
+            module = passes.lower_quantization(frontend.relay_from_file(source, INPUTS), cpu_target)
             builds[label] = compiler.compiled(module, cpu_target, compiler.Schedules())
     times = timing.latencies({label: build.library for label, build in builds.items()})
     counts = {label: str(len(build.kernels)) for label, build in builds.items()}

@@ -23,11 +23,11 @@ def probe(backend, artifacts, damaged, threads, images):
         size = int(batch)
         chunks = [pictures[i : i + size] for i in range(0, len(pictures), size)]
         given = [chunk.copy() for chunk in chunks]
-        logits[batch] = np.concatenate([run(chunk).copy() for chunk in chunks]).tolist()
+        logits[batch] = np.concatenate([run((chunk,))[0].copy() for chunk in chunks]).tolist()
         assert all(np.array_equal(*pair) for pair in zip(chunks, given, strict=True)), "the input was overwritten"
     began = time.process_time(), time.perf_counter()
     for _ in range(CALLS):
-        run(chunks[0])
+        run((chunks[0],))
     used, took = time.process_time() - began[0], time.perf_counter() - began[1]
     return {
         "logits": logits,

@@ -21,6 +21,7 @@ from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import measurement, race, steps
 from tvm_bench.spec import backends, formats
 from tvm_bench.spec.errors import Unavailable, UserError
+from tvm_bench.spec.tensors import image_input
 from tvm_bench.spec.variant import PRECISIONS, ModelSpec, RunSpec, Variant
 
 THREADS = 1  # of two cores or more: a backend that takes what it finds is seen
@@ -212,7 +213,12 @@ def test_eager_holds_its_weights_once(tmp_path, monkeypatch):
     module = wide.wide()
     size = sum(parameter.nbytes for parameter in module.parameters()) / 1e6
     module_file.save(
-        module, tmp_path / "wide.pt", model="wide:wide", classes=10_000, precision="fp32", shape=(3, 32, 32)
+        module,
+        tmp_path / "wide.pt",
+        model="wide:wide",
+        classes=10_000,
+        precision="fp32",
+        inputs=(image_input((3, 32, 32)),),
     )
     assert loaded(tmp_path / "wide.pt", tmp_path)[0] < 1.5 * size
 
@@ -227,7 +233,9 @@ def test_loading_eager_imports_nothing_of_pytorch(bench):
 def test_a_loaded_module_was_not_initialised(tmp_path):
     torch.manual_seed(1)
     module = tiny.cnn().eval()
-    module_file.save(module, tmp_path / "m.pt", model=TINY, classes=10, precision="fp32", shape=(3, 32, 32))
+    module_file.save(
+        module, tmp_path / "m.pt", model=TINY, classes=10, precision="fp32", inputs=(image_input((3, 32, 32)),)
+    )
     state = torch.get_rng_state()
     again = module_file.load(tmp_path / "m.pt")
     assert torch.equal(torch.get_rng_state(), state), "random numbers were drawn"
@@ -236,7 +244,7 @@ def test_a_loaded_module_was_not_initialised(tmp_path):
 
 
 def test_dynamic_quantization_leaves_one_file(tmp_path):
-    onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "fp32.onnx", (1, 3, 32, 32))
+    onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "fp32.onnx", [image_input((3, 32, 32))])
     qdq.quantize_on_the_fly(tmp_path / "fp32.onnx", tmp_path / "int8.onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.onnx", "int8.onnx"]
 

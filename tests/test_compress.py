@@ -18,8 +18,10 @@ from tvm_bench.export import onnx_file, qdq
 from tvm_bench.jobs.verbs import layers
 from tvm_bench.models.shapes import reshape, shapes_of
 from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.tensors import image_input
 
 SHAPE = (3, 32, 32)
+INPUTS = [image_input(SHAPE)]
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def pictures():
 
 
 def batches(pictures):
-    return [part.numpy() for part in pictures.split(16)]
+    return [(part.numpy(),) for part in pictures.split(16)]
 
 
 @pytest.mark.parametrize("iterations", [1, 2])
@@ -209,13 +211,13 @@ def test_distillation_follows_the_teacher(module, pictures):
 @pytest.mark.parametrize("observer", ["minmax", "histogram", "entropy"])
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_static_quantization_by_torch(module, unchanged, pictures, observer, per_channel):
-    quantized = ptq.quantize_static(module, batches(pictures), SHAPE, per_channel=per_channel, observer=observer)
+    quantized = ptq.quantize_static(module, batches(pictures), INPUTS, per_channel=per_channel, observer=observer)
     weight = quantized.get_submodule("block.0").weight()
     assert weight.dtype == torch.qint8
     assert (weight.qscheme() == torch.per_channel_affine) == per_channel
     error = (quantized(pictures) - module(pictures)).square().mean() / module(pictures).square().mean()
     assert 0 < error < 0.05
-    again = ptq.skeleton(module, SHAPE)
+    again = ptq.skeleton(module, INPUTS)
     again.load_state_dict(quantized.state_dict())
     assert torch.equal(again(pictures), quantized(pictures))
 
@@ -226,7 +228,7 @@ def test_full_scale_sums_do_not_overflow(groups):
     module = nn.Sequential(nn.Conv2d(128, 128, 3, padding=1, groups=groups, bias=False)).eval()
     nn.init.ones_(module[0].weight)
     largest = torch.ones(16, 128, 8, 8)
-    quantized = ptq.quantize_static(module, [largest.numpy()], (128, 8, 8))
+    quantized = ptq.quantize_static(module, [(largest.numpy(),)], [image_input((128, 8, 8))])
     torch.testing.assert_close(quantized(largest), module(largest), rtol=0.02, atol=0)
     assert quantized.get_submodule("0").weight().int_repr().max() == 127
 
@@ -243,7 +245,7 @@ def test_observers_find_other_ranges(module, pictures):
     module.stem[0].weight.data *= 5
     pictures[0, :, :4, :4] = 60  # outliers, which min-max takes for the range
     scales = {
-        name: ptq.quantize_static(module, batches(pictures), SHAPE, observer=name).stem_0_input_scale_0.item()
+        name: ptq.quantize_static(module, batches(pictures), INPUTS, observer=name).stem_0_input_scale_0.item()
         for name in ("minmax", "histogram", "entropy")
     }
     assert scales["entropy"] < 0.7 * scales["minmax"] and scales["histogram"] <= scales["minmax"]
@@ -255,7 +257,7 @@ def test_static_quantization_of_onnx(module, pictures, tmp_path, options):
     import onnxruntime
 
     observer, per_channel = options
-    onnx_file.save_from_module(module, tmp_path / "fp32.onnx", (16, *SHAPE))
+    onnx_file.save_from_module(module, tmp_path / "fp32.onnx", [image_input(SHAPE, 16)])
     qdq.quantize(
         tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches(pictures), vnni=True, per_channel=per_channel,
         observer=observer,
@@ -269,9 +271,9 @@ def test_static_quantization_of_onnx(module, pictures, tmp_path, options):
 
 def test_calibration_that_is_empty_or_does_not_fit(module, pictures):
     with pytest.raises(UserError, match="empty"):
-        ptq.quantize_static(module, [], SHAPE)
+        ptq.quantize_static(module, [], INPUTS)
     with pytest.raises(UserError, match=r"\(3, 16, 16\)"):
-        ptq.quantize_static(module, [pictures[:, :, :16, :16].numpy()], SHAPE)
+        ptq.quantize_static(module, [(pictures[:, :, :16, :16].numpy(),)], INPUTS)
 
 
 @pytest.mark.parametrize("per_channel", [True, False])
@@ -298,17 +300,17 @@ def test_quantization_aware_training_learns_and_is_exported_alike(module, unchan
         prepared(10 * pictures)  # as a validation does
         assert all(torch.equal(value, learned[name]) for name, value in prepared.state_dict().items())
 
-    quantized = qat.quantize_aware(module, SHAPE, train, per_channel=per_channel)
+    quantized = qat.quantize_aware(module, INPUTS, train, per_channel=per_channel)
     assert losses[-1] < 0.7 * losses[0]
     with torch.inference_mode():
         answers = quantized(pictures)
     loss = nn.functional.cross_entropy(simulated[0], labels).item()
     assert nn.functional.cross_entropy(answers, labels).item() == pytest.approx(loss, rel=0.1)
     assert (quantized.get_submodule("block.0").weight().qscheme() == torch.per_channel_affine) == per_channel
-    again = ptq.skeleton(module, SHAPE)
+    again = ptq.skeleton(module, INPUTS)
     again.load_state_dict(quantized.state_dict())
     assert torch.equal(again(pictures), answers)
-    onnx_file.save_from_module(quantized, tmp_path / "qat.onnx", (64, *SHAPE))
+    onnx_file.save_from_module(quantized, tmp_path / "qat.onnx", [image_input(SHAPE, 64)])
     found = onnxruntime.InferenceSession(tmp_path / "qat.onnx").run(None, {"input": pictures.numpy()})[0]
     assert (found.argmax(1) == answers.argmax(1).numpy()).mean() > 0.95
 
@@ -317,3 +319,23 @@ def test_noise_between_signals():
     signal = torch.tensor([3.0, 4.0])
     assert layers._noise(signal, signal) == 0 and layers._noise(signal, torch.zeros(3)) is None
     assert layers._noise(signal, torch.tensor([3.0, 3.5])) == pytest.approx(0.01)
+
+
+def test_excluded_operators_and_nodes_stay_fp32(module, pictures, tmp_path):
+    import onnx
+
+    onnx_file.save_from_module(module, tmp_path / "fp32.onnx", [image_input(SHAPE, 16)])
+
+    def quantized(*excluded):
+        qdq.quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches(pictures), vnni=True, excluded=excluded)
+        nodes = onnx.load(tmp_path / "int8.onnx").graph.node
+        makers = {name: node.op_type for node in nodes for name in node.output}
+        return {node.name for node in nodes if {makers.get(name) for name in node.input} == {"DequantizeLinear"}}
+
+    everything = quantized()
+    assert {"/stem/stem.0/Conv", "/block/block.0/Conv", "/Add", "/head/Gemm"} <= everything
+    assert everything - quantized("Conv", "/head/Gemm") >= {"/stem/stem.0/Conv", "/block/block.0/Conv", "/head/Gemm"}
+    assert "/block/block.0/Conv" in quantized("/stem/stem.0/Conv")
+    with pytest.raises(UserError, match="unknown operator or node '/head/gemm'. Did you mean /head/Gemm"):
+        quantized("/head/gemm")
+    assert qdq.method(excluded=("Conv",))["excluded"] == ["Conv"]

@@ -22,7 +22,7 @@ IMAGES = 100
 
 
 def answers(run, spec):
-    return np.concatenate([run(images) for images in data.load("fashion-mnist", "test").batches(spec, 1, IMAGES)])
+    return np.concatenate([run((images,))[0] for images in data.load("fashion-mnist", "test").batches(spec, 1, IMAGES)])
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ import sys, numpy, tvm
 from tvm.contrib import graph_executor
 model = graph_executor.GraphModule(tvm.runtime.load_module(sys.argv[1] + "/lib.so")["default"](tvm.cpu()))
 golden = numpy.load(sys.argv[1] + "/golden.npz")
-model.set_input(0, golden["input"]); model.run()
-assert numpy.array_equal(model.get_output(0).numpy(), golden["output"])
+model.set_input(0, golden["input_0"]); model.run()
+assert numpy.array_equal(model.get_output(0).numpy(), golden["output_0"])
 assert "tvm_bench" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code, str(built / "int8-relay-pytorch")], check=True, cwd="/")
@@ -181,4 +181,4 @@ def test_tuning_records_for_another_cpu_are_used_without_measuring(built, tmp_pa
 @pytest.mark.parametrize("wrong", [np.zeros((1, 3, 16, 16), np.float32), np.zeros((1, 3, 32, 32), np.float64)])
 def test_wrong_input_is_refused(built, wrong):
     with pytest.raises(UserError, match=r"takes float32 \(1, 3, 32, 32\)"):
-        tvm_bench.load(built / "fp32-relay-onnx")(wrong)
+        tvm_bench.load(built / "fp32-relay-onnx")((wrong,))

@@ -9,10 +9,12 @@ import torch
 from tests.tiny import Tiny
 from tvm_bench import data
 from tvm_bench.compress import ptq
+from tvm_bench.data import feeds
 from tvm_bench.export import module_file
 from tvm_bench.jobs.verbs import models
-from tvm_bench.models import outputs, resolve, torchvision_models, weights
+from tvm_bench.models import class_count, resolve, torchvision_models, weights
 from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.tensors import image_input
 from tvm_bench.training import initial_model, loop
 from tvm_bench.training.images import split
 from tvm_bench.training.options import Options
@@ -30,7 +32,9 @@ def test_a_cifar_stem_keeps_the_picture(tmp_path):
     logits = model.module(images)
     assert seen == [(1, 64, 32, 32)] and logits.shape == (1, 10)
     path = tmp_path / "module.pt"
-    module_file.save(model.module, path, model="resnet18-cifar", classes=10, precision="fp32", shape=(3, 32, 32))
+    module_file.save(
+        model.module, path, model="resnet18-cifar", classes=10, precision="fp32", inputs=[image_input((3, 32, 32))]
+    )
     assert torch.equal(module_file.load(path)(images), logits)
 
 
@@ -81,7 +85,8 @@ def test_resnet50_is_fine_tuned_in_its_quantizable_form_and_quantized():
     training = data.load("fashion-mnist", "calibration")
     options = Options(epochs=0.5, batch_size=32, lr=0.02)
     loop.fit(model.module, *split(training, model.spec), options)
-    quantized = ptq.quantize_static(model.module, training.batches(model.spec, 32, 128), model.spec.shape)
+    calibration = feeds.of_images(training, model.spec).batches(32, 128)
+    quantized = ptq.quantize_static(model.module, calibration, model.inputs)
     images = next(data.load("fashion-mnist", "test").batches(model.spec, 32))
     assert images[:, 0].std() == pytest.approx(1, abs=0.35) and np.array_equal(images[:, 0], images[:, 2])
     with torch.inference_mode():
@@ -96,4 +101,4 @@ def test_embedded_weights_take_pictures_of_any_size():
     assert small.classes == usual.classes == data.fashion_mnist.CLASSES
     assert small.spec == replace(usual.spec, shape=(3, 64, 96), resize=64)
     assert weights.state_hash(small.module) == weights.state_hash(usual.module)
-    assert outputs(small.module, small.spec.shape) == 10
+    assert class_count(small.module, small.spec.shape) == 10

@@ -23,6 +23,8 @@ from tvm_bench.spec.recipe import Distill, Prune, Quantize, Settings, ShareWeigh
         ("int8", Quantize("int8")),
         ("int8-per-tensor-entropy", Quantize("int8", per_channel=False, observer="entropy")),
         ("int8-per-channel", Quantize("int8", per_channel=True)),
+        ("int8-pt2e", Quantize("int8", pt2e=True)),
+        ("int8-minmax-without:Add,/a-b/Gemm", Quantize("int8", observer="minmax", excluded=("Add", "/a-b/Gemm"))),
         ("fp16-dynamic", Quantize("fp16-dynamic")),
     ],
 )

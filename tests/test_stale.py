@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 from tests.tiny import Tiny
 from tvm_bench.export import onnx_file
 from tvm_bench.pipeline import measurement, steps
+from tvm_bench.spec.tensors import image_input
 from tvm_bench.spec.variant import ModelSpec, RunSpec, Variant
 
 NET = """
@@ -30,7 +31,7 @@ from tvm_bench.backends import onnxruntime
 from shop.helper import slope
 def load(artifact, *, threads):
     run = onnxruntime.load(artifact, threads=threads)
-    return lambda images: run(images) * slope()
+    return lambda inputs: tuple(output * slope() for output in run(inputs))
 """
 
 
@@ -70,7 +71,7 @@ def test_a_changed_helper_of_a_model_is_seen(shop):
 def test_changed_external_weights_of_an_onnx_file_are_seen(tmp_path):
     def export(seed):
         torch.manual_seed(seed)
-        onnx_file.save_from_module(Tiny().eval(), tmp_path / "whole.onnx", (1, 3, 32, 32))
+        onnx_file.save_from_module(Tiny().eval(), tmp_path / "whole.onnx", [image_input((3, 32, 32))])
         options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
         (tmp_path / "weights.bin").unlink(missing_ok=True)
         onnx.save_model(onnx.load(tmp_path / "whole.onnx"), tmp_path / "split.onnx", **options)
@@ -87,7 +88,7 @@ def test_a_mended_backend_is_asked_again(shop):
     bench = opened(shop, "tests.tiny:cnn", "fashion-mnist")
     variant = Variant(bench.model_spec, "fp32", "shop.backend", threads=1)
     artifact = steps.build(bench, variant)
-    path = measurement.answers(bench, variant)
+    (path,) = measurement.answers(bench, variant)
 
     def answers():
         measurement.evaluate(bench, variant, artifact, limit=4, against={})

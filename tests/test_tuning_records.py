@@ -13,6 +13,8 @@ from tvm_bench.models import layer_sizes
 from tvm_bench.models.torchvision_models import architecture
 from tvm_bench.pipeline import race_entrants
 from tvm_bench.pipeline.workbench import LEDGER, Workbench, with_recipe
+from tvm_bench.spec.sizes import Sizes
+from tvm_bench.spec.tensors import image_input
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 SHAPE = (3, 224, 224)
@@ -37,7 +39,7 @@ def write_records(bench, tuner="templates"):
 
 
 def fingerprint(module, shape=SHAPE):
-    return layer_sizes.fingerprint(layer_sizes.layers_of(module.eval(), shape), shape)
+    return layer_sizes.fingerprint(layer_sizes.layers_of(module.eval(), [image_input(shape)]), shape)
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -54,8 +56,8 @@ def test_committed_records_serve_all_weights_and_class_counts(name, classes, tmp
 def test_a_module_and_its_onnx_file_are_one_architecture(tmp_path):
     module = tiny.cnn().eval()
     shape = module.input_spec.shape
-    onnx_file.save_from_module(module, tmp_path / "m.onnx", (4, *shape))
-    layers = onnx_layers.layers_of(onnx_file.open_checked(tmp_path / "m.onnx", None, 4))
+    onnx_file.save_from_module(module, tmp_path / "m.onnx", [image_input(shape, 4)])
+    layers = onnx_layers.layers_of(onnx_file.open_checked(tmp_path / "m.onnx", Sizes(batch=4)))
     assert len(layers) == 3 and layer_sizes.fingerprint(layers, shape) == fingerprint(module, shape)
 
 
@@ -72,7 +74,7 @@ def test_other_sizes_are_another_architecture():
 
 
 def test_describe_names_the_architecture_of_modules_and_onnx_files(tmp_path):
-    onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "m.onnx", (1, 3, 32, 32))
+    onnx_file.save_from_module(tiny.cnn().eval(), tmp_path / "m.onnx", [image_input((3, 32, 32))])
     models = (TINY, "tests.tiny:three_classes", str(tmp_path / "m.onnx"))
     described = [describe.run(ModelSpec(model).request(), 1, False, None, 1, []) for model in models]
     assert len({about["architecture"] for about in described}) == 1

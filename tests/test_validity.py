@@ -12,8 +12,10 @@ import pytest
 from tests import cores
 from tvm_bench.analysis.results import Row
 from tvm_bench.analysis.validity import ValidityLimits, disturbance, judged, most_repeats, overuse, wrong_answers
+from tvm_bench.data import synthetic
 from tvm_bench.host import cpu, deployment_size, interference
 from tvm_bench.measure import metrics, timed_inputs
+from tvm_bench.spec.tensors import image_input
 
 TERMS = ValidityLimits()
 
@@ -82,7 +84,9 @@ def test_the_mask_holds_as_many_cpus_as_threads():
 
 
 def test_inputs_of_the_timed_calls_are_unlike():
-    inputs = timed_inputs.inputs((3, 8, 8), batch=2)
+    specs = [image_input((3, 8, 8), batch=2)]
+    windows = timed_inputs.windows(specs, synthetic.arrays(specs, timed_inputs.needed(specs)))
+    inputs = [arrays for (arrays,) in windows]
     assert len(inputs) == timed_inputs.INPUTS and all(
         each.shape == (2, 3, 8, 8) and each.flags.c_contiguous for each in inputs
     )
@@ -90,14 +94,14 @@ def test_inputs_of_the_timed_calls_are_unlike():
 
 
 def test_wrong_calls_are_counted():
-    expected = np.random.default_rng(1).standard_normal((timed_inputs.INPUTS, 2, 10)).astype(np.float32)
+    expected = np.random.default_rng(1).standard_normal((timed_inputs.INPUTS, 20)).astype(np.float32)
     answers = np.concatenate([expected, expected]) * 1.0001
-    assert timed_inputs.wrong_calls(answers, expected) == 0
+    assert timed_inputs.wrong_calls([answers], [expected]) == 0
     stale = answers.copy()
     stale[4:] = stale[3]
-    assert timed_inputs.wrong_calls(stale, expected) == 3, "call 7 has the input of call 3 again"
-    answers[5, 0, 0] = np.nan
-    assert timed_inputs.wrong_calls(answers, expected) == 1
+    assert timed_inputs.wrong_calls([stale], [expected]) == 3, "call 7 has the input of call 3 again"
+    answers[5, 0] = np.nan
+    assert timed_inputs.wrong_calls([answers], [expected]) == 1
 
 
 def row(precision, **more):

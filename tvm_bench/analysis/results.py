@@ -24,7 +24,8 @@ class Row:
     `argmax_agreement` are against the FP32 reference; those with `source_` against the source model, which the library
     was built from, run by its own runtime. `distances` has both, of each image's scores relative to how much scores
     vary between images: `{"reference" | "source": {"images", "median", "worst", "spread"}}`, see `measure.metrics`.
-    Older files have no `spread`, and distances relative to the length of the scores.
+    Older files have no `spread`, and distances relative to the length of the scores. `output_errors` has, by the same
+    roles, the differences of each output, see `measure.comparison`; older files have none.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Row:
     argmax_agreement: float | None = None
     hits: str | None = None  # one bit per image, in order, 1 if classified correctly; hexadecimal of np.packbits
     distances: dict[str, dict[str, float]] | None = None
+    output_errors: dict[str, list[dict[str, Any]]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
     identity: str | None = None  # SHA-256 of the timed files, the user's sources, the code and the versions

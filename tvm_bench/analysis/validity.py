@@ -35,6 +35,9 @@ class ValidityLimits:
     # times the rounding of FP32; for other precisions a few times their error, 1 to 2 % of the length.
     fp32_spread: float = 1e-3
     spread: float = 0.05
+    # Least SQNR of outputs that vary less than that: the errors are 0.1 % and 10 % of their length.
+    fp32_decibels: float = 60.0
+    decibels: float = 20.0
     # Share of images that a library classifies as its source does. If classes are close, as with random weights, a
     # distance of 0.1 changes the class of every tenth image.
     source_agreement: float = 0.97
@@ -90,10 +93,13 @@ def wrong_answers(row: Row, limits: ValidityLimits, failures: Mapping[str, str] 
     count as wrong.
     """
     distances, failures = row.distances or {}, failures or {}
-    has_source = "source" in distances or "source" in failures
+    compared = distances or row.output_errors or {}
+    has_source = "source" in compared or "source" in failures
     against = "source" if has_source and row.precision != "fp32" else "reference"
-    if against not in distances:
+    if against not in compared:
         return f"answers not checked: {failures.get(against, f'there is no {against}').rstrip('.')}"
+    if not distances:
+        return _wrong_outputs(row, against, limits)
     if reason := _unvarying(row, against, limits):
         return reason
     if row.precision == "fp32":
@@ -105,6 +111,35 @@ def wrong_answers(row: Row, limits: ValidityLimits, failures: Mapping[str, str] 
     if agreement is None or wilson(agreement, int(distances[against]["images"])).high >= least:
         return None
     return f"classifies only {agreement:.1%} of the images as its source does"
+
+
+def _wrong_outputs(row: Row, against: str, limits: ValidityLimits) -> str | None:
+    """Why one of several outputs, or one that is no scores, is wrong, as text; None if none is.
+
+    An output that hardly varies between the samples must be near the right one; at least one output must vary.
+    """
+    outputs = (row.output_errors or {})[against]
+    fp32 = row.precision == "fp32"
+    varied = [output for output in outputs if output["spread"] >= (limits.fp32_spread if fp32 else limits.spread)]
+    if not varied:
+        widest = max(output["spread"] for output in outputs)
+        return f"answers cannot be checked: no output of its {against} varies by more than {widest:.1g} of its length"
+    for output in outputs:
+        if output not in varied:
+            reason = _off_the_constant(output, against, limits.fp32_decibels if fp32 else limits.decibels)
+        elif fp32:
+            reason = _off_the_reference(output, limits)
+        else:
+            reason = _far_off(output, against, limits)
+        if reason:
+            return f"output {output['name']}: {reason}"
+    return None
+
+
+def _off_the_constant(output: dict[str, Any], against: str, least: float) -> str | None:
+    if not output["sqnr_db"] >= least:  # NaN is wrong too
+        return f"it hardly varies, and has {output['sqnr_db']:.0f} dB of SQNR to its {against} (at least {least:g})"
+    return None
 
 
 def _unvarying(row: Row, against: str, limits: ValidityLimits) -> str | None:

@@ -1,9 +1,10 @@
 """The runtimes. A backend is a module with one function:
 
-    def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]
+    def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]
 
-All loaded functions take and return NumPy arrays, so that a timed call includes the copies that a runtime needs. A
-runtime is imported only when it is used. `spec/backends.py` lists the backends.
+`Arrays` is a tuple of NumPy arrays: of one for each input, in the model's order, and of one for each output. So a timed
+call includes the copies that a runtime needs. A runtime is imported only when it is used. `spec/backends.py` lists all
+backends.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ import importlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from ..host import packages, user_code
 from ..spec.backends import named
 from ..spec.errors import UserError
+from ..spec.tensors import Arrays
 
 
 def runtime(name: str) -> ModuleType:
@@ -26,7 +27,7 @@ def runtime(name: str) -> ModuleType:
     return user_code.import_module(name) if "." in name else importlib.import_module(f"{__name__}.{backend.module}")
 
 
-def load(name: str, artifact: Path, *, threads: int) -> Callable[[Any], Any]:
+def load(name: str, artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]:
     """Open an artifact. Raises `UserError` for a damaged one, whatever error the runtime raises."""
     module = runtime(name)
     try:

@@ -8,21 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..export import module_file
+from ..export.module_call import call, tensors
+from ..spec.tensors import Arrays
 
 
 def load(
     artifact: Path, *, threads: int, memory_format: torch.memory_format = torch.contiguous_format
-) -> Callable[[np.ndarray], np.ndarray]:
-    """Open a module file. Input float32 (batch, channels, height, width), output float32 (batch, classes)."""
+) -> Callable[[Arrays], Arrays]:
+    """Open a module file. `memory_format` is that of the weights and of inputs with four dimensions."""
     torch.set_num_threads(threads)
     module = module_file.load(artifact).to(memory_format=memory_format)  # type: ignore[call-overload]  # not in stubs
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
-            return module(torch.from_numpy(images).contiguous(memory_format=memory_format)).numpy()
+            return tuple(output.numpy() for output in call(module, map(_converted, tensors(inputs))))
+
+    def _converted(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.contiguous(memory_format=memory_format) if tensor.ndim == 4 else tensor
 
     return run

@@ -5,25 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..export import module_file
+from ..export.module_call import call, tensors
+from ..spec.tensors import Arrays
 
 
-def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Open a module file. Input float32 (batch, channels, height, width), output float32 (batch, classes).
+def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]:
+    """Open a module file.
 
-    Both are in main memory: each call includes the transfers to the GPU and back.
+    Inputs and outputs are in main memory: each call includes the transfers to the GPU and back.
     """
     torch.set_num_threads(threads)
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     module = module_file.load(artifact).to("cuda")
     module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # not in stubs
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
-            moved = torch.from_numpy(images).to("cuda", memory_format=torch.channels_last)
-            return module(moved).cpu().numpy()
+            return tuple(output.cpu().numpy() for output in call(module, map(_moved, tensors(inputs))))
 
     return run
+
+
+def _moved(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.to("cuda", memory_format=torch.channels_last if tensor.ndim == 4 else torch.preserve_format)

@@ -10,31 +10,33 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch._inductor.compile_fx  # imported here, so that its time does not count as loading the model
 from torch._inductor import config
 
-from ..export import module_file
+from ..export import module_file, pt2e_file
+from ..export.module_call import call, tensors
 from ..host import packages
 from ..host.deployment_size import compiled_folder
+from ..spec.tensors import Arrays
 
 
-def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[np.ndarray], np.ndarray]:
-    """Open a module file. Input float32 (batch, channels, height, width), output float32 (batch, classes).
-
-    Raises `UserError` without a C++ compiler.
-    """
+def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[Arrays], Arrays]:
+    """Open a module file, or an exported program in INT8. Raises `UserError` without a C++ compiler."""
     torch.set_num_threads(threads)
     config.cpp.cxx = (packages.need_compiler("torch.compile"),)  # type: ignore[assignment]  # typed by its default
     config.freezing = True
     config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
     backend = "inductor" if mode == "default" else f"inductor-{mode}"
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(backend, artifact).absolute())
-    module = torch.compile(module_file.load(artifact), mode=mode, dynamic=False)
+    module = torch.compile(_opened(artifact), mode=mode, dynamic=False)
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(inputs: Arrays) -> Arrays:
         with torch.no_grad():  # Inductor freezes no weights under inference_mode
-            return module(torch.from_numpy(images)).numpy()
+            return tuple(output.numpy() for output in call(module, tensors(inputs)))
 
     return run
+
+
+def _opened(artifact: Path) -> torch.nn.Module:
+    return pt2e_file.load_program(artifact) if artifact.suffix == ".pt2" else module_file.load(artifact)

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
 
+from ..spec.tensors import Arrays
 
-def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Open an `.onnx` file. Input float32 (batch, channels, height, width), output float32 (batch, classes)."""
+
+def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]:
+    """Open an `.onnx` file."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(artifact), options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
+    names = [node.name for node in session.get_inputs()]
 
-    def run(images: np.ndarray) -> np.ndarray:
-        return session.run(None, {name: images})[0]
+    def run(inputs: Arrays) -> Arrays:
+        return tuple(session.run(None, dict(zip(names, inputs, strict=True))))
 
     return run

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import openvino
 from openvino import properties
 from openvino.properties import hint
 
+from ..spec.tensors import Arrays
+
 PRECISIONS = {"f32": openvino.Type.f32, "bf16": openvino.Type.bf16}
 
 
-def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Open an `.xml` file and the `.bin` beside it; the `.xml` file names the precision of the computation.
-
-    Input float32 (batch, channels, height, width), output float32 (batch, classes).
-    """
+def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]:
+    """Open an `.xml` file and the `.bin` beside it; the `.xml` file names the precision of the computation."""
     core = openvino.Core()
     model = core.read_model(artifact)
     settings = {
@@ -30,7 +28,8 @@ def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
     }
     request = core.compile_model(model, "CPU", settings).create_infer_request()
 
-    def run(images: np.ndarray) -> np.ndarray:
-        return request.infer(images, share_inputs=True)[0]
+    def run(inputs: Arrays) -> Arrays:
+        results = request.infer(list(inputs), share_inputs=True)
+        return tuple(results[i] for i in range(len(results)))
 
     return run

@@ -14,34 +14,44 @@ import torch
 from ..host.deployment_size import compiled_folder
 from ..host.files import replace_with
 from ..spec.errors import UserError
+from ..spec.tensors import Arrays
 
 LOG = tensorrt.Logger(tensorrt.Logger.ERROR)
 
 
-def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]:
     """Open an `.onnx` file whose metadata name the precision of the computation.
 
-    Input float32 (batch, channels, height, width), output float32 (batch, classes), both in main memory. The first
-    process builds the engine, which takes minutes. Raises `UserError` for a file that TensorRT cannot read.
+    Inputs and outputs are in main memory. The first process builds the engine, which takes minutes. Raises `UserError`
+    for a file that TensorRT cannot read.
     """
     torch.set_num_threads(threads)
     engine = _engine(artifact)
     context, stream = engine.create_execution_context(), torch.cuda.Stream()
-    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-    inputs, outputs = (torch.empty(tuple(engine.get_tensor_shape(name)), device="cuda") for name in names)
-    for name, tensor in zip(names, (inputs, outputs), strict=True):
+    on_gpu = {name: _allocated(engine, name) for name in map(engine.get_tensor_name, range(engine.num_io_tensors))}
+    for name, tensor in on_gpu.items():
         context.set_tensor_address(name, tensor.data_ptr())
-    answer = torch.empty(outputs.shape, pin_memory=True)
+    is_input = {name: engine.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT for name in on_gpu}
+    inputs = [tensor for name, tensor in on_gpu.items() if is_input[name]]
+    outputs = [tensor for name, tensor in on_gpu.items() if not is_input[name]]
+    answers = [torch.empty(output.shape, dtype=output.dtype, pin_memory=True) for output in outputs]
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(arrays: Arrays) -> Arrays:
         with torch.cuda.stream(stream):
-            inputs.copy_(torch.from_numpy(images), non_blocking=True)
+            for tensor, array in zip(inputs, arrays, strict=True):
+                tensor.copy_(torch.from_numpy(array), non_blocking=True)
             context.execute_async_v3(stream.cuda_stream)
-            answer.copy_(outputs, non_blocking=True)
+            for answer, output in zip(answers, outputs, strict=True):
+                answer.copy_(output, non_blocking=True)
         stream.synchronize()
-        return answer.numpy().copy()
+        return tuple(answer.numpy().copy() for answer in answers)
 
     return run
+
+
+def _allocated(engine: tensorrt.ICudaEngine, name: str) -> torch.Tensor:
+    dtype = torch.from_numpy(np.empty(0, tensorrt.nptype(engine.get_tensor_dtype(name)))).dtype
+    return torch.empty(tuple(engine.get_tensor_shape(name)), dtype=dtype, device="cuda")
 
 
 def _engine(artifact: Path) -> tensorrt.ICudaEngine:

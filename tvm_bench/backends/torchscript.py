@@ -6,12 +6,14 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 
+from ..export.module_call import call, tensors
+from ..spec.tensors import Arrays
 
-def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """Open a traced module. Input float32 (batch, channels, height, width), output float32 (batch, classes).
+
+def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]:
+    """Open a traced module.
 
     Freezing is part of loading: the weights that oneDNN packs cannot be saved to a file.
     """
@@ -21,8 +23,8 @@ def load(artifact: Path, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
         warnings.simplefilter("ignore")  # deprecation of torch.jit, pinned in setup.cfg with its torch
         module = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.load(artifact).eval()))
 
-    def run(images: np.ndarray) -> np.ndarray:
+    def run(inputs: Arrays) -> Arrays:
         with torch.inference_mode():
-            return module(torch.from_numpy(images)).numpy()
+            return tuple(output.numpy() for output in call(module, tensors(inputs)))
 
     return run

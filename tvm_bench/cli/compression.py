@@ -74,6 +74,8 @@ def compress(
       …-iterative, …-iterative5    the same in 3, or 5, iterations of pruning and training (2:4: in 2)
       kmeans256                    at most 256 different weights per layer, stored as codebook and indices
       int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
+      int8…-without:Softmax,/head/Gemm                              these operators and nodes of the ONNX file stay FP32
+      int8-pt2e                                                     static quantization by torchao's PT2E
       qat[-per-channel|-per-tensor]                                 quantization-aware training
       int8-dynamic, fp16-dynamic                                    quantization of linear layers
     Afterwards `tvm-bench bench --recipe …` races the result on all backends, and `build` compiles it. An interrupted

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from ..spec import backends
+from ..spec.task import TASKS
 from ..spec.variant import PRECISIONS
-from .parsing import listed, numbers, recipe, shape, thread_counts, threads
+from .parsing import dims, input_shapes, listed, numbers, recipe, thread_counts, threads
 
 BACKEND_NAMES = tuple(backends.BACKENDS)
 SUBJECT = (
@@ -28,13 +29,33 @@ SUBJECT = (
         "file.",
     ),
     click.option(
-        "--input-shape", callback=shape, metavar="C,H,W", help="Shape of the input, if the model does not define it."
+        "--input-shape",
+        multiple=True,
+        callback=input_shapes,
+        metavar="C,H,W",
+        help="Shape of the image input if the model does not define it; of any input as NAME:SIZES with the batch "
+        "size, such as x:1,3,48,192. Repeatable.",
+    ),
+    click.option(
+        "--dim",
+        "dims",
+        multiple=True,
+        callback=dims,
+        metavar="NAME=SIZE",
+        help="Size of a named open dimension of an ONNX file, such as height=640. Repeatable.",
     ),
     click.option(
         "--data",
         help="fashion-mnist (2,000 embedded test images), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "
         ":PATH if it is not in ./data), or imagefolder:PATH.  "
         "[default: fashion-mnist for the embedded model, else none]",
+    ),
+    click.option(
+        "--inputs",
+        "inputs",
+        metavar="FILE",
+        help="Inputs that are not images: an .npz file (arrays by input name, first axis = sample), a folder of such "
+        "files with one sample each, or synthetic. Used to check, calibrate and time.",
     ),
     click.option(
         "--recipe",
@@ -56,6 +77,11 @@ FORMS = (
         "frontends",
         callback=listed(tuple(backends.FRONTENDS), kind="front end"),
         help="Relay front ends, comma-separated: onnx, pytorch.  [default: onnx for FP32, pytorch for INT8]",
+    ),
+    click.option(
+        "--task",
+        type=click.Choice(TASKS),
+        help="What the outputs are; decides how they are scored and compared.  [default: guessed from the outputs]",
     ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
     click.option(

@@ -11,15 +11,42 @@ from ..spec.errors import unknown
 from ..spec.recipe import parse
 
 
-def shape(context: click.Context, option: click.Parameter, value: str | None) -> tuple[int, int, int] | None:
+def input_shapes(
+    context: click.Context, option: click.Parameter, values: tuple[str, ...]
+) -> tuple[tuple[int, int, int] | None, tuple[tuple[str, tuple[int, ...]], ...]]:
+    """`3,224,224` -> ((3, 224, 224), ()); `x:1,3,64,64` -> (None, (("x", (1, 3, 64, 64)),)). Both may be given."""
+    images = [value for value in values if ":" not in value]
+    if len(images) > 1:
+        raise click.BadParameter(f"{images}: give one shape without a name; name the others, such as x:1,3,224,224.")
+    named = {name: _named_shape(name, sizes) for name, _, sizes in (v.rpartition(":") for v in values if ":" in v)}
+    return (_image_shape(images[0]) if images else None), tuple(named.items())
+
+
+def dims(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """`height=640` -> (("height", 640),)."""
+    pairs = [value.rpartition("=") for value in values]
+    for value, (name, _, size) in zip(values, pairs, strict=True):
+        if not name or not _is_positive(size):
+            raise click.BadParameter(f"'{value}': give NAME=SIZE, such as height=640.")
+    return tuple({name: int(size) for name, _, size in pairs}.items())
+
+
+def _named_shape(name: str, sizes: str) -> tuple[int, ...]:
+    parts = sizes.split(",") if sizes else []
+    if not name or not all(map(_is_positive, parts)):
+        raise click.BadParameter(f"'{name}:{sizes}': give NAME:SIZES with the batch size, such as x:1,3,224,224.")
+    return tuple(map(int, parts))
+
+
+def _image_shape(value: str) -> tuple[int, int, int]:
     """`3,224,224` or `1x3x224x224` -> (3, 224, 224)."""
-    if value is None:
-        return None
     sizes = value.replace("x", ",").split(",")
     if len(sizes) == 4 and sizes[0] == "1":
         sizes = sizes[1:]
     if len(sizes) != 3 or not all(map(_is_positive, sizes)):
-        raise click.BadParameter(f"'{value}': give channels,height,width, such as 3,224,224.")
+        raise click.BadParameter(
+            f"'{value}': give channels,height,width, such as 3,224,224, or NAME:SIZES, such as x:1,3,224,224."
+        )
     channels, height, width = map(int, sizes)
     return channels, height, width
 

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..spec.embedded import weights as embedded_weights
+from ..spec.errors import UserError
 from ..spec.recipe import Settings, parse
 from ..spec.variant import ModelSpec, RunSpec
 
 
 def model_spec(
-    *, model: str, weights: str, input_shape: tuple[int, int, int] | None, data: str | None, recipe: str
+    *,
+    model: str,
+    weights: str,
+    input_shape: tuple[Any, Any],
+    dims: tuple[tuple[str, int], ...],
+    inputs: str | None,
+    data: str | None,
+    recipe: str,
 ) -> ModelSpec:
     """The model spec of these options. Embedded weights imply their data."""
-    if data is None and weights == "default" and embedded_weights(model).exists():
+    if data and inputs:
+        raise UserError("--data and --inputs both name the model's inputs. Give one of them.")
+    if data is None and not inputs and weights == "default" and embedded_weights(model).exists():
         data = "fashion-mnist"
-    return ModelSpec(model, weights, input_shape, data, recipe)
+    image, shapes = input_shape
+    return ModelSpec(model, weights, image, data, recipe, shapes, dims, inputs)
 
 
 def run_spec(
     *,
     model: str,
     weights: str,
-    input_shape: tuple[int, int, int] | None,
+    input_shape: tuple[Any, Any],
+    dims: tuple[tuple[str, int], ...],
+    inputs: str | None,
     data: str | None,
     recipe: str,
     threads: int | tuple[int, ...],
@@ -33,6 +47,7 @@ def run_spec(
     batches: tuple[int, ...] = (1,),
     logs: Path = Path("tuning_logs"),
     settings: Settings | None = None,
+    task: str | None = None,
     default_precisions: tuple[str, ...] = ("fp32", "int8"),
 ) -> RunSpec:
     """The run spec of these options. Embedded weights imply their data, a recipe its precision."""
@@ -40,7 +55,15 @@ def run_spec(
         quantization = parse(recipe).quantization
         precision = ("fp32", quantization.precision) if quantization else default_precisions
     return RunSpec(
-        model_spec=model_spec(model=model, weights=weights, input_shape=input_shape, data=data, recipe=recipe),
+        model_spec=model_spec(
+            model=model,
+            weights=weights,
+            input_shape=input_shape,
+            dims=dims,
+            inputs=inputs,
+            data=data,
+            recipe=recipe,
+        ),
         precisions=precision,
         frontends=frontends,
         target=target,
@@ -49,4 +72,5 @@ def run_spec(
         root=artifacts,
         logs=logs,
         settings=settings,
+        task=task,
     )

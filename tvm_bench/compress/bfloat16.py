@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 METHOD = {"method": "cast to bfloat16", "weights": "BF16", "activations": "BF16"}
 
@@ -15,8 +18,12 @@ class _Bfloat16(nn.Module):
         super().__init__()
         self.module = module
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return self.module(images.to(torch.bfloat16)).float()
+    def forward(self, *inputs: torch.Tensor) -> Any:
+        return tree_map(_cast(torch.float32), self.module(*map(_cast(torch.bfloat16), inputs)))
+
+
+def _cast(dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor
 
 
 def to_bfloat16(module: nn.Module) -> nn.Module:

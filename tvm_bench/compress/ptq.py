@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-import numpy as np
 import torch
 from torch import nn
 from torch.ao import quantization as ao
 from torch.fx import GraphModule
 
 from ..host import cpu
+from ..models.tensors import tensors, zeros
 from ..spec.errors import UserError
+from ..spec.tensors import Arrays, TensorSpec
 from .calibration import checked
 
 ENGINE = "x86"
@@ -40,40 +41,40 @@ def method(*, per_channel: bool = True, observer: str = "histogram") -> dict[str
 
 def quantize_static(
     module: nn.Module,
-    batches: Iterable[np.ndarray],
-    shape: tuple[int, ...],
+    batches: Iterable[Arrays],
+    inputs: Sequence[TensorSpec],
     *,
     per_channel: bool = True,
     observer: str = "histogram",
 ) -> nn.Module:
-    """A quantized copy of `module`, calibrated on `batches` of float32 inputs.
+    """A quantized copy of `module`, calibrated on `batches` of its `inputs`.
 
     `observer` determines the range of an activation: `minmax`, `histogram` (smallest squared error) or `entropy`.
-    Raises `UserError` for images of another shape, and for a model that cannot be quantized.
+    Raises `UserError` for samples of another shape, and for a model that cannot be quantized.
     """
-    prepared = prepared_for(module, shape, _mapping(module, per_channel, observer))
+    prepared = prepared_for(module, inputs, _mapping(module, per_channel, observer))
     with torch.inference_mode():
-        for images in checked(batches, shape):
-            prepared(torch.from_numpy(images))
+        for arrays in checked(batches, inputs):
+            prepared(*tensors(arrays))
     return converted(prepared)
 
 
-def skeleton(module: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+def skeleton(module: nn.Module, inputs: Sequence[TensorSpec]) -> nn.Module:
     """`module` quantized without calibration, for `load_state_dict` to fill: the file says per tensor or per channel.
 
     It takes `module` apart, whose weights must be finite; their values do not matter.
     """
-    return _converted(_prepared(module.eval(), shape, _mapping(module, per_channel=True, observer="minmax")))
+    return _converted(_prepared(module.eval(), inputs, _mapping(module, per_channel=True, observer="minmax")))
 
 
 def prepared_for(
-    module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapping, *, training: bool = False
+    module: nn.Module, inputs: Sequence[TensorSpec], mapping: ao.QConfigMapping, *, training: bool = False
 ) -> GraphModule:
     """A copy with observers; with `training`, with fake quantization. Raises `UserError` if it cannot be traced."""
-    return _prepared(copy.deepcopy(module).train(training), shape, mapping)
+    return _prepared(copy.deepcopy(module).train(training), inputs, mapping)
 
 
-def _prepared(module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapping) -> GraphModule:
+def _prepared(module: nn.Module, inputs: Sequence[TensorSpec], mapping: ao.QConfigMapping) -> GraphModule:
     from torch.ao.quantization.quantize_fx import prepare_fx, prepare_qat_fx
 
     torch.backends.quantized.engine = ENGINE
@@ -82,7 +83,7 @@ def _prepared(module: nn.Module, shape: tuple[int, ...], mapping: ao.QConfigMapp
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecation notices of torch.ao, pinned in setup.cfg with its torch
         try:
-            return prepare(module, mapping, (torch.zeros(1, *shape),))
+            return prepare(module, mapping, zeros(inputs))
         except (torch.fx.proxy.TraceError, NotImplementedError, TypeError) as error:
             raise UserError(
                 f"{type(module).__name__} cannot be quantized: torch.fx cannot trace it ({error}). Give "

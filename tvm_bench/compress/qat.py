@@ -7,12 +7,13 @@ folded into the convolutions during training. Their statistics are frozen at tho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import nn
 from torch.ao import quantization as ao
 from torch.ao.nn.intrinsic.qat import freeze_bn_stats
 
+from ..spec.tensors import TensorSpec
 from . import ptq
 
 
@@ -26,10 +27,10 @@ def method(*, per_channel: bool = True) -> dict[str, str]:
 
 
 def quantize_aware(
-    module: nn.Module, shape: tuple[int, ...], train: Callable[[nn.Module], object], *, per_channel: bool = True
+    module: nn.Module, inputs: Sequence[TensorSpec], train: Callable[[nn.Module], object], *, per_channel: bool = True
 ) -> nn.Module:
     """A quantized copy of `module`; `train` trains the fake-quantized model in place."""
-    prepared = ptq.prepared_for(module, shape, _mapping(module, per_channel), training=True)
+    prepared = ptq.prepared_for(module, inputs, _mapping(module, per_channel), training=True)
     prepared.apply(freeze_bn_stats)
     hook = prepared.register_forward_pre_hook(_observe_training_only)
     train(prepared)

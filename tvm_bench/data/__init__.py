@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +48,15 @@ def version(name: str) -> str:
         roots = [cifar.find(kind, argument)]
     else:
         roots = [Path(argument) if argument else indoor67.DEFAULT]
-    files = sorted(file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file())
+    return version_of(
+        file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()
+    )
+
+
+def version_of(files: Iterable[Path]) -> str:
+    """A hash that changes when one of the files is added, removed or written."""
     digest = hashlib.sha256()
-    for file in files:
+    for file in sorted(files):
         status = file.stat()
         digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     return digest.hexdigest()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..spec.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -42,6 +44,22 @@ class InputSpec:
             name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
         }
         return cls(**values)
+
+
+def image_spec(inputs: Sequence[TensorSpec]) -> InputSpec | None:
+    """The spec of a model with one image input, float32 (batch, 1 or 3, height, width); None for any other model.
+
+    The scaling is ImageNet's, because a file does not state its own.
+    """
+    if (
+        len(inputs) != 1
+        or inputs[0].dtype != "float32"
+        or len(inputs[0].shape) != 4
+        or inputs[0].shape[1] not in (1, 3)
+    ):
+        return None
+    channels, height, width = inputs[0].shape[1:]
+    return InputSpec((channels, height, width), round(min(height, width) * 256 / 224))
 
 
 def fit(image: Image, spec: InputSpec) -> Image:

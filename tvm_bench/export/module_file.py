@@ -6,6 +6,7 @@ The packages that a network needs are imported with this module, so that a backe
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..host.files import replace_with
 from ..models.shapes import reshape, shapes_of
 from ..models.structure import structure
 from ..models.torchvision_models import import_torchvision
+from ..spec.tensors import TensorSpec, from_json, to_json
 
 import_torchvision()
 
@@ -29,10 +31,10 @@ def save(
     model: str,
     classes: int,
     precision: str,
-    shape: tuple[int, ...],
+    inputs: Sequence[TensorSpec],
     sizes: dict[str, list[int]] | None = None,
 ) -> None:
-    """Write `module`, which `models.resolve` builds by the name `model` with `classes` outputs.
+    """Write `module`, which `models.resolve` builds by the name `model` with `classes` outputs. It takes `inputs`.
 
     `sizes` are the shapes of its tensors before quantization, which pruning may have reduced; None: the present ones.
     """
@@ -40,7 +42,7 @@ def save(
         "model": model,
         "classes": classes,
         "precision": precision,
-        "shape": list(shape),
+        "inputs": to_json(inputs),
         "sizes": sizes or shapes_of(module),
         "state": module.state_dict(),
     }
@@ -58,7 +60,7 @@ def load(path: Path) -> nn.Module:
     file format for such a network that can be read without running code.
     """
     saved = torch.load(path, weights_only=True)
-    module = _skeleton(saved["precision"], _network(saved), tuple(saved["shape"]))
+    module = _skeleton(saved["precision"], _network(saved), from_json(saved["inputs"]))
     module.load_state_dict(saved["state"], assign=True)
     return module.eval()
 
@@ -69,7 +71,7 @@ def _network(saved: dict) -> nn.Module:
     return module
 
 
-def _skeleton(precision: str, network: nn.Module, shape: tuple[int, ...]) -> nn.Module:
+def _skeleton(precision: str, network: nn.Module, inputs: Sequence[TensorSpec]) -> nn.Module:
     """`network`, converted to the structure that it has in `precision`, without values."""
     if precision == "fp32":
         return network
@@ -79,7 +81,7 @@ def _skeleton(precision: str, network: nn.Module, shape: tuple[int, ...]) -> nn.
         # Quantization rejects the NaN that undefined memory may hold. NumPy's zeros take no memory until written to.
         parameter.data = torch.from_numpy(np.zeros(parameter.shape, np.float32))
     if precision == "int8":
-        return ptq.skeleton(network, shape)
+        return ptq.skeleton(network, inputs)
     return dynamic.skeleton(network, precision)
 
 

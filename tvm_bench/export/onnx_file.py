@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -13,34 +13,40 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper
 from torch import nn
 
-from ..data.preprocess import InputSpec
 from ..host.files import replace_with, sha256
+from ..models.tensors import flat_outputs, flatten, zeros
 from ..spec.errors import UserError
+from ..spec.sizes import Sizes
+from ..spec.tensors import TensorSpec
+from . import onnx_operators, onnx_shapes
+from .onnx_open_sizes import DTYPES, dtype_of, inputs_of
 
 OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
 
 
-def save_from_module(module: nn.Module, path: Path, shape: tuple[int, ...]) -> None:
-    """Export `module` for inputs of `shape` (batch, channels, height, width); the exporter folds batch norms."""
-    with warnings.catch_warnings(), replace_with(path) as temporary:
+def save_from_module(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> None:
+    """Export `module` for `inputs`; the exporter folds batch norms. The outputs get the names of `flatten`."""
+    with torch.inference_mode():
+        outputs = list(flatten(module(*zeros(inputs))))
+    with warnings.catch_warnings(), replace_with(path) as temporary, flat_outputs(module):
         warnings.simplefilter("ignore")
         # The tracing exporter: the newer one needs more packages and writes the weights to a second file.
         torch.onnx.export(
             module,
-            (torch.zeros(shape),),
+            zeros(inputs),
             str(temporary),
             dynamo=False,
-            input_names=["input"],
-            output_names=["logits"],
+            input_names=[spec.name for spec in inputs],
+            output_names=outputs,
             opset_version=OPSET,
         )
 
 
-def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.ModelProto:
-    """Read a classifier with one input and one output, and fix its input shape.
+def open_checked(path: Path, sizes: Sizes) -> onnx.ModelProto:
+    """Read an ONNX file, and fix the shapes of its inputs by `sizes`.
 
-    `shape` (channels, height, width) sets the sizes that the file leaves open, `batch` an open batch size.
-    Raises `UserError` for a file that is not ONNX, is damaged, or still has open sizes.
+    Raises `UserError` for a file that is not ONNX or is damaged, for sizes that do not fit or stay open, and for
+    operators that have no fixed shapes.
     """
     if not path.is_file():
         raise UserError(
@@ -48,22 +54,15 @@ def open_checked(path: Path, shape: tuple[int, ...] | None, batch: int) -> onnx.
         )
     try:
         model = onnx.load(path)
-        onnx.checker.check_model(model)
+        onnx_shapes.check(model)
     except (DecodeError, onnx.checker.ValidationError, OSError, ValueError) as error:
         first = str(error).strip().splitlines()[:1]
         raise UserError(
             f"'{path}' is not a valid ONNX file, or is cut short: {' '.join(first)}. Export it again."
         ) from error
-    inputs = _inputs(model)
-    if len(inputs) != 1 or len(model.graph.output) != 1:
-        raise UserError(
-            f"'{path}' has inputs {[i.name for i in inputs]} and outputs {[o.name for o in model.graph.output]}: "
-            "only classifiers with one image input and one output are supported."
-        )
-    model = copy.deepcopy(model)
-    _fix_shape(_inputs(model)[0], path, shape, batch)
-    del model.graph.value_info[:]
-    return onnx.shape_inference.infer_shapes(model)
+    model = onnx_shapes.with_fixed_shapes(model, path, sizes)
+    onnx_operators.need_static(model, path)
+    return model
 
 
 def fingerprint(path: Path) -> str:
@@ -75,44 +74,40 @@ def fingerprint(path: Path) -> str:
     return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def input_spec(model: onnx.ModelProto) -> InputSpec:
-    """The input's shape, with ImageNet's scaling, because an ONNX file does not state the scaling."""
-    _, channels, height, width = input_shape(model)
-    return InputSpec((channels, height, width), round(min(height, width) * 256 / 224))
+def inputs(model: onnx.ModelProto, batch: int) -> tuple[TensorSpec, ...]:
+    """The inputs of a model of fixed shapes, with this batch size."""
+    return tuple(_spec(value, batch, _high(model, value.name)) for value in inputs_of(model))
 
 
-def input_shape(model: onnx.ModelProto) -> tuple[int, ...]:
-    """The shape (batch, channels, height, width) of the only input."""
-    return tuple(d.dim_value for d in _inputs(model)[0].type.tensor_type.shape.dim)
-
-
-def output_count(model: onnx.ModelProto) -> int:
-    """The number of classes: the last size of the output, or 0 if the file does not state it."""
-    dims = model.graph.output[0].type.tensor_type.shape.dim
-    return dims[-1].dim_value if dims else 0
-
-
-def _inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    weights = {initializer.name for initializer in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in weights]
-
-
-def _fix_shape(value: onnx.ValueInfoProto, path: Path, shape: tuple[int, ...] | None, batch: int) -> None:
-    tensor = value.type.tensor_type
-    dims = tensor.shape.dim
-    sizes = [d.dim_value or d.dim_param or "?" for d in dims]
-    if len(dims) != 4 or tensor.elem_type != onnx.TensorProto.FLOAT:
-        kind = onnx.TensorProto.DataType.Name(tensor.elem_type)
-        raise UserError(
-            f"'{path}': input '{value.name}' is {kind} {sizes}; it must be FLOAT (batch, channels, height, width). "
-            "Export the model with such an input."
-        )
-    for dim, size in zip(dims, (batch, *(shape or (0, 0, 0))), strict=True):
-        if dim.dim_value and size and dim.dim_value != size:
+def outputs(model: onnx.ModelProto, batch: int) -> tuple[TensorSpec, ...]:
+    """The outputs of a model of fixed shapes, with this batch size. Raises `UserError` for an output of other types."""
+    for value in model.graph.output:
+        if dtype_of(value) not in DTYPES:
             raise UserError(
-                f"'{path}': input '{value.name}' is fixed at {sizes}, but --batch and --input-shape are "
-                f"{[batch, *(shape or ())]}. Omit these options, or export the model with that shape."
+                f"output '{value.name}' is no tensor of numbers that NumPy has. Export the model with outputs of "
+                f"{', '.join(DTYPES)}."
             )
-        dim.dim_value = dim.dim_value or size
-    if not all(d.dim_value for d in dims):
-        raise UserError(f"'{path}': input '{value.name}' has open sizes {sizes}. Give --input-shape C,H,W.")
+    return tuple(_spec(value, batch) for value in model.graph.output)
+
+
+def input_names(model: onnx.ModelProto) -> list[str]:
+    """The names of the inputs, without those that have a default value."""
+    return [value.name for value in inputs_of(model)]
+
+
+def _spec(value: onnx.ValueInfoProto, batch: int, high: int | None = None) -> TensorSpec:
+    shape = tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+    return TensorSpec(value.name, shape, dtype_of(value), batched=shape[:1] == (batch,), high=high)
+
+
+def _high(model: onnx.ModelProto, name: str) -> int | None:
+    """The size of the table that an input selects rows of, itself or cast; None if it selects none."""
+    names = {name}
+    tables = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("Cast", "Unsqueeze", "Squeeze", "Reshape", "Flatten") and node.input[0] in names:
+            names.add(node.output[0])
+        if node.op_type == "Gather" and node.input[1] in names and (table := tables.get(node.input[0])):
+            axis = next((onnx.helper.get_attribute_value(a) for a in node.attribute if a.name == "axis"), 0)
+            return table[axis]
+    return None

@@ -9,10 +9,10 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import openvino
 
 from ..host.files import replace_with
+from ..spec.tensors import Arrays
 
 METHOD = {
     "method": "static post-training quantization, NNCF, preset 'performance', fast bias correction",
@@ -26,17 +26,17 @@ def convert(source: Path, path: Path, *, compute: str) -> None:
     _save(openvino.Core().read_model(source), path, compute)
 
 
-def quantize(source: Path, path: Path, batches: Iterable[np.ndarray]) -> None:
-    """Write an INT8 version of the FP32 ONNX file `source`, calibrated on all `batches` in the shape of its input."""
+def quantize(source: Path, path: Path, batches: Iterable[Arrays]) -> None:
+    """Write an INT8 version of the FP32 ONNX file `source`, calibrated on all `batches` of its inputs."""
     import nncf
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    images = list(batches)
+    samples = list(batches)
     quantized = nncf.quantize(
         openvino.Core().read_model(source),
-        nncf.Dataset(images),
-        subset_size=len(images),
+        nncf.Dataset(samples, list),
+        subset_size=len(samples),
         advanced_parameters=nncf.AdvancedQuantizationParameters(
             # NNCF's default is the mean of each batch's extremes, which clips every image that exceeds it.
             activations_range_estimator_params=RangeEstimatorParametersSet.MINMAX

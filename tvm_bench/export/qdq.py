@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import onnx
 from onnxruntime.quantization import (
     CalibrationDataReader,
@@ -18,9 +18,13 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..host.files import replace_with
+from ..spec.errors import unknown
+from ..spec.tensors import Arrays
+from .onnx_file import input_names
 
 RANGES = {  # of activations: ONNX Runtime's method, and its options
     "minmax": (CalibrationMethod.MinMax, {}),
@@ -35,19 +39,22 @@ DYNAMIC_METHOD = {
 }
 
 
-def method(*, per_channel: bool = True, observer: str = "minmax") -> dict[str, str]:
+def method(
+    *, per_channel: bool = True, observer: str = "minmax", excluded: Sequence[str] = ()
+) -> dict[str, str | list[str]]:
     """A description of how `quantize` quantizes."""
     ranges = {"minmax": "min-max", "histogram": "99.999th percentile of a histogram", "entropy": "entropy"}[observer]
     return {
         "method": "static post-training quantization, onnxruntime.quantization, QDQ",
         "weights": f"INT8, per {'channel' if per_channel else 'tensor'}, min-max",
         "activations": f"UINT8, per tensor, {ranges}, 7-bit weights where the CPU has no VNNI",
+        **({"excluded": list(excluded)} if excluded else {}),
     }
 
 
 class _Reader(CalibrationDataReader):
-    def __init__(self, name: str, batches: Iterable[np.ndarray]):
-        self.feeds: Iterator[dict] = ({name: images} for images in batches)
+    def __init__(self, names: Sequence[str], batches: Iterable[Arrays]):
+        self.feeds: Iterator[dict] = (dict(zip(names, arrays, strict=True)) for arrays in batches)
 
     def get_next(self) -> dict | None:
         return next(self.feeds, None)
@@ -56,19 +63,23 @@ class _Reader(CalibrationDataReader):
 def quantize(
     source: Path,
     path: Path,
-    batches: Iterable[np.ndarray],
+    batches: Iterable[Arrays],
     *,
     vnni: bool,
     per_channel: bool = True,
     observer: str = "minmax",
+    excluded: Sequence[str] = (),
 ) -> None:
-    """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` in the shape of its input.
+    """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` of its inputs.
 
     `observer` sets the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
+    `excluded` names operators (`Softmax`) and nodes (`/head/Gemm`) that stay FP32. Raises `UserError`, with similar
+    names, for those that the file does not have.
     """
     with TemporaryDirectory() as folder, replace_with(path) as temporary:
         folded, ranges = Path(folder, "folded.onnx"), Path(folder, "ranges.json")
-        quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        _preprocess(source, folded)
+        nodes, operators = _excluded(onnx.load(folded, load_external_data=False).graph, excluded)
         _find_ranges(folded, batches, observer, ranges)
         quantize_static(
             str(folded),
@@ -81,18 +92,44 @@ def quantize(
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=RANGES[observer][0],
+            op_types_to_quantize=operators,
+            nodes_to_exclude=nodes,
         )
 
 
-def _find_ranges(model: Path, batches: Iterable[np.ndarray], observer: str, out: Path) -> None:
+def _preprocess(source: Path, path: Path) -> None:
+    """Fold constants and fuse operators, as ONNX Runtime advises before quantization.
+
+    Its symbolic shape inference finds more shapes than ONNX's own, which remains where that fails.
+    """
+    logging.getLogger("onnxruntime.tools.symbolic_shape_infer").setLevel(logging.CRITICAL)
+    for skip in (False, True):
+        try:
+            return quant_pre_process(str(source), str(path), skip_symbolic_shape=skip)
+        except Exception:  # it raises plain `Exception` for an operator or a shape that it does not know
+            if skip:
+                raise
+
+
+def _excluded(graph: onnx.GraphProto, names: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """The nodes of `graph` among `names`, and the operators to quantize (None: all) without those among `names`."""
+    nodes, present = {node.name for node in graph.node}, {node.op_type for node in graph.node}
+    for name in names:
+        if name not in nodes | present:
+            raise unknown("operator or node", name, nodes | present)
+    operators = sorted({*QDQRegistry, *QLinearOpsRegistry} - set(names)) if present & set(names) else None
+    return [name for name in names if name in nodes], operators
+
+
+def _find_ranges(model: Path, batches: Iterable[Arrays], observer: str, out: Path) -> None:
     """Write the ranges of all activations of `model` to `out`, in ONNX Runtime's file format."""
     kind, options = RANGES[observer]
     augmented = str(out.with_name("augmented.onnx"))
     calibrator = create_calibrator(model, None, augmented, kind, extra_options=options)
-    name = onnx.load(model, load_external_data=False).graph.input[0].name
+    names = input_names(onnx.load(model, load_external_data=False))
     remaining = iter(batches)
     while chunk := list(islice(remaining, CHUNK)):  # one reader for all would hold every activation until the end
-        calibrator.collect_data(_Reader(name, chunk))
+        calibrator.collect_data(_Reader(names, chunk))
     save_tensors_data(calibrator.compute_data(), out)
 
 
@@ -103,5 +140,5 @@ def quantize_on_the_fly(source: Path, path: Path) -> None:
     """
     with TemporaryDirectory() as folder, replace_with(path) as temporary:
         folded = Path(folder, "folded.onnx")
-        quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        _preprocess(source, folded)
         quantize_dynamic(str(folded), str(temporary), weight_type=QuantType.QUInt8)

@@ -16,15 +16,16 @@ from .files import sha256
 
 NAME = "manifest.json"
 LIBRARY = "lib.so"
-SCHEMA = 1
+SCHEMA = 2
 # The entries that readers of a manifest need, and their types.
 KEYS = {
     "files": dict,
     "cpu_features": list,
     "target": str,
     "threads": int,
-    "input": dict,
-    "spec": dict,
+    "inputs": list,
+    "outputs": list,
+    "spec": dict | None,
     "classes": list,
     "kernels": dict,
 }
@@ -42,7 +43,7 @@ def read(artifact: Path) -> dict[str, Any]:
     schema = manifest.get("schema") if isinstance(manifest, dict) else None
     if schema != SCHEMA:
         raise UserError(f"'{path}' has schema {schema}; this version reads {SCHEMA}. Build it again.")
-    if wrong := [key for key, kind in KEYS.items() if not isinstance(manifest.get(key), kind)]:
+    if wrong := [key for key, kind in KEYS.items() if not isinstance(manifest.get(key, ...), kind)]:
         raise UserError(f"'{path}' is damaged: no usable {', '.join(wrong)}. Build it again with `tvm-bench build`.")
     return manifest
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 TINY = np.finfo(np.float32).tiny  # replaces a divisor of 0
+COLUMNS = 1 << 16  # values of an image that are compared at a time
 
 
 def scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float | str]:
@@ -33,10 +34,17 @@ def distances(logits: np.ndarray, reference: np.ndarray) -> dict[str, float]:
     `spread` is the median distance from the centre, relative to the median length of the scores. It is near 0 if the
     reference has nearly the same answer for all images, so that nothing can be compared with it.
     """
-    logits, reference = logits.astype(np.float64), reference.astype(np.float64)
-    variations = np.linalg.norm(reference - np.median(reference, axis=0), axis=1)
-    typical, length = np.median(variations), np.median(np.linalg.norm(reference, axis=1))
-    relative = np.linalg.norm(logits - reference, axis=1) / np.maximum(np.maximum(variations, typical), TINY)
+    squares = np.zeros((3, len(reference)))
+    for start in range(0, reference.shape[1], COLUMNS):  # maps have millions of values
+        part = slice(start, start + COLUMNS)
+        right = reference[:, part].astype(np.float64)
+        squares += [
+            np.square(values).sum(axis=1)
+            for values in (right, right - np.median(right, axis=0), logits[:, part].astype(np.float64) - right)
+        ]
+    lengths, variations, errors = np.sqrt(squares)
+    typical, length = np.median(variations), np.median(lengths)
+    relative = errors / np.maximum(np.maximum(variations, typical), TINY)
     return {
         "images": len(logits),
         "median": float(np.median(relative)),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from ..data import fashion_mnist
-from ..data.preprocess import InputSpec
+from ..data.preprocess import InputSpec, image_spec
 from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
+from ..spec.sizes import Sizes
+from ..spec.tensors import TensorSpec, image_input
+from .dynamic_operators import need_static
+from .named_inputs import first_parameter, named_inputs
 from .structure import call
+from .tensors import flatten, zeros
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
 from .weights import check_finite, fill, load_state_dict, trained_as
 
@@ -21,11 +28,25 @@ FASHION_SPEC = InputSpec(shape=(3, 224, 224), resize=224, mean=(0.286,) * 3, std
 
 @dataclass(frozen=True)
 class Model:
-    """A network in evaluation mode, ready to run."""
+    """A network in evaluation mode, ready to run. `classes` are empty if they have no names."""
 
     module: nn.Module
-    spec: InputSpec
-    classes: tuple[str, ...]  # empty if the classes have no names
+    spec: InputSpec | None  # None: the input is no image, and `tensors` are its inputs
+    classes: tuple[str, ...]
+    tensors: tuple[TensorSpec, ...] = ()
+    declared: bool = True  # whether the model or its user defines the input
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The inputs at batch size 1."""
+        return (image_input(self.spec.shape),) if self.spec else self.tensors
+
+    @property
+    def images(self) -> InputSpec:
+        """How an image becomes the input. Raises `UserError` for a model whose input is no image."""
+        if self.spec is None:
+            raise UserError(f"{type(self.module).__name__} takes no images. Give a classifier of images.")
+        return self.spec
 
 
 def resolve(
@@ -56,7 +77,7 @@ def resolve(
         model = _from_torchvision(name, weights, input_shape, classes)
     check_finite(model.module, f"{name} with weights '{weights}'")
     spec = _resized(InputSpec.from_dict(metadata["spec"]), input_shape) if metadata else model.spec
-    return Model(model.module.eval(), spec, model.classes)
+    return replace(model, module=model.module.eval(), spec=spec)
 
 
 def _from_torchvision(
@@ -87,10 +108,26 @@ def _from_callable(
     module = call(name)
     if weights not in ("default", "random"):
         load_state_dict(module, Path(weights))
+    classes = tuple(getattr(module, "classes", classes))
+    if tensors := getattr(module, "inputs", ()):
+        return Model(module, None, classes, tuple(tensors))
     spec = getattr(module, "input_spec", None)
     if input_shape or not spec:
-        spec = spec_for(name, (), input_shape)
-    return Model(module, spec, tuple(getattr(module, "classes", classes)))
+        return Model(module, spec_for(name, (), input_shape), classes, declared=bool(input_shape))
+    return Model(module, spec, classes)
+
+
+def with_named_inputs(model: Model, sizes: Sizes, samples: Mapping[str, np.ndarray]) -> Model:
+    """The model with the inputs that its user names: their shapes, and the arrays of `samples`, see `named_inputs`."""
+    if not (sizes.shapes or sizes.dims or samples):
+        return model
+    declared = {spec.name: spec for spec in model.tensors}
+    if model.spec and model.declared:
+        declared = {first_parameter(model.module): image_input(model.spec.shape)}
+    inputs = named_inputs(model.module, declared, sizes, samples)
+    if model.spec and not samples and (image := image_spec(inputs)):
+        return replace(model, spec=_resized(model.spec, image.shape))
+    return replace(model, spec=None, tensors=inputs)
 
 
 def spec_for(name: str, classes: tuple[str, ...], shape: tuple[int, int, int] | None = None) -> InputSpec:
@@ -107,17 +144,30 @@ def _resized(spec: InputSpec, shape: tuple[int, int, int] | None) -> InputSpec:
     return InputSpec(shape, round(spec.resize * min(shape[1:]) / spec.shape[1]), spec.mean, spec.std, spec.grey)
 
 
-def outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
-    """The number of classes of `module`. Raises `UserError` if it does not run, or is no classifier."""
+def outputs(module: nn.Module, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The outputs of `module` for `inputs`. Raises `UserError` if it does not run, or returns no tensors."""
     training = module.training
     with torch.inference_mode():
         try:
-            logits = module.eval()(torch.zeros(1, *shape))
-        except (RuntimeError, ValueError, TypeError) as error:
+            need_static(module.eval(), inputs)
+            values = flatten(module(*zeros(inputs)))
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            shapes = ", ".join(str(spec.shape) for spec in inputs)
             raise UserError(
-                f"the model does not run on an input of shape {(1, *shape)}: {error}. Give --input-shape C,H,W."
+                f"the model does not run on an input of shape {shapes}: {error}. Give --input-shape C,H,W."
             ) from error
     module.train(training)
-    if not isinstance(logits, torch.Tensor) or logits.ndim != 2:
-        raise UserError("the model does not return one tensor (batch, classes): only classifiers are supported.")
-    return logits.shape[1]
+    arrays = {name: tensor.numpy(force=True) for name, tensor in values.items()}
+    batch = inputs[0].shape[:1]
+    return tuple(
+        TensorSpec(name, array.shape, array.dtype.name, batched=array.shape[:1] == batch)
+        for name, array in arrays.items()
+    )
+
+
+def class_count(module: nn.Module, shape: tuple[int, ...]) -> int:
+    """The number of classes of a classifier of images of `shape`. Raises `UserError` if it is none."""
+    results = outputs(module, (image_input(shape),))
+    if len(results) != 1 or len(results[0].shape) != 2:
+        raise UserError("the model does not return one tensor (batch, classes): it is no classifier.")
+    return results[0].shape[1]

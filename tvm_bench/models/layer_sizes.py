@@ -16,6 +16,9 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ..spec.tensors import TensorSpec
+from .tensors import zeros
+
 MATRIX_PRODUCTS = ("linear", "addmm", "mm")
 
 
@@ -32,8 +35,8 @@ class Layer:
     groups: int = 1
 
 
-def fingerprint(layers: Sequence[Layer], shape: Sequence[int]) -> str | None:
-    """SHA-256, in hexadecimal, of the layers (the last is the classifier) and the input's shape; None without layers.
+def fingerprint(layers: Sequence[Layer], shape: Sequence[Any]) -> str | None:
+    """SHA-256, in hexadecimal, of the layers (the last is the classifier) and `shape_of` the inputs; None without.
 
     The order of the layers does not count, because exporters may reorder branches.
     """
@@ -44,11 +47,18 @@ def fingerprint(layers: Sequence[Layer], shape: Sequence[int]) -> str | None:
     return hashlib.sha256(json.dumps([list(shape), lines]).encode()).hexdigest()
 
 
-def layers_of(module: nn.Module, shape: Sequence[int]) -> list[Layer]:
-    """The layers in the order in which `module` runs them on an input of `shape` (channels, height, width)."""
+def layers_of(module: nn.Module, inputs: Sequence[TensorSpec]) -> list[Layer]:
+    """The layers in the order in which `module` runs them on `inputs`."""
+    device = next((tensor.device for tensor in module.parameters()), None)
     with torch.no_grad(), _Recorder() as recorder:
-        module(torch.zeros(1, *shape, device=next((tensor.device for tensor in module.parameters()), None)))
+        module(*(tensor.to(device) for tensor in zeros(inputs)))
     return recorder.layers
+
+
+def shape_of(inputs: Sequence[TensorSpec]) -> list[Any]:
+    """What `fingerprint` takes of the inputs: the shape of the only one without the batch size, or a list of shapes."""
+    shapes = [list(spec.sample_shape) for spec in inputs]
+    return shapes[0] if len(shapes) == 1 else shapes
 
 
 class _Recorder(TorchDispatchMode):

@@ -10,6 +10,8 @@ from ..host.progress import Progress
 from ..report.plots import gallery
 from ..spec.compression_result import CompressionResult, ModelFiles, ModelNumbers, Operator
 from ..spec.errors import UserError
+from ..spec.task import CLASSIFICATION
+from ..spec.tensors import to_json
 from ..spec.variant import RunSpec, Variant
 from . import measurement, steps, workbench
 from .workbench import Workbench
@@ -69,7 +71,7 @@ def figures(run_spec: RunSpec, images: int | None, image: int | None) -> list[Pa
         out = bench.folder / "gallery.npz"
         request = {
             "modules": [model.files["module"] for model in prepared],
-            "logits": [str(measurement.answers(model.bench, model.variant)) for model in prepared],
+            "logits": [str(measurement.answers(model.bench, model.variant)[0]) for model in prepared],
             "spec": bench.about["spec"],
             "data": run_spec.model_spec.data,
             "image": image,
@@ -87,7 +89,7 @@ def operators(run_spec: RunSpec, calls: int) -> dict[str, list[Operator]]:
     modules = {precision: steps.prepare(bench, "module", precision, batch)[0] for precision in run_spec.precisions}
     request = {
         "modules": {name: str(path) for name, path in modules.items()},
-        "shape": [batch, *bench.about["spec"]["shape"]],
+        "inputs": to_json(bench.inputs(batch)),
         "calls": calls,
         "threads": run_spec.most_threads,
     }
@@ -97,7 +99,10 @@ def operators(run_spec: RunSpec, calls: int) -> dict[str, list[Operator]]:
 def _opened(run_spec: RunSpec, command: str) -> Workbench:
     if run_spec.model_spec.is_onnx:
         raise UserError(f"'{run_spec.model_spec.model}' is an ONNX file. `{command}` needs a PyTorch model in --model.")
-    return steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
+    bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
+    if command != "operators" and (bench.about["task"] != CLASSIFICATION or not bench.about["spec"]):
+        raise UserError(f"`{command}` needs a classifier of images, and the task is {bench.about['task']}.")
+    return bench
 
 
 def _scored_numbers(numbers: ModelNumbers, scores: dict[str, Any]) -> ModelNumbers:

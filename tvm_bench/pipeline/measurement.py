@@ -25,10 +25,10 @@ def evaluate(
     artifact: Path,
     *,
     limit: int | None,
-    against: dict[str, Path],
+    against: dict[str, tuple[Path, ...]],
     seconds: float = launcher.HOUR,
 ) -> dict[str, Any]:
-    """The result of the verb `evaluate`, and `size_mb`: accuracy, and agreement with the logits in the files `against`.
+    """The result of the verb `evaluate`, and `size_mb`: accuracy, and agreement with the answers `against`.
 
     `against` may have `reference` (the reference is compared with itself) and, for a library, `source`. `limit` is the
     number of images (None: all). Raises `JobError` after `seconds`.
@@ -37,17 +37,18 @@ def evaluate(
     request = {
         "backend": variant.backend,
         "artifact": str(artifact),
-        "spec": bench.about["spec"],
-        "data": bench.model_spec.data,
+        "feed": bench.feed(variant.batch),
+        "task": bench.about["task"],
+        "outputs": bench.about["model_outputs"],
         "labelled": bench.about["labelled"],
         "batch": variant.batch,
         "threads": variant.threads,
         "limit": limit,
-        "against": {name: str(path) for name, path in against.items()},
-        "out": str(out),
+        "against": {name: [str(path) for path in paths] for name, paths in against.items()},
+        "out": [str(path) for path in out],
         "checks": str(_check_answers(bench, variant)),
     }
-    inputs = (*_shipped(artifact), *(path for path in against.values() if path != out))
+    inputs = (*_shipped(artifact), *(path for paths in against.values() if paths != out for path in paths))
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}
     depends = bench.about["data_version"]
     result = bench.job("evaluate", request, variant.label, inputs=inputs, depends=depends, **options)["result"]
@@ -55,9 +56,10 @@ def evaluate(
     return {**result, "size_mb": size_mb(artifact, variant.backend)}
 
 
-def answers(bench: Workbench, variant: Variant) -> Path:
-    """The path of the variant's logits, which `evaluate` writes."""
-    return bench.folder / "answers" / f"{variant.label}.npy"
+def answers(bench: Workbench, variant: Variant) -> tuple[Path, ...]:
+    """The files of the variant's answers, one for each output, which `evaluate` writes."""
+    outputs = range(len(bench.about["model_outputs"]))
+    return tuple(bench.folder / "answers" / f"{variant.label}.{i}.npy" for i in outputs)
 
 
 def identity(bench: Workbench, variant: Variant) -> str | None:
@@ -71,7 +73,7 @@ def identity(bench: Workbench, variant: Variant) -> str | None:
 
 def _check_answers(bench: Workbench, variant: Variant) -> Path:
     """The path of the variant's answers to the timed inputs."""
-    return bench.folder / "answers" / f"{variant.label}.checks.npy"
+    return bench.folder / "answers" / f"{variant.label}.checks.npz"
 
 
 def measure(
@@ -85,8 +87,7 @@ def measure(
     request = {
         "backend": variant.backend,
         "artifact": str(artifact),
-        "spec": bench.about["spec"],
-        "batch": variant.batch,
+        "feed": bench.feed(variant.batch),
         "threads": variant.threads,
         "warmup": warmup,
         "samples": samples,

@@ -18,6 +18,7 @@ from ..jobs.launcher import MEASURING, JobError, locked
 from ..spec import backends as runtimes
 from ..spec.constraints import Constraints
 from ..spec.errors import UserError
+from ..spec.feed import SYNTHETIC
 from ..spec.variant import RunSpec, Variant
 from . import measurement, race_state, steps
 from .race_entrants import Entrant, attempt, entrant, entrants
@@ -32,7 +33,8 @@ def run(
 ) -> tuple[Results, list[Path]]:
     """Run the whole race. Returns the results and the files of the report. Raises `UserError` for bad input."""
     pairs = runtimes.pairs(backends, run_spec.precisions)
-    bench = steps.open_workbench(run_spec, calibrate=any(precision == "int8" for precision, _ in pairs))
+    calibrate = any(precision == "int8" for precision, _ in pairs)
+    bench = steps.open_workbench(run_spec, calibrate=calibrate, answers=True)
     path = bench.folder / "results.json"
     results = race(entrants(bench, backends), rules, settings(bench, command, constraints), path)
     return results, report.write(results, bench.folder)
@@ -47,6 +49,9 @@ def settings(bench: Workbench, command: str, constraints: Constraints) -> dict[s
         "target": run_spec.target or "host",
         "threads": _one_or_all(run_spec.threads),
         "batch": _one_or_all(run_spec.batches),
+        "task": bench.about["task"],
+        "task_from": "--task" if run_spec.task else "guessed from the outputs",
+        "inputs": _inputs(bench),
         "calibration": bench.about["calibration"],
         "reference": "-".join(measurement.reference_kind(bench)),
         "limits": constraints.given(),
@@ -74,6 +79,15 @@ def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any], path: 
                     entrants = run_round(entrants, rules, results.settings["seed"], number, progress)
                     results = race_state.save_round(results, entrants, path)
     return results
+
+
+def _inputs(bench: Workbench) -> dict[str, str]:
+    """What the answers are checked on, and what is timed."""
+    model, checked = bench.model_spec, bench.about["feed"]
+    if model.samples and model.samples != SYNTHETIC:
+        return {"checked": checked, "timed": checked}
+    checked = checked if model.data else f"synthetic ({checked})"
+    return {"checked": checked, "timed": "synthetic (seeded noise of varied brightness and contrast)"}
 
 
 def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
@@ -108,7 +122,7 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
     bench, variant = entrant.bench, entrant.variant
     if variant.backend == "null":
         return entrant
-    against: dict[str, Path] = {}
+    against: dict[str, tuple[Path, ...]] = {}
     failures: dict[str, str] = {}
     source = measurement.source_variant(variant)
     compared = {"reference": measurement.reference_variant(bench)} | ({"source": source} if source else {})
@@ -121,15 +135,17 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
     return replace(entrant, row=judged(row, rules.validity, failures))
 
 
-def _answers(bench: Workbench, variant: Variant, against: dict[str, Path], rules: Rules) -> Path:
-    """The file of the answers of `variant`, a reference or source model, which is scored too."""
-    path = measurement.answers(bench, variant)
-    _evaluate(bench, variant, steps.build(bench, variant), {"reference": path, **against}, rules)
-    return path
+def _answers(
+    bench: Workbench, variant: Variant, against: dict[str, tuple[Path, ...]], rules: Rules
+) -> tuple[Path, ...]:
+    """The files of the answers of `variant`, a reference or source model, which is scored too."""
+    paths = measurement.answers(bench, variant)
+    _evaluate(bench, variant, steps.build(bench, variant), {"reference": paths, **against}, rules)
+    return paths
 
 
 def _evaluate(
-    bench: Workbench, variant: Variant, artifact: Path, against: dict[str, Path], rules: Rules
+    bench: Workbench, variant: Variant, artifact: Path, against: dict[str, tuple[Path, ...]], rules: Rules
 ) -> dict[str, Any]:
     return measurement.evaluate(
         bench, variant, artifact, limit=rules.images, against=against, seconds=rules.answer_seconds

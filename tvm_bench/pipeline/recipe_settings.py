@@ -20,10 +20,11 @@ def check(bench: Workbench) -> None:
     trains = recipe.quantization and recipe.quantization.aware
     if settings:
         settings.check(recipe.techniques)
-    if bench.model_spec.is_onnx and (recipe.steps or trains):
+    pt2e = recipe.quantization and recipe.quantization.pt2e
+    if bench.model_spec.is_onnx and (recipe.steps or trains or pt2e):
         raise UserError(
-            f"'{bench.model_spec.model}' is an ONNX file: recipe '{bench.model_spec.recipe}' changes weights, which "
-            "needs the PyTorch model. Give a recipe of int8 and its options only."
+            f"'{bench.model_spec.model}' is an ONNX file: recipe '{bench.model_spec.recipe}' needs the PyTorch "
+            "model. Give a recipe of int8 and its options only."
         )
     allowed = ("fp32", recipe.quantization.precision) if recipe.quantization else bench.run_spec.precisions
     if wrong := [precision for precision in bench.run_spec.precisions if precision not in allowed]:

@@ -24,17 +24,22 @@ from . import recipe_settings
 from .workbench import LEDGER, Workbench, with_recipe
 
 
-def open_workbench(run_spec: RunSpec, *, calibrate: bool = False) -> Workbench:
-    """Describe the model and its data. Raises `UserError` for bad input before anything is built."""
+def open_workbench(run_spec: RunSpec, *, calibrate: bool = False, answers: bool = False) -> Workbench:
+    """Describe the model and its data. Raises `UserError` for bad input before anything is built.
+
+    `calibrate` and `answers` say whether samples are needed: for INT8, and to check answers.
+    """
     bench = Workbench(run_spec, {})
     recipe_settings.check(bench)
     request = {
         "model_spec": run_spec.model_spec.request(),
-        "batch": run_spec.batches[0],
+        "batch": max(run_spec.batches),
         "calibrate": calibrate,
         "target": run_spec.target,
         "threads": run_spec.most_threads,
         "layers": run_spec.settings.layers if run_spec.settings else (),
+        "task": run_spec.task,
+        "answers": answers,
     }
     # Never skipped: it detects changes of the user's code and files.
     return Workbench(run_spec, bench.job("describe", request, "model", reuse=False)["result"])
@@ -76,7 +81,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
         )
     quantization = bench.recipe.quantization if precision != "fp32" else None
     trains = bool(quantization and quantization.aware)
-    parent_format = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, aware=trains)
+    parent_format = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, quantization=quantization)
     parent = prepare(bench, *parent_format, batch)[0] if parent_format else None
     if (kind, precision) == ("module", "fp32") and bench.recipe.steps:
         parent, _ = compress(bench, bench.recipe.steps)
@@ -103,7 +108,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
 def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:
     """The variant's source model: the file that its backend loads or builds from, and its receipt."""
     frontend = variant.resolved_frontend
-    kind = backends.FRONTENDS[frontend] if frontend else backends.named(variant.backend).source
+    kind = backends.FRONTENDS[frontend] if frontend else backends.source(variant.backend, variant.precision)
     return prepare(bench, kind, variant.precision, variant.batch)
 
 
@@ -118,7 +123,8 @@ def build(bench: Workbench, variant: Variant) -> Path:
     request = BuildRequest(
         source=str(model_file),
         out=str(folder),
-        shape=[variant.batch, *bench.about["spec"]["shape"]],
+        inputs=bench.inputs(variant.batch),
+        outputs=tuple(output["name"] for output in bench.about["model_outputs"]),
         threads=variant.threads,
         target_text=bench.run_spec.target,
         records={tuner: str(path) for tuner, path in records.items()} or None,

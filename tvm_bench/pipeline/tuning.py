@@ -19,6 +19,7 @@ from ..report.sparkline import sparkline
 from ..report.tuning_summary import STOPS
 from ..spec import backends
 from ..spec.errors import UserError
+from ..spec.tensors import to_json
 from ..spec.variant import RunSpec, Variant
 from . import steps
 from .tuning_policy import POLICIES, NextStep, Policy
@@ -78,7 +79,7 @@ def _tuned(
 ) -> Tuned:
     request = {
         "source": str(steps.source(bench, variant)[0]),
-        "shape": [variant.batch, *bench.about["spec"]["shape"]],
+        "inputs": to_json(bench.inputs(variant.batch)),
         "threads": variant.threads,
         "target_text": bench.run_spec.target,
         "reference": str(steps.build(bench, replace(variant, tuned=False))),

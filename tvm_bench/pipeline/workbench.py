@@ -10,6 +10,8 @@ from typing import Any
 from ..jobs import launcher
 from ..jobs.launcher import Job
 from ..spec import recipe as recipes
+from ..spec.feed import FeedRequest
+from ..spec.tensors import TensorSpec, from_json
 from ..spec.variant import ModelSpec, RunSpec, Variant
 
 # The tuners, with the precisions that they can tune. `auto` runs the first two, in this order.
@@ -28,6 +30,16 @@ class Workbench:
     def model_spec(self) -> ModelSpec:
         """The model, its weights, its data and its recipe."""
         return self.run_spec.model_spec
+
+    def inputs(self, batch: int) -> tuple[TensorSpec, ...]:
+        """The model's inputs at a batch size."""
+        return from_json(self.about["model_inputs"], batch)
+
+    def feed(self, batch: int) -> dict[str, Any]:
+        """The request for the inputs of a variant with this batch size."""
+        return FeedRequest(
+            self.inputs(batch), self.about["spec"], self.model_spec.data, self.model_spec.samples
+        ).to_dict()
 
     @property
     def folder(self) -> Path:

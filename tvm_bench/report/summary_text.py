@@ -13,6 +13,7 @@ from ..analysis.quality_warnings import quality_warnings
 from ..analysis.results import Results, Row
 from ..analysis.statistics import DECISION, RELEVANT, mean_latency
 from ..analysis.verdict import Outcome, Verdict, verdicts
+from ..spec.task import CLASSIFICATION
 from . import formatting, tables
 from .verdict_notes import describe, listed, notes
 
@@ -70,7 +71,7 @@ def summarize(results: Results) -> Summary:
     """The summary of the results."""
     first, *others = verdicts(results)
     sections = [
-        Section(Kind.NOTES, notes(first)),
+        Section(Kind.NOTES, [*_task(results), *notes(first)]),
         Section(Kind.FRONT, front(first.race)),
         Section(Kind.SWEEP, [_other_race(verdict) for verdict in others]),
         Section(Kind.FLAGGED, [f"{row.name} cannot win: {row.flagged}." for row in results.variants if row.flagged]),
@@ -78,6 +79,14 @@ def summarize(results: Results) -> Summary:
     ]
     filled = [section for section in sections if section.lines]
     return Summary(first, headline(first), filled, Section(Kind.WARNINGS, quality_warnings(results)))
+
+
+def _task(results: Results) -> list[str]:
+    """The task of a model that is no classifier."""
+    task = results.settings.get("task", CLASSIFICATION)
+    if task == CLASSIFICATION:
+        return []
+    return [f"Task: {task} ({results.settings['task_from']}). --task overrides it."]
 
 
 def headline(verdict: Verdict) -> str:

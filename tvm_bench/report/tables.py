@@ -12,7 +12,7 @@ from ..analysis.comparable import reference
 from ..analysis.names import model_name, short_names
 from ..analysis.results import Results, Row
 from ..analysis.statistics import mean_latency, percentiles, speed_up
-from . import footprint, formatting, sweep_tables
+from . import footprint, formatting, output_tables, sweep_tables
 from .table import Table, rich_table
 
 if TYPE_CHECKING:
@@ -48,11 +48,21 @@ PAIRS = (
 
 
 def tables(results: Results) -> list[Table]:
-    """The tables of speed, of memory and accuracy, and, if hits are recorded, of accuracy on the same images."""
+    """The tables of speed, of memory and accuracy, and, if hits are recorded, of accuracy on the same images.
+
+    Without labels, the second one shows how the outputs differ.
+    """
     names = short_names(row.name for row in results.variants)
+    scored = output_tables.has_scores(results)
+    quality = QUALITY if scored else (*QUALITY[:3], *output_tables.QUALITY)
     return [
         Table("Speed", _named(SPEED, results), _lines(results, names, speed_cells)),
-        Table("Memory and accuracy", _named(QUALITY, results), _lines(results, names, quality_cells)),
+        Table(
+            f"Memory and {'accuracy' if scored else 'outputs'}",
+            _named(quality, results),
+            _lines(results, names, quality_cells),
+        ),
+        *output_tables.tables(results, _named(output_tables.OUTPUTS, results)),
         *_pairs(results, names),
     ]
 
@@ -97,9 +107,11 @@ def quality_cells(row: Row, results: Results) -> list[str]:
     """The cells of `QUALITY` for a row that is `ok`, without its name."""
     peak = formatting.mb(_middle(row.peak_rss_mb))
     imports = f" ({formatting.mb(_middle(row.rss_after_import_mb))})" if row.rss_after_import_mb else ""
+    memory = [peak + imports, formatting.mb(row.size_mb)]
+    if not output_tables.has_scores(results):
+        return [*memory, *output_tables.quality_cells(row)]
     return [
-        peak + imports,
-        formatting.mb(row.size_mb),
+        *memory,
         top1(row),
         formatting.percent(row.top5),
         formatting.percent(row.argmax_agreement),

@@ -18,13 +18,14 @@ class Backend:
     builds: bool = False  # whether it builds a library from the source
     packages: tuple[str, ...] = ()  # optional packages that it needs
     gpu: bool = False
+    int8_source: str | None = None  # the file format in INT8; None: `source`
 
 
 BACKENDS = {
     "eager": Backend("eager", "module", ("fp32", "int8", "bf16", "int8-dynamic", "fp16-dynamic")),
     "eager-channels-last": Backend("eager_channels_last", "module", ("fp32", "bf16")),
     "torchscript": Backend("torchscript", "torchscript", ("fp32", "int8")),
-    "inductor": Backend("inductor", "module", ("fp32", "bf16")),
+    "inductor": Backend("inductor", "module", ("fp32", "int8", "bf16"), int8_source="exported"),
     "inductor-max-autotune": Backend("inductor_max_autotune", "module", ("fp32", "bf16")),
     "relay": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
     "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
@@ -48,6 +49,12 @@ def named(name: str) -> Backend:
     if name not in BACKENDS:
         raise unknown("backend", name, BACKENDS)
     return BACKENDS[name]
+
+
+def source(name: str, precision: str) -> str:
+    """The file format that the backend `name` loads, or builds from, in `precision`."""
+    backend = named(name)
+    return backend.int8_source or backend.source if precision == "int8" else backend.source
 
 
 def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, str]]:

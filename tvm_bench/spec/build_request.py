@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .tensors import TensorSpec, from_json
+
 
 @dataclass(frozen=True)
 class About:
     """Facts about the model for the manifest.
 
-    `model` is the model spec and `spec` the `InputSpec`, as dictionaries; `fingerprint` is a hash of the weights.
+    `model` is the model spec and `spec` the `InputSpec` (None: the input is no image), as dictionaries; `fingerprint`
+    is a hash of the weights.
     `quantization` has the settings and the calibration data of an INT8 model.
     """
 
@@ -19,14 +22,14 @@ class About:
     fingerprint: str
     precision: str
     frontend: str | None
-    spec: dict[str, Any]
+    spec: dict[str, Any] | None
     classes: list[str]
     quantization: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
 class BuildRequest:
-    """Build `out/lib.so` from the model file `source`, for inputs of `shape` (batch, channels, height, width).
+    """Build `out/lib.so` from the model file `source`, with these `inputs`; `outputs` names its outputs.
 
     `target_text` is a TVM target (None: this CPU). `records` is the folder of each tuner's records, and
     `reference` the folder of the library with default schedules, with which the tuned builds are compared. `stock` uses
@@ -35,7 +38,8 @@ class BuildRequest:
 
     source: str
     out: str
-    shape: list[int]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[str, ...]
     threads: int
     target_text: str | None
     records: dict[str, str] | None
@@ -46,7 +50,7 @@ class BuildRequest:
     @classmethod
     def from_dict(cls, request: dict[str, Any]) -> BuildRequest:
         """The inverse of `to_dict`."""
-        return cls(**{**request, "about": About(**request["about"])})
+        return cls(**{**request, "inputs": from_json(request["inputs"]), "about": About(**request["about"])})
 
     def to_dict(self) -> dict[str, Any]:
         """The request as JSON values."""

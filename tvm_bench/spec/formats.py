@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-SUFFIXES = {"module": ".pt", "torchscript": ".pt", "onnx": ".onnx", "openvino": ".xml", "tensorrt": ".onnx"}
+from .recipe import Quantize
+
+SUFFIXES = {
+    "module": ".pt",
+    "torchscript": ".pt",
+    "onnx": ".onnx",
+    "openvino": ".xml",
+    "tensorrt": ".onnx",
+    "exported": ".pt2",
+}
 BATCH_FREE = {"module"}  # one file serves every batch size
 
 
@@ -25,6 +34,7 @@ FORMATS = {
     ("module", "fp16-dynamic"): SourceFormat(("module", "fp32")),
     ("torchscript", "fp32"): SourceFormat(("module", "fp32")),
     ("torchscript", "int8"): SourceFormat(("module", "int8")),
+    ("exported", "int8"): SourceFormat(("module", "fp32")),
     ("onnx", "fp32"): SourceFormat(("module", "fp32")),
     ("onnx", "int8"): SourceFormat(("onnx", "fp32")),
     ("onnx", "int8-dynamic"): SourceFormat(("onnx", "fp32")),
@@ -37,17 +47,21 @@ FORMATS = {
 
 # After quantization-aware training, all INT8 files are converted from the trained module.
 AWARE = {("onnx", "int8"): ("module", "int8"), ("openvino", "int8"): ("onnx", "int8")}
+# PT2E quantizes the FP32 module.
+PT2E = {("onnx", "int8"): ("module", "fp32"), ("openvino", "int8"): ("onnx", "int8")}
 
 
-def parent(kind: str, precision: str, *, is_onnx: bool, aware: bool = False) -> tuple[str, str] | None:
+def parent(kind: str, precision: str, *, is_onnx: bool, quantization: Quantize | None = None) -> tuple[str, str] | None:
     """The parent of the format (`kind`, `precision`). None: the model itself, which may be an ONNX file.
 
-    `is_onnx`: the model is an ONNX file. `aware`: it is quantized by quantization-aware training.
+    `is_onnx`: the model is an ONNX file. `quantization` is that of its recipe.
     """
     if is_onnx and (kind, precision) == ("onnx", "fp32"):
         return None
-    if aware and (kind, precision) in AWARE:
+    if quantization and quantization.aware and (kind, precision) in AWARE:
         return AWARE[kind, precision]
+    if quantization and quantization.pt2e and (kind, precision) in PT2E:
+        return PT2E[kind, precision]
     return FORMATS[kind, precision].parent
 
 

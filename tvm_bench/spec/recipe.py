@@ -4,6 +4,8 @@ distill[-scratch]                                             train with a teach
 prune-structured50  prune-unstructured90  prune-2:4           -iterative: in 3 iterations, -iterative5: in 5
 kmeans256                                                     at most 256 different weights per layer
 int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
+int8…-without:Softmax,/head/Gemm                              these operators and nodes of the ONNX file stay FP32
+int8-pt2e                                                     static quantization by torchao's PT2E
 qat[-per-channel|-per-tensor]                                 static quantization, with training
 int8-dynamic  fp16-dynamic                                    dynamic quantization of linear layers
 """
@@ -22,7 +24,8 @@ OBSERVERS = ("minmax", "histogram", "entropy")
 # `{}` stands for a number.
 NAMES = (
     *("distill", "distill-scratch", "prune-structured{}", "prune-unstructured{}", "prune-2:4", "kmeans{}", "qat"),
-    *("int8", "int8-per-tensor", "int8-per-channel", "int8-dynamic", "fp16-dynamic"),
+    *("int8", "int8-per-tensor", "int8-per-channel", "int8-pt2e", "int8-without:Softmax", "int8-dynamic"),
+    "fp16-dynamic",
     *("prune-structured{}-iterative", "prune-unstructured{}-iterative", "prune-2:4-iterative"),
     *("qat-per-tensor", "qat-per-channel", *(f"int8-{observer}" for observer in OBSERVERS)),
     *(f"int8-per-{part}-{observer}" for part in ("tensor", "channel") for observer in OBSERVERS),
@@ -54,12 +57,27 @@ class ShareWeights:
 
 @dataclass(frozen=True)
 class Quantize:
-    """How to quantize to `precision`; `aware`: with training. None: the default of each runtime."""
+    """How to quantize to `precision`; `aware`: with training. None: the default of each runtime.
+
+    `excluded` names operators and nodes of the ONNX file that stay FP32. `pt2e`: by torchao's PT2E.
+    """
 
     precision: str
     aware: bool = False
     per_channel: bool | None = None
     observer: str | None = None
+    excluded: tuple[str, ...] = ()
+    pt2e: bool = False
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Quantize:
+        """The inverse of `asdict`; the fields may come from JSON."""
+        return cls(**{**fields, "excluded": tuple(fields.get("excluded", ()))})
+
+    @property
+    def needs_onnx(self) -> bool:
+        """Whether Relay can only import it as an ONNX file."""
+        return self.pt2e or bool(self.excluded)
 
 
 Technique = Distill | Prune | ShareWeights | Quantize
@@ -178,7 +196,9 @@ def _clusters(parts: Parts) -> ShareWeights:
 
 def _static(parts: Parts, *, aware: bool = False) -> Quantize:
     granularity = parts["granularity"]
-    return Quantize("int8", aware, None if granularity is None else granularity == "per-channel", parts.get("observer"))
+    per_channel = None if granularity is None else granularity == "per-channel"
+    excluded = tuple(filter(None, (parts.get("excluded") or "").split(",")))
+    return Quantize("int8", aware, per_channel, parts.get("observer"), excluded)
 
 
 Parts = dict[str, str | None]  # the named groups of a pattern
@@ -190,7 +210,8 @@ GRAMMAR: dict[str, Callable[[Parts], Technique]] = {
     rf"prune-2:4{ITERATIVE}": _prune_two_of_four,
     r"kmeans(?P<clusters>\d+)?": _clusters,
     rf"qat{GRANULARITY}": lambda parts: _static(parts, aware=True),
-    rf"int8{GRANULARITY}(?:-(?P<observer>{'|'.join(OBSERVERS)}))?": _static,
+    rf"int8{GRANULARITY}(?:-(?P<observer>{'|'.join(OBSERVERS)}))?(?:-without:(?P<excluded>.+))?": _static,
+    r"int8-pt2e": lambda parts: Quantize("int8", pt2e=True),
     r"(?P<precision>int8-dynamic|fp16-dynamic)": lambda parts: Quantize(str(parts["precision"])),
 }
 

@@ -10,7 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from . import recipe
 from .recipe import Settings
+from .sizes import Sizes
 
 PRECISIONS = ("fp32", "int8", "bf16", "fp16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
@@ -22,13 +24,20 @@ NAMED_WEIGHTS = ("default", "imagenet", "random")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model: its source, its weights, its data, and the recipe that compresses it."""
+    """A model: its source, its weights, its data, and the recipe that compresses it.
+
+    `shapes` are shapes of inputs by name, and `dims` sizes of named dimensions, as pairs. `samples` is the path of
+    samples, or `synthetic`, for inputs that are not images.
+    """
 
     model: str
     weights: str = "default"
     input_shape: tuple[int, int, int] | None = None
     data: str | None = None
     recipe: str = ""
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    dims: tuple[tuple[str, int], ...] = ()
+    samples: str | None = None
 
     @property
     def slug(self) -> str:
@@ -39,6 +48,8 @@ class ModelSpec:
             name += "-" + (self.weights if self.weights in NAMED_WEIGHTS else _file_name(self.weights))
         if self.input_shape:
             name += "-" + "x".join(map(str, self.input_shape))
+        name += "".join(f"-{label}{'x'.join(map(str, shape))}" for label, shape in self.shapes)
+        name += "".join(f"-{label}{size}" for label, size in self.dims)
         return re.sub(r"[^\w.+-]+", "_", f"{name}+{self.recipe}" if self.recipe else name)
 
     @property
@@ -54,7 +65,13 @@ class ModelSpec:
     def from_dict(cls, fields: Mapping[str, Any]) -> ModelSpec:
         """The inverse of `request`; the fields may come from JSON."""
         shape = fields["input_shape"]
-        return cls(**{**fields, "input_shape": tuple(shape) if shape else None})
+        shapes = tuple((name, tuple(sizes)) for name, sizes in fields.get("shapes", ()))
+        dims = tuple((name, size) for name, size in fields.get("dims", ()))
+        return cls(**{**fields, "input_shape": tuple(shape) if shape else None, "shapes": shapes, "dims": dims})
+
+    def sizes(self, batch: int) -> Sizes:
+        """The sizes that the user gives, at a batch size."""
+        return Sizes(self.input_shape, dict(self.shapes), dict(self.dims), batch)
 
 
 def _file_name(path: str) -> str:
@@ -82,7 +99,9 @@ class Variant:
         """The front end that Relay uses; None for other backends."""
         if self.backend not in RELAY:
             return None
-        return self.frontend or ("onnx" if self.model_spec.is_onnx else DEFAULT_FRONTEND[self.precision])
+        quantization = recipe.parse(self.model_spec.recipe).quantization if self.precision == "int8" else None
+        only_onnx = self.model_spec.is_onnx or (quantization and quantization.needs_onnx)
+        return self.frontend or ("onnx" if only_onnx else DEFAULT_FRONTEND[self.precision])
 
     @property
     def label(self) -> str:
@@ -120,6 +139,7 @@ class RunSpec:
     root: Path
     logs: Path = Path("tuning_logs")
     settings: Settings | None = None  # of the recipe; None: those of its last run
+    task: str | None = None  # None: guessed
 
     @property
     def most_threads(self) -> int:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from ..models import Model, outputs, resolve, spec_for
+from ..models import Model, class_count, resolve, spec_for
 from ..models.torchvision_models import architecture, imagenet_state
 from ..models.weights import check_finite, fill, read
 from ..spec.errors import UserError
@@ -29,8 +29,8 @@ def begin(name: str, weights: str, classes: tuple[str, ...], size: int | None, s
                 print(f"{name}: the last layer is re-initialised for {len(classes)} classes", file=sys.stderr)
         check_finite(module, f"{name} with weights '{weights}'")
         model = Model(module, spec_for(name, classes), classes)
-    model = replace(model, spec=model.spec.at(size)) if size else model
-    count = outputs(model.module, model.spec.shape)
+    model = replace(model, spec=model.images.at(size)) if size else model
+    count = class_count(model.module, model.images.shape)
     if count != len(classes):
         raise UserError(
             f"model '{name}' has {count} outputs and the data {len(classes)} classes ({', '.join(classes[:5])}…). "

@@ -12,7 +12,7 @@ import tvm
 from tvm import relay
 
 from . import kernels as kernel_infos
-from . import passes, scale_folding, schedules
+from . import layer_norm_match, passes, scale_folding, schedules, tokens
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
@@ -51,19 +51,28 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     """Compile a lowered module by `plan`."""
     tvms = plan.name in ("stock", "autoscheduler")
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
-    module = module if tvms else scale_folding.fold_scales(module)
+    own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
+    module = _on_rows(scale_folding.fold_scales(module)) if own else module
     fusion = _LastFusion()
     with (
         _schedules(plan, target) as (config, records),
         tvm.transform.PassContext(
-            3, config=config, instruments=[fusion], disabled_pass=[] if tvms else [scale_folding.TVMS_PASS]
+            3, config=config, instruments=[fusion], disabled_pass=[scale_folding.TVMS_PASS] if own else []
         ),
     ):
-        factory = relay.build(module, target=target)
+        with target:
+            altered = passes.alter_layouts(module)
+        factory = relay.build(altered, target=target)
     assert fusion.module, "relay.build always fuses"
     with target:
         kernels = kernel_infos.of_build(factory, plan.by_convolution, tvms=tvms)
     return Compiled(module, fusion.module, factory, kernel_infos.with_records(kernels, records, plan.name))
+
+
+def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
+    infer = relay.transform.InferType()
+    steps = [infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
+    return tvm.transform.Sequential(steps)(module)
 
 
 @contextmanager

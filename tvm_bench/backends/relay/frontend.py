@@ -4,51 +4,63 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import tvm
 from tvm import relay
 
 from ...spec.errors import UserError
+from ...spec.tensors import TensorSpec
+from .shortcuts import while_importing
 
-INPUT = "input"
 
-
-def relay_from_file(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
-    """Import an `.onnx` or TorchScript `.pt` file for inputs of `shape` (batch, channels, height, width).
+def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
+    """Import an `.onnx` or TorchScript `.pt` file with these `inputs`, which become the parameters in this order.
 
     Raises `UserError` with all operators that TVM's front end does not support.
     """
     importer = relay_from_onnx if source.suffix == ".onnx" else relay_from_torchscript
     try:
-        return importer(source, shape)
+        with while_importing():
+            return importer(source, inputs)
     except (tvm.error.OpNotImplemented, NotImplementedError) as error:
         raise UserError(f"{source.name}: {_unsupported(str(error))}") from error
 
 
-def relay_from_onnx(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
-    """Import an ONNX file with fixed shapes; the input keeps its name in the file."""
+def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
+    """Import an ONNX file with fixed shapes."""
     import onnx
 
     module, parameters = relay.frontend.from_onnx(onnx.load(source), freeze_params=True)
-    return _bound(module, parameters)
+    return _bound(module, parameters, inputs)
 
 
-def relay_from_torchscript(source: Path, shape: tuple[int, ...]) -> tvm.IRModule:
+def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import a traced module, FP32 or quantized."""
     import torch
+
+    from . import torch_attention, torch_converters, torch_quantized
 
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = torch.jit.load(str(source))
-        module, parameters = relay.frontend.from_pytorch(traced, [(INPUT, (shape, "float32"))])
-    return _bound(module, parameters)
+        torch_quantized.rewrite(traced)
+        shapes = [(i.name, (i.shape, i.dtype)) for i in inputs]
+        conversions = torch_converters.MISSING | torch_attention.CONVERSIONS
+        module, parameters = relay.frontend.from_pytorch(traced, shapes, conversions)
+    return _bound(module, parameters, inputs)
 
 
-def _bound(module: tvm.IRModule, parameters: dict) -> tvm.IRModule:
-    main = relay.build_module.bind_params_by_name(module["main"], parameters)
-    return relay.transform.InferType()(tvm.IRModule.from_expr(main))
+def _bound(module: tvm.IRModule, parameters: dict, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
+    """The module with its weights as constants and its parameters in the order of `inputs`, unused ones too."""
+    main = module["main"]
+    # Not by name: for a quantized layer that is called twice, the PyTorch front end makes two variables of one name.
+    main = relay.bind(main, {v: relay.const(parameters[v.name_hint]) for v in main.params if v.name_hint in parameters})
+    variables = {variable.name_hint: variable for variable in main.params}
+    ordered = [variables.get(i.name) or relay.var(i.name, shape=i.shape, dtype=i.dtype) for i in inputs]
+    return relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function(ordered, main.body)))
 
 
 def _unsupported(message: str) -> str:

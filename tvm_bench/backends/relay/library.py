@@ -12,6 +12,7 @@ from tvm.contrib import graph_executor
 
 from ...data.preprocess import InputSpec
 from ...spec.errors import UserError
+from ...spec.tensors import Arrays, from_json
 from .artifact import open_verified
 
 
@@ -25,29 +26,42 @@ def load(artifact: Path, *, threads: int | None = None) -> Library:
 
 
 class Library:
-    """A compiled classifier. Input float32 (batch, channels, height, width), output float32 (batch, classes)."""
+    """A compiled model. `inputs` and `outputs` are its `TensorSpec`s, in the order of the arrays of a call.
+
+    `spec` is the preprocessing of images (None: the input is no image), and `classes` names the classes.
+    """
 
     def __init__(self, about: dict[str, Any], factory: tvm.runtime.Module, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
             # TVM's default is half of the logical cores.
             tvm.get_global_func("runtime.config_threadpool")(1, threads)
         self.manifest = about
-        self.shape = tuple(about["input"]["shape"])
-        self.spec = InputSpec.from_dict(about["spec"])
+        self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
+        self.spec = InputSpec.from_dict(about["spec"]) if about["spec"] else None
         self.classes = tuple(about["classes"])
         self.device = tvm.cpu()
         self.executor = graph_executor.GraphModule(factory["default"](self.device))
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Class scores before softmax. Raises `UserError` for another shape or dtype than the library was built for."""
-        if images.shape != self.shape or images.dtype != np.float32:
-            raise UserError(
-                f"the input is {images.dtype} {images.shape}; this library takes float32 {self.shape}. "
-                "Convert it, or build for that shape with --input-shape and --batch."
-            )
-        self.executor.set_input(0, images)
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """The outputs, one array each. Raises `UserError` for other shapes or dtypes than the library was built for."""
+        self._check(arrays)
+        for i, array in enumerate(arrays):
+            self.executor.set_input(i, array)
         self.executor.run()
-        return self.executor.get_output(0).numpy()
+        return tuple(self.executor.get_output(i).numpy() for i in range(len(self.outputs)))
+
+    def _check(self, arrays: Arrays) -> None:
+        if isinstance(arrays, np.ndarray) or len(arrays) != len(self.inputs):
+            raise UserError(
+                f"this library takes a tuple of {len(self.inputs)} arrays: "
+                f"{', '.join(spec.text for spec in self.inputs)}."
+            )
+        for spec, array in zip(self.inputs, arrays, strict=True):
+            if array.shape != spec.shape or array.dtype != spec.dtype:
+                raise UserError(
+                    f"the input {spec.name} is {array.dtype} {array.shape}; this library takes {spec.dtype} "
+                    f"{spec.shape}. Convert it, or build for that shape with --input-shape and --batch."
+                )
 
     def time_evaluator(self, runs: int) -> list[float]:
         """Milliseconds of each of `runs` runs by TVM's clock: kernels only, warm caches, without NumPy's copies."""

@@ -6,13 +6,19 @@ schedules start from NCHW.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order
+from .folding import FoldWithNumPy
 from .grouped_quantization import GroupedConvolutions
 from .rounding import RoundedOnce
+from .shortcuts import while_importing
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
 # and need two transforms.
@@ -31,12 +37,58 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),
+        relay.transform.InferType(),
+        FoldWithNumPy(),
         relay.transform.FoldConstant(),
         # Lowering pads with the zero point in a separate kernel; where that is 0, the convolution can pad.
         relay.transform.FoldExplicitPadding(),
     ]
-    with target, tvm.transform.PassContext(opt_level=3):
+    with target, while_importing(), _in_float("nn.batch_matmul"), tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)
+
+
+@contextmanager
+def _in_float(name: str) -> Iterator[None]:
+    """While the context is open, an operator stays in float32 between its dequantized inputs and its quantized output.
+
+    So products of two activations, as of attention: TVM has no fast kernel for u8 x u8.
+    """
+    operator, rule = tvm.ir.Op.get(name), "FTVMFakeQuantizationToInteger"
+    previous = operator.get_attr(rule)
+    operator.reset_attr(rule)
+    try:
+        yield
+    finally:
+        operator.set_attr(rule, previous)
+
+
+def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
+    """The passes of `relay.build` up to the layouts of its kernels, with constants folded by NumPy.
+
+    `relay.build` repeats them, and finds nothing left to do.
+    """
+    transform = relay.transform
+    steps = [
+        relay.qnn.transform.Legalize(),
+        transform.Legalize(),
+        transform.SimplifyInference(),
+        transform.CombineParallelConv2D(3),
+        transform.CombineParallelDense(3),
+        transform.CombineParallelBatchMatmul(3),
+        transform.InferType(),
+        FoldWithNumPy(),
+        transform.FoldConstant(),
+        transform.FoldScaleAxis(),
+        transform.SimplifyExpr(),
+        transform.CanonicalizeCast(),
+        transform.CanonicalizeOps(),
+        transform.FlattenAtrousConv(),
+        transform.InferType(),
+        transform.AlterOpLayout(),
+        transform.InferType(),
+        FoldWithNumPy(),
+    ]
+    return tvm.transform.Sequential(steps)(module)
 
 
 def convert_layouts(module: tvm.IRModule, layout: str = "NCHW") -> tvm.IRModule:
@@ -73,7 +125,7 @@ class _ScalarZeroPoints:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _ZeroVectors().visit(function)
+        return in_order(_ZeroVectors(), function)
 
 
 class _ZeroVectors(ExprMutator):

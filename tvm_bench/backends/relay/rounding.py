@@ -6,6 +6,8 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order
+
 AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d")
 POOLING = ("strides", "padding", "dilation", "layout", "out_layout", "ceil_mode", "count_include_pad")
 BYTES = {"uint8": (0, 255), "int8": (-128, 127)}
@@ -26,12 +28,14 @@ class RoundedOnce:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _Rounding().visit(function)
+        return in_order(_Rounding(), function)
 
 
 class _Rounding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         name, dtype = _name(call), str(getattr(call.checked_type, "dtype", ""))
+        if name == "qnn.quantize" and dtype in BYTES and all(map(_is_scalar, call.args[1:])):
+            return _quantized_float(self.visit(call.args[0]), *map(_number, call.args[1:]), dtype=dtype)
         if name == "qnn.add" and dtype in BYTES and all(map(_is_scalar, call.args[2:])):
             return _sum(*map(self.visit, call.args), dtype=dtype)
         if name == "qnn.avg_pool2d" and dtype in BYTES and all(map(_is_scalar, call.args[1:])):
@@ -72,6 +76,15 @@ def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
     """Float steps of the input scale of `call` in steps of its output scale, and the zero point of the output."""
     from_scale, _, scale, zero = map(_number, call.args[1:])
     return value * _float(from_scale / scale), zero
+
+
+def _quantized_float(data: relay.Expr, scale: float, zero: float, *, dtype: str) -> relay.Expr:
+    """`data` in steps of `scale`, rounded half to even, plus `zero`."""
+    steps = data * _float(1 / scale)
+    if not isinstance(data, relay.Var):
+        # TVM would add the constants that `data` may end in to `INTEGERS`, where they lose their fractions.
+        steps = relay.clip(steps, -INTEGERS / 4, INTEGERS / 4)
+    return _quantized(steps, zero, BYTES[dtype], dtype)
 
 
 def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: str) -> relay.Expr:

@@ -11,6 +11,8 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .folding import FoldWithNumPy
+
 TVMS_PASS = "FoldScaleAxis"
 
 
@@ -18,13 +20,15 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
     """Fold scales into weights; afterwards `relay.build` has to leave out `TVMS_PASS`."""
     steps = [
         relay.transform.SimplifyInference(),
-        relay.transform.FoldConstant(),
+        relay.transform.InferType(),
+        FoldWithNumPy(),
         relay.transform.InferType(),
         _Hidden(),
         relay.transform.FoldScaleAxis(),
         _Shown(),
         relay.transform.InferType(),
-        relay.transform.FoldConstant(),
+        FoldWithNumPy(),
+        relay.transform.InferType(),
     ]
     with tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)

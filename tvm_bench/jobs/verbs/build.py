@@ -13,9 +13,12 @@ from ...backends.relay import compiler, frontend, ir_dump, kernels, passes, sele
 from ...backends.relay.artifact import open_verified
 from ...backends.relay.compiler import Compiled, Schedules
 from ...backends.relay.library import Library
+from ...data import synthetic
 from ...host import cpu, manifest, packages
 from ...host.files import replace_with, sha256, write_json
+from ...measure import timed_inputs
 from ...spec.build_request import BuildRequest
+from ...spec.tensors import TensorSpec, to_json
 
 GOLDEN = "golden.npz"
 REPEATS_WHEN_BUILT = 30
@@ -24,13 +27,13 @@ REPEATS_WHEN_BUILT = 30
 def run(**entries: Any) -> dict[str, Any]:
     """Build the library for the fields of a `BuildRequest`, and write the files that describe it.
 
-    These are `manifest.json`, `relay/*.txt` (the IR after each stage) and `golden.npz` (an input and its output; only
-    if this CPU can run the library). Raises `UserError` without a C++ compiler.
+    These are `manifest.json`, `relay/*.txt` (the IR after each stage) and `golden.npz` (`input_0`, … and
+    `output_0`, …; only if this CPU can run the library). Raises `UserError` without a C++ compiler.
     """
     packages.need_compiler("TVM, to link lib.so,")
     request = BuildRequest.from_dict(entries)
     folder, cpu_target = Path(request.out), target.resolve(request.target_text, request.threads)
-    module = frontend.relay_from_file(Path(request.source), tuple(request.shape))
+    module = frontend.relay_from_file(Path(request.source), request.inputs)
     ir_dump.write_stage(folder / "relay", 1, "imported", module)
     module = passes.lower_quantization(module, cpu_target)
     ir_dump.write_stage(folder / "relay", 2, "quantization-lowered", module)
@@ -71,17 +74,13 @@ def _compiled(
 
 def _described(result: Compiled, cpu_target: tvm.target.Target, request: BuildRequest) -> dict[str, Any]:
     """The manifest's entries that are known before the library runs."""
-    parameter = result.module["main"].params[0]
     return {
         "schema": manifest.SCHEMA,
         **asdict(request.about),
         "kernels": kernels.to_json(result.kernels),
         "plan_mb": compiler.memory_plan(result.factory),
-        "input": {
-            "name": parameter.name_hint,
-            "shape": [int(size) for size in parameter.checked_type.shape],
-            "dtype": parameter.checked_type.dtype,
-        },
+        "inputs": to_json(request.inputs),
+        "outputs": to_json(_outputs(result.module, request)),
         "target": str(cpu_target),
         "cpu_features": target.features(cpu_target),
         "threads": request.threads,
@@ -90,10 +89,24 @@ def _described(result: Compiled, cpu_target: tvm.target.Target, request: BuildRe
     }
 
 
+def _outputs(module: tvm.IRModule, request: BuildRequest) -> list[TensorSpec]:
+    kind = module["main"].checked_type.ret_type
+    types = kind.fields if isinstance(kind, tvm.ir.TupleType) else [kind]
+    shapes = [tuple(int(size) for size in tensor.shape) for tensor in types]
+    batch = request.inputs[0].shape[:1]
+    return [
+        TensorSpec(name, shape, tensor.dtype, batched=shape[:1] == batch)
+        for name, shape, tensor in zip(request.outputs, shapes, types, strict=True)
+    ]
+
+
 def _tried(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """Run the library on a seeded input, write both to `golden.npz`, and time it."""
+    """Run the library on seeded inputs, write inputs and outputs to `golden.npz`, and time it."""
     library = Library(entry, tvm.runtime.load_module(str(folder / manifest.LIBRARY)), entry["threads"])
-    images = np.random.default_rng(0).standard_normal(library.shape).astype(np.float32)
+    samples = synthetic.arrays(library.inputs, timed_inputs.needed(library.inputs))
+    inputs = timed_inputs.windows(library.inputs, samples)[0]
+    golden: dict[str, Any] = {f"input_{i}": array for i, array in enumerate(inputs)}
+    golden |= {f"output_{i}": array for i, array in enumerate(library(inputs))}
     with replace_with(folder / GOLDEN) as path:
-        np.savez_compressed(path, input=images, output=library(images))
+        np.savez_compressed(path, **golden)
     return {"latency_ms_when_built": float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))}

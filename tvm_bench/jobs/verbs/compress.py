@@ -17,7 +17,7 @@ from ...compress.unstructured import prune_two_of_four, prune_unstructured
 from ...compress.weight_sharing import share_weights
 from ...data.preprocess import InputSpec
 from ...export import module_file
-from ...models import outputs, resolve
+from ...models import class_count, resolve
 from ...models.weights import state_hash, trained_as
 from ...spec import recipe
 from ...spec.errors import UserError
@@ -129,7 +129,7 @@ def _teacher(step: _Step) -> nn.Module:
     """The teacher. Raises `UserError` if it has other classes, or another preprocessing than the student."""
     name, weights = str(step.settings.teacher), step.settings.teacher_weights
     teacher = resolve(name, weights, input_shape=step.spec.shape, classes=_numbered(step.classes)).module
-    count = outputs(teacher, step.spec.shape)
+    count = class_count(teacher, step.spec.shape)
     trained: Mapping[str, Any] = trained_as(Path(weights))
     if trained and InputSpec.from_dict(trained["spec"]).scaling != step.spec.scaling:
         raise UserError(

@@ -1,74 +1,116 @@
-"""The verb `evaluate`: runs a variant on the test images and compares its answers."""
+"""The verb `evaluate`: runs a variant on the test samples and compares its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ... import backends
-from ... import data as datasets
-from ...data.preprocess import InputSpec
+from ...data import feeds
 from ...host.files import replace_with
-from ...measure import timed_inputs
-from ...measure.metrics import agreement, distances, scores
+from ...measure import comparison, timed_inputs
+from ...measure.metrics import agreement, distances
+from ...measure.scoring import SCORING
+from ...spec import task as tasks
+from ...spec.feed import SYNTHETIC, FeedRequest
+from ...spec.tensors import Arrays, from_json
+
+MOST_BYTES = 512e6  # of all answers together; with larger outputs, fewer samples are compared
 
 
 def run(
     backend: str,
     artifact: str,
-    spec: dict,
-    data: str | None,
+    feed: dict[str, Any],
+    task: str,
+    outputs: list[dict[str, Any]],
     labelled: bool,
     batch: int,
     threads: int,
     limit: int | None,
-    against: dict[str, str],
-    out: str,
+    against: dict[str, list[str]],
+    out: list[str],
     checks: str,
 ) -> dict[str, object]:
-    """Run the variant on the first `limit` test images (None: all).
+    """Run the variant on the first `limit` test samples (None: all), or on fewer if its answers are large.
 
-    Writes its logits, float32 (images, classes), to `out`, and those of the inputs that `measure` times to `checks`.
-    Without `data`, the images are seeded noise: enough to compare variants, and never scored. Returns `scores` if the
-    images are `labelled`, `agreement` with the logits in the file `against["reference"]`, a part of it for the file
-    `against["source"]`, and `distances` from both.
+    Writes each output, (samples, …), to its file in `out`, and what `measure` needs to `checks`: the answers to the
+    timed inputs, and these inputs if they are the user's. Without data, the inputs are seeded noise: enough to compare
+    variants, and never scored.
+
+    Returns the scores of the `task` if the samples are `labelled`, and `output_errors`: for the files `against`
+    `reference` and `source`, how each of the `outputs` differs. For a classifier also `agreement` with the reference, a
+    part of it for the source, and `distances` from both.
     """
     infer = backends.load(backend, Path(artifact), threads=threads)
-    inputs = InputSpec.from_dict(spec)
-    test = datasets.load(data, "test") if data else datasets.noise(inputs)
-    count = min(len(test), limit or len(test))
-    logits = _answers(infer, test.batches(inputs, batch, limit), count)
-    answers = [infer(images).copy() for images in timed_inputs.inputs(inputs.shape, batch)]
-    for file, values in ((out, logits), (checks, np.stack(answers))):
+    request = FeedRequest.from_dict(feed)
+    test = feeds.load(request, "test")
+    answers = _answers(infer, test.batches(batch, limit), min(test.size, limit or test.size), batch)
+    for file, values in zip(out, answers, strict=True):
         with replace_with(Path(file)) as path:
             np.save(path, values)
-    others = {name: np.load(path) for name, path in against.items()}
+    _write_checks(infer, request, Path(checks))
+    specs = from_json(outputs)
+    others = {name: [np.load(path, mmap_mode="r") for path in paths] for name, paths in against.items()}
+    count = len(answers[0])
     result: dict[str, object] = {
-        "outputs": [out, checks],
+        "outputs": [*out, checks],
         "images": count if labelled else None,
-        "distances": {name: distances(logits, other) for name, other in others.items()},
+        "output_errors": {name: comparison.compared(task, specs, answers, other) for name, other in others.items()},
     }
     if labelled and test.labels is not None:
-        result |= scores(logits, test.labels[:count])
-    if "reference" in others:
-        result |= agreement(logits, others["reference"])
-    if "source" in others:
-        to_source = agreement(logits, others["source"])
+        result |= SCORING[task](answers, test.labels[:count])
+    return result | (_agreement(answers[0], others) if task == tasks.CLASSIFICATION else {})
+
+
+def _agreement(logits: np.ndarray, others: dict[str, list[np.ndarray]]) -> dict[str, object]:
+    """How a classifier's scores agree with those of the `others`, by role."""
+    scores = {name: arrays[0] for name, arrays in others.items()}
+    result: dict[str, object] = {"distances": {name: distances(logits, other) for name, other in scores.items()}}
+    if "reference" in scores:
+        result |= agreement(logits, scores["reference"])
+    if "source" in scores:
+        to_source = agreement(logits, scores["source"])
         result |= {f"source_{name}": to_source[name] for name in ("max_abs_error", "argmax_agreement")}
     return result
 
 
-def _answers(infer: Callable, batches: Iterator[np.ndarray], count: int) -> np.ndarray:
-    """The first `count` answers, in one array that is allocated first.
+def _write_checks(infer: Callable[[Arrays], Arrays], request: FeedRequest, file: Path) -> None:
+    """Write the answers to the timed inputs as `output_0`, …, and the samples they are made of as `input_0`, …."""
+    samples = feeds.timed(request, timed_inputs.needed(request.inputs))
+    timed = [timed_inputs.checked(infer(arrays)) for arrays in timed_inputs.windows(request.inputs, samples)]
+    stored: dict[str, Any] = {f"output_{i}": np.stack(values) for i, values in enumerate(zip(*timed, strict=True))}
+    if request.samples and request.samples != SYNTHETIC:
+        stored |= {f"input_{i}": array for i, array in enumerate(samples)}
+    with replace_with(file) as path:
+        np.savez(path, **stored)
+
+
+def _answers(infer: Callable[[Arrays], Arrays], batches: Iterator[Arrays], count: int, batch: int) -> list[np.ndarray]:
+    """The first `count` answers, one array for each output, which is allocated first.
 
     Separate arrays would fragment the memory that the calls allocate and free: the process of eager PyTorch once grew
     by a megabyte per image.
     """
     first = infer(next(batches))
-    result = np.empty((count, first.shape[1]), first.dtype)
-    for start, answers in zip(range(0, count, len(first)), chain([first], map(infer, batches)), strict=True):
-        result[start : start + len(first)] = answers[: count - start]
-    return result
+    count = max(1, min(count, int(MOST_BYTES // (sum(output.nbytes for output in first) / batch))))
+    results = [np.empty((count, *_of_a_sample(output, batch)), output.dtype) for output in first]
+    for start, outputs in zip(range(0, count, batch), chain([first], map(infer, batches)), strict=False):
+        for result, output in zip(results, outputs, strict=True):
+            if _is_batched(output, batch):
+                result[start : start + batch] = output[: count - start]
+            else:
+                result[start] = output
+    return results
+
+
+def _is_batched(output: np.ndarray, batch: int) -> bool:
+    return output.shape[:1] == (batch,)
+
+
+def _of_a_sample(output: np.ndarray, batch: int) -> tuple[int, ...]:
+    return output.shape[1:] if _is_batched(output, batch) else output.shape

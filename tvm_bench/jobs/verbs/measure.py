@@ -9,33 +9,35 @@ from pathlib import Path
 import numpy as np
 
 from ... import backends
-from ...data.preprocess import InputSpec
+from ...data import synthetic
 from ...host import interference
 from ...host.machine import load_average, peak_rss_mb, pss_mb, rss_mb
 from ...measure import timed_inputs
+from ...spec.tensors import Arrays, TensorSpec, from_json
 
 
 def run(
     backend: str,
     artifact: str,
-    spec: dict,
-    batch: int,
+    feed: dict,
     threads: int,
     warmup: int,
     samples: int,
     expected: str | None,
 ) -> dict[str, object]:
-    """Load the variant, call it once, warm it up, then time `samples` calls from NumPy input to NumPy output, in ms.
+    """Load the variant, call it once, warm it up, then time `samples` calls from NumPy inputs to NumPy outputs, in ms.
 
-    The input changes with every call, and the answers are compared with those in the file `expected`, which `evaluate`
-    wrote. Also returns memory in MB after imports, after loading and at its peak; the number of live and of working
-    threads; CPU seconds per wall second, and interference by other programs, during the timed calls; and, for a TVM
-    library, `samples` times of `time_evaluator` in ms. Raises `TypeError` if an answer is not a NumPy array.
+    The inputs change with every call, and the answers are compared with those in the file `expected`, which `evaluate`
+    wrote; it also has the user's samples, if there are any. Also returns memory in MB after imports, after loading and
+    at its peak; the number of live and of working threads; CPU seconds per wall second, and interference by other
+    programs, during the timed calls; and, for a TVM library, `samples` times of `time_evaluator` in ms. Raises
+    `TypeError` if an answer is not a NumPy array.
     """
     load_before = load_average()
     backends.runtime(backend)
     after_import = rss_mb()
-    inputs = timed_inputs.inputs(InputSpec.from_dict(spec).shape, batch)
+    stored = _stored(expected) if expected else {}
+    inputs = _inputs(from_json(feed["inputs"]), stored)
     began = time.perf_counter()
     infer = backends.load(backend, Path(artifact), threads=threads)
     loaded = time.perf_counter()
@@ -43,20 +45,18 @@ def run(
     first_began = time.perf_counter()
     answer = infer(inputs[0])
     called = time.perf_counter()
-    for images in islice(cycle(inputs), warmup):
-        infer(images)
+    for arrays in islice(cycle(inputs), warmup):
+        infer(arrays)
     latencies = np.empty(samples)
-    answers = np.empty((samples, *answer.shape), np.float32)
+    answers = [np.empty((samples, len(values)), np.float32) for values in timed_inputs.checked(answer)]
     before = interference.read()
-    for i, images in zip(range(samples), cycle(inputs), strict=False):
+    for i, arrays in zip(range(samples), cycle(inputs), strict=False):
         start = time.perf_counter_ns()
-        answer = infer(images)
+        answer = infer(arrays)
         latencies[i] = time.perf_counter_ns() - start
-        if type(answer) is not np.ndarray:
-            raise TypeError(
-                f"{backend} returned a {type(answer).__name__}, no NumPy array: it may compute when it is read"
-            )
-        answers[i] = answer
+        _need_arrays(answer, backend)
+        for row, values in zip(answers, timed_inputs.checked(answer), strict=True):
+            row[i] = values
     after = interference.read()
     peak, shared = peak_rss_mb(), pss_mb()
     evaluator = getattr(infer, "time_evaluator", None)
@@ -73,5 +73,27 @@ def run(
         "working_threads": interference.working_threads(before, after),
         "cpu_per_wall": (after.process - before.process) / (after.wall - before.wall),
         "watch": {**interference.between(before, after, threads), "load": load_before},
-        "wrong_calls": timed_inputs.wrong_calls(answers, np.load(expected)) if expected else 0,
+        "wrong_calls": timed_inputs.wrong_calls(answers, _numbered("output", stored)) if expected else 0,
     }
+
+
+def _need_arrays(answer: object, backend: str) -> None:
+    if type(answer) is not tuple:
+        raise TypeError(f"{backend} returned a {type(answer).__name__}, no tuple with an array for each output")
+    if lazy := [type(array).__name__ for array in answer if type(array) is not np.ndarray]:
+        raise TypeError(f"{backend} returned a {lazy[0]}, no NumPy array: it may compute when it is read")
+
+
+def _stored(path: str) -> dict[str, np.ndarray]:
+    with np.load(path) as arrays:
+        return dict(arrays)
+
+
+def _numbered(kind: str, stored: dict[str, np.ndarray]) -> list[np.ndarray]:
+    return [array for name, array in stored.items() if name.startswith(f"{kind}_")]
+
+
+def _inputs(specs: tuple[TensorSpec, ...], stored: dict[str, np.ndarray]) -> list[Arrays]:
+    """The user's samples, which `evaluate` stored: to read all of them would add to the memory of this process."""
+    samples = _numbered("input", stored) or synthetic.arrays(specs, timed_inputs.needed(specs))
+    return timed_inputs.windows(specs, samples)

@@ -9,29 +9,31 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from ...export import module_file
+from ...models.tensors import zeros
 from ...spec.compression_result import Operator
+from ...spec.tensors import TensorSpec, from_json
 
 WARM_UP = 3
 
 
-def run(modules: dict[str, str], shape: list[int], calls: int, threads: int) -> dict[str, Any]:
-    """Profile each module file in `modules` for `calls` calls on zeros of `shape` (batch, channels, height, width).
+def run(modules: dict[str, str], inputs: list[dict[str, Any]], calls: int, threads: int) -> dict[str, Any]:
+    """Profile each module file in `modules` for `calls` calls on zeros as `inputs`.
 
     Returns `operators`: a list of `Operator` for each name, slowest first. Time and memory of an operator are its own,
     without the operators that it calls.
     """
     torch.set_num_threads(threads)
-    return {"operators": {name: _profiled(Path(path), shape, calls) for name, path in modules.items()}}
+    return {"operators": {name: _profiled(Path(path), from_json(inputs), calls) for name, path in modules.items()}}
 
 
-def _profiled(path: Path, shape: list[int], calls: int) -> list[Operator]:
-    module, images = module_file.load(path), torch.zeros(shape)
+def _profiled(path: Path, inputs: tuple[TensorSpec, ...], calls: int) -> list[Operator]:
+    module, examples = module_file.load(path), zeros(inputs)
     with torch.inference_mode():
         for _ in range(WARM_UP):
-            module(images)
+            module(*examples)
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as run:
             for _ in range(calls):
-                module(images)
+                module(*examples)
     averages = run.key_averages()
     total = sum(average.self_cpu_time_total for average in averages) or 1
     rows: list[Operator] = [

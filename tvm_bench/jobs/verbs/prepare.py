@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from torch import nn
+from torch.fx import GraphModule
 
-from ... import data as datasets
-from ...compress import bfloat16, codebook_file, dynamic, ptq, qat
+from ...compress import bfloat16, codebook_file, dynamic, pt2e, ptq, qat
 from ...compress.calibration import checked
 from ...compress.retraining import retrainer
+from ...data import feeds
+from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
-from ...export import module_file, onnx_file, qdq, tensorrt_file, torchscript
+from ...export import module_file, onnx_file, pt2e_file, qdq, tensorrt_file, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import random_weights, resolve
 from ...spec import formats
 from ...spec.errors import UserError
+from ...spec.feed import FeedRequest
 from ...spec.recipe import Quantize, Settings
+from ...spec.tensors import Arrays, TensorSpec, from_json
+from ...spec.variant import ModelSpec
 
 CALIBRATION_BATCH = 16
 Method = Mapping[str, object] | None  # how a file was quantized; None: it was not
@@ -30,16 +34,17 @@ Method = Mapping[str, object] | None  # how a file was quantized; None: it was n
 
 @dataclass(frozen=True)
 class Request:
-    """The file to write. `parent` is the file that it is made from; None: it is made from the model itself."""
+    """The file to write. `parent` is the file that it is made from; None: it is made from the model itself.
+
+    `inputs` have the batch size `batch`; `spec` makes images the only input (None: it is no image).
+    """
 
     precision: str
     parent: Path | None
     out: Path
-    model: str
-    weights: str
-    input_shape: tuple[int, int, int] | None
-    data: str | None
-    spec: InputSpec
+    model_spec: ModelSpec
+    spec: InputSpec | None
+    inputs: tuple[TensorSpec, ...]
     classes: tuple[str, ...]
     outputs: int
     batch: int
@@ -47,9 +52,16 @@ class Request:
     settings: Mapping[str, Any]  # of training, for the fields of `Settings`
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """(batch, channels, height, width)."""
-        return (self.batch, *self.spec.shape)
+    def images(self) -> InputSpec:
+        """How an image becomes the input. Raises `UserError` for a model whose input is no image."""
+        if self.spec is None:
+            raise UserError("training needs a classifier of images. Remove the trained steps from --recipe.")
+        return self.spec
+
+    @property
+    def singles(self) -> tuple[TensorSpec, ...]:
+        """The inputs at batch size 1, for files that serve every batch size."""
+        return tuple(spec.at(1) for spec in self.inputs)
 
     @property
     def source(self) -> Path:
@@ -57,11 +69,16 @@ class Request:
         assert self.parent, f"{self.out} is made from another file"
         return self.parent
 
-    def calibration(self, batch: int) -> Iterator[np.ndarray]:
-        """The calibration images, in batches. Raises `UserError` without data."""
-        if not self.data:
-            raise UserError("INT8 needs calibration images. Give --data fashion-mnist or imagefolder:PATH.")
-        return datasets.load(self.data, "calibration").batches(self.spec, batch)
+    def calibration(self, batch: int) -> Iterator[Arrays]:
+        """The calibration samples, in batches. Raises `UserError` without data."""
+        if not self.model_spec.data and not self.model_spec.samples:
+            raise UserError("INT8 needs samples for calibration. Give --data with images, or --inputs.")
+        return self.feed("calibration").batches(batch, None)
+
+    def feed(self, split: str) -> Feed:
+        """The inputs of this split."""
+        spec = asdict(self.spec) if self.spec else None
+        return feeds.load(FeedRequest(self.inputs, spec, self.model_spec.data, self.model_spec.samples), split)
 
 
 def run(
@@ -80,20 +97,17 @@ def run(
     `parent` is the file that it is made from (None: the model itself), `description` the result of the verb
     `describe`, `quantization` the fields of the recipe's `Quantize` (None: the defaults), `settings` those of training.
     """
-    shape = model_spec["input_shape"]
     request = Request(
         precision=precision,
         parent=Path(parent) if parent else None,
         out=Path(out),
-        model=model_spec["model"],
-        weights=model_spec["weights"],
-        input_shape=tuple(shape) if shape else None,
-        data=model_spec["data"],
-        spec=InputSpec.from_dict(description["spec"]),
+        model_spec=ModelSpec.from_dict(model_spec),
+        spec=InputSpec.from_dict(description["spec"]) if description["spec"] else None,
+        inputs=from_json(description["model_inputs"], batch),
         classes=tuple(description["classes"]),
         outputs=description["outputs_count"],
         batch=batch,
-        quantization=Quantize(**(quantization or {"precision": precision})),
+        quantization=Quantize.from_dict(quantization or {"precision": precision}),
         settings=settings or {},
     )
     packages.need(formats.FORMATS[kind, precision].packages)
@@ -112,10 +126,10 @@ def write_module(request: Request) -> Method:
     module_file.save(
         module,
         request.out,
-        model=request.model,
+        model=request.model_spec.model,
         classes=request.outputs,
         precision=request.precision,
-        shape=request.spec.shape,
+        inputs=request.singles,
         sizes=None if request.precision == "fp32" else module_file.sizes(request.source),
     )
     return method
@@ -123,7 +137,7 @@ def write_module(request: Request) -> Method:
 
 def write_torchscript(request: Request) -> Method:
     """A traced module."""
-    torchscript.save_traced(module_file.load(request.source), request.out, request.shape)
+    torchscript.save_traced(module_file.load(request.source), request.out, request.inputs)
     return None
 
 
@@ -132,14 +146,21 @@ def write_onnx(request: Request) -> Method:
     if request.precision == "int8-dynamic":
         qdq.quantize_on_the_fly(request.source, request.out)
         return qdq.DYNAMIC_METHOD
+    if request.precision == "int8" and request.quantization.pt2e:
+        pt2e_file.save_onnx(_by_pt2e(request, pairs=True), request.out, request.inputs)
+        return pt2e.METHOD
     if request.precision == "int8" and not request.quantization.aware:
         return _quantized_onnx(request)
     if request.parent:
-        onnx_file.save_from_module(module_file.load(request.parent), request.out, request.shape)
+        onnx_file.save_from_module(module_file.load(request.parent), request.out, request.inputs)
     else:
         with replace_with(request.out) as temporary:
-            onnx.save(onnx_file.open_checked(Path(request.model), request.spec.shape, request.batch), temporary)
+            onnx.save(_own_onnx(request), temporary)
     return qat.method(per_channel=_per_channel(request)) if request.precision == "int8" else None
+
+
+def _own_onnx(request: Request) -> onnx.ModelProto:
+    return onnx_file.open_checked(Path(request.model_spec.model), request.model_spec.sizes(request.batch))
 
 
 def write_openvino(request: Request) -> Method:
@@ -147,19 +168,32 @@ def write_openvino(request: Request) -> Method:
     from ...export import openvino_file
 
     quantization = request.quantization
-    if request.precision != "int8" or quantization.aware:
+    if request.precision != "int8" or quantization.aware or quantization.pt2e:
         openvino_file.convert(request.source, request.out, compute="bf16" if request.precision == "bf16" else "f32")
         if request.precision == "bf16":
             return {**bfloat16.METHOD, "weights": "FP32 in the file, BF16 once loaded"}
+        if quantization.pt2e:
+            return pt2e.METHOD
         return qat.method(per_channel=_per_channel(request)) if quantization.aware else None
-    if quantization.observer or quantization.per_channel is False:
+    if quantization.observer or quantization.per_channel is False or quantization.excluded:
         raise UserError(
-            "OpenVINO's INT8 (by NNCF) is always per channel and finds its own ranges. Remove the options of int8 "
-            "from --recipe, or give other --backends."
+            "OpenVINO's INT8 (by NNCF) is always per channel, excludes nothing, and finds its own ranges. Remove the "
+            "options of int8 from --recipe, or give other --backends."
         )
-    calibration = checked(request.calibration(request.batch), request.spec.shape)
+    calibration = checked(request.calibration(request.batch), request.inputs)
     openvino_file.quantize(request.source, request.out, calibration)
     return openvino_file.METHOD
+
+
+def write_exported(request: Request) -> Method:
+    """An exported program in INT8, for Inductor."""
+    if request.quantization not in (Quantize("int8"), Quantize("int8", pt2e=True)):
+        raise UserError(
+            "Inductor's INT8 is that of PT2E, without options and without training. Give --recipe int8-pt2e, or other "
+            "--backends."
+        )
+    pt2e_file.save_program(_by_pt2e(request), request.out, request.inputs)
+    return pt2e.METHOD
 
 
 def write_tensorrt(request: Request) -> Method:
@@ -172,6 +206,7 @@ WRITERS: dict[str, Callable[[Request], Method]] = {
     "module": write_module,
     "torchscript": write_torchscript,
     "onnx": write_onnx,
+    "exported": write_exported,
     "tensorrt": write_tensorrt,
     "openvino": write_openvino,
 }
@@ -186,13 +221,18 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
         return bfloat16.to_bfloat16(module), bfloat16.METHOD
     if request.precision in dynamic.METHOD:
         return dynamic.quantize_dynamic(module, request.precision), dynamic.METHOD[request.precision]
+    if request.quantization.needs_onnx:
+        raise UserError(
+            "int8-pt2e and int8-without: do not make PyTorch modules. Give --backends relay,onnxruntime, and for Relay "
+            "--frontend onnx."
+        )
     if request.quantization.aware:
         return _trained_int8(module, request)
     per_channel, observer = _per_channel(request), request.quantization.observer or "histogram"
     quantized = ptq.quantize_static(
         module,
         request.calibration(CALIBRATION_BATCH),
-        request.spec.shape,
+        request.singles,
         per_channel=per_channel,
         observer=observer,
     )
@@ -200,25 +240,23 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
 
 
 def _fp32_module(request: Request) -> nn.Module:
+    spec = request.model_spec
     if request.parent:  # the weights after the last step of a recipe
-        return codebook_file.load(request.parent, request.model, shape=request.spec.shape, classes=request.outputs)
-    model = resolve(request.model, request.weights, input_shape=request.input_shape, classes=request.classes)
-    if request.weights == "random":
-        random_weights.fit(model.module, _images_for_random_weights(request))
+        return codebook_file.load(request.parent, spec.model, shape=request.images.shape, classes=request.outputs)
+    model = resolve(spec.model, spec.weights, input_shape=spec.input_shape, classes=request.classes)
+    if spec.weights == "random":
+        random_weights.fit(
+            model.module, request.feed("calibration").batches(random_weights.BATCH, random_weights.IMAGES)
+        )
     return model.module
-
-
-def _images_for_random_weights(request: Request) -> Iterator[np.ndarray]:
-    images = datasets.load(request.data, "calibration") if request.data else datasets.noise(request.spec)
-    return images.batches(request.spec, random_weights.BATCH, random_weights.IMAGES)
 
 
 def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Method]:
     settings, per_channel = Settings.from_dict(request.settings), _per_channel(request)
     settings.check([request.quantization])
     train = retrainer(
-        request.data,
-        request.spec,
+        request.model_spec.data,
+        request.images,
         request.outputs,
         settings,
         request.out.parent.parent / "qat",
@@ -226,14 +264,19 @@ def _trained_int8(module: nn.Module, request: Request) -> tuple[nn.Module, Metho
         purpose="qat",
         amp=False,  # fake quantization does not support BF16
     )
-    trained = qat.quantize_aware(module, request.spec.shape, train, per_channel=per_channel)
-    calibration = {"data": request.data, "trained": request.settings}
+    trained = qat.quantize_aware(module, request.singles, train, per_channel=per_channel)
+    calibration = {"data": request.model_spec.data, "trained": request.settings}
     return trained, {**qat.method(per_channel=per_channel), "calibration": calibration}
+
+
+def _by_pt2e(request: Request, *, pairs: bool = False) -> GraphModule:
+    calibration = request.calibration(request.batch)
+    return pt2e.quantize(module_file.load(request.source), calibration, request.inputs, pairs=pairs)
 
 
 def _quantized_onnx(request: Request) -> Method:
     per_channel, observer = _per_channel(request), request.quantization.observer or "minmax"
-    calibration = checked(request.calibration(request.batch), request.spec.shape)
+    calibration = checked(request.calibration(request.batch), request.inputs)
     qdq.quantize(
         request.source,
         request.out,
@@ -241,8 +284,9 @@ def _quantized_onnx(request: Request) -> Method:
         vnni=cpu.has_vnni(),
         per_channel=per_channel,
         observer=observer,
+        excluded=request.quantization.excluded,
     )
-    return qdq.method(per_channel=per_channel, observer=observer)
+    return qdq.method(per_channel=per_channel, observer=observer, excluded=request.quantization.excluded)
 
 
 def _per_channel(request: Request) -> bool:

@@ -36,17 +36,17 @@ def run(training: dict[str, Any], folder: str, out: str) -> dict[str, Any]:
     options = _options(request)
     size = options.stages[-1][0] if options.stages else request.image_size
     initial = begin(request.model, request.weights, train.classes, size, options.seed)
-    images = split(train, initial.spec, seed=options.seed)
+    images = split(train, initial.images, seed=options.seed)
     with process_group(request.device) if request.distributed else nullcontext():
         place = choose(request.device, amp=request.amp)
         loop.fit(initial.module, *images, options, folder=Path(folder), device=request.device, amp=request.amp)
     if not place.first:
         return {}
-    about = {"model": request.model, "spec": asdict(initial.spec), "classes": train.classes, "data": request.data}
+    about = {"model": request.model, "spec": asdict(initial.images), "classes": train.classes, "data": request.data}
     save_state_dict(initial.module, Path(out), about=about)
     load_state_dict(initial.module, Path(out))
     initial.module.to(place.device)
-    top1, top5 = accuracy(initial.module, initial.spec, test)
+    top1, top5 = accuracy(initial.module, initial.images, test)
     return {"outputs": [out], "weights": out, "top1": top1, "top5": top5, "images": len(test)}
 
 

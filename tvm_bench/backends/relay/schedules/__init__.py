@@ -15,7 +15,7 @@ from tvm import relay, topi
 from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
-from . import direct_conv, global_pool, grouped_conv, input_layout, vector_math, winograd
+from . import batch_matmul, dense, direct_conv, global_pool, grouped_conv, input_layout, vector_math, winograd
 from .conv_workload import Convolution
 from .override import attribute, check_version, registration
 
@@ -53,6 +53,9 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         registration(strategy.conv2d_NCHWc_strategy, blocked),
         registration(strategy.depthwise_conv2d_NCHWc_strategy, blocked),
         registration(strategy.schedule_injective, input_layout.schedule),
+        registration(topi.nn.dense_alter_layout, dense.alter_layout),
+        registration(strategy.dense_pack_strategy, dense.strategy),
+        registration(strategy.batch_matmul_strategy, batch_matmul.strategy),
         # TVM has no hook for the size of blocks.
         attribute(conv2d_alter_op, "_get_default_config", direct_conv.configure),
         # Relay has copied the functions that are registered for its schedules of pooling.

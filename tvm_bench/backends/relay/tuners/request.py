@@ -11,6 +11,7 @@ import tvm
 from tvm import rpc
 
 from ....spec.errors import UserError
+from ....spec.tensors import from_json
 from .. import frontend, passes, target
 
 TRACKER_TIMEOUT_S = 5.0
@@ -20,14 +21,14 @@ TRACKER_TIMEOUT_S = 5.0
 class TuningStep:
     """Measure up to `trials` new schedules of the tasks with the keys `tasks`; without tasks, only read the records.
 
-    `source` is the model's file, for inputs of `shape` (batch, channels, height, width); `records` the tuner's folder;
+    `source` is the model's file, `inputs` its inputs as dictionaries, `records` the tuner's folder and
     `reference` the library that was built without tuning. `candidate` is the index of the candidate that templates
     measure for each task. `cost_model` is `xgboost`, which learns but can abort, or `random`. `rpc` has the `host`,
     `port` and `key` of a tracker; None: measure on this machine.
     """
 
     source: str
-    shape: list[int]
+    inputs: list[dict[str, Any]]
     threads: int
     target_text: str | None
     records: str
@@ -69,5 +70,6 @@ class TuningStep:
     def open_model(self, layout: str = "NCHW") -> tuple[tvm.target.Target, tvm.IRModule]:
         """The target, and the model before scheduling, with its convolutions in `layout`."""
         cpu = target.resolve(self.target_text, self.threads)
-        module = passes.lower_quantization(frontend.relay_from_file(Path(self.source), tuple(self.shape)), cpu)
+        imported = frontend.relay_from_file(Path(self.source), from_json(self.inputs))
+        module = passes.lower_quantization(imported, cpu)
         return cpu, passes.convert_layouts(module, layout)

@@ -1,0 +1,151 @@
+"""Computes constant expressions with NumPy, such as weights in another layout.
+
+TVM's `FoldConstant` compiles a kernel for every constant expression, which takes most of the time of a build. After
+this module, it finds only what is not in `OPERATORS`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relay
+from tvm.relay.expr_functor import ExprMutator
+
+SHAPES = ("shape_of", "ndarray_size")  # constant for any argument; left to TVM
+
+
+@relay.transform.function_pass(opt_level=0)
+class FoldWithNumPy:
+    """Replaces calls of `OPERATORS` with constant arguments by their values."""
+
+    def transform_function(
+        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
+    ) -> relay.Function:
+        folding = Folding()
+        relay.analysis.post_order_visit(function.body, folding.visit)  # Python's recursion would not reach deep
+        return relay.Function(
+            function.params, folding.visit(function.body), function.ret_type, function.type_params, function.attrs
+        )
+
+
+class Folding(ExprMutator):
+    """Folds expressions that share parts: what was visited before is not visited again.
+
+    `leftovers` says whether a visited expression is constant, and not in `OPERATORS`.
+    """
+
+    leftovers = False
+
+    def visit(self, expression: relay.Expr) -> relay.Expr:
+        return self.known(super().visit(expression))
+
+    def known(self, expression: relay.Expr) -> relay.Expr:
+        """The expression, which is folded and need not be visited again."""
+        self.memo_map[expression] = expression
+        return expression
+
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        arguments = [self.visit(argument) for argument in call.args]
+        name = getattr(call.op, "name", "")
+        if arguments and all(isinstance(argument, relay.Constant) for argument in arguments):
+            value = OPERATORS.get(name, _unknown)(call.attrs, *(argument.data.numpy() for argument in arguments))
+            if value is not None:
+                return relay.const(np.ascontiguousarray(value).reshape(value.shape), str(value.dtype))
+            self.leftovers = True
+        self.leftovers |= name in SHAPES or not all(map(_is_plain, arguments))
+        if all(map(_same, arguments, call.args)):
+            return call
+        return relay.Call(self.visit(call.op), arguments, call.attrs, call.type_args, call.span)
+
+    def visit_tuple(self, values: relay.Tuple) -> relay.Expr:
+        fields = [self.visit(field) for field in values.fields]
+        return values if all(map(_same, fields, values.fields)) else relay.Tuple(fields, values.span)
+
+
+def _is_plain(expression: relay.Expr) -> bool:
+    """Whether the expression is no tuple of constants, which TVM folds."""
+    return not (isinstance(expression, relay.Tuple) and all(isinstance(f, relay.Constant) for f in expression.fields))
+
+
+def _same(left: relay.Expr, right: relay.Expr) -> bool:
+    return left.same_as(right)
+
+
+def _unknown(attributes: Any, *arguments: np.ndarray) -> None:
+    return None
+
+
+def _cast(attributes: Any, data: np.ndarray) -> np.ndarray | None:
+    try:
+        return data.astype(attributes.dtype)
+    except TypeError:  # bfloat16
+        return None
+
+
+def _transpose(attributes: Any, data: np.ndarray) -> np.ndarray:
+    return data.transpose(None if attributes.axes is None else [int(axis) for axis in attributes.axes])
+
+
+def _reshape(attributes: Any, data: np.ndarray) -> np.ndarray | None:
+    shape = [int(size) for size in attributes.newshape]
+    if min(shape, default=1) < -1 or attributes.allowzero:
+        return None
+    return data.reshape([size or data.shape[axis] for axis, size in enumerate(shape)])
+
+
+def _expand_dims(attributes: Any, data: np.ndarray) -> np.ndarray:
+    axis = int(attributes.axis)
+    axis += data.ndim + 1 if axis < 0 else 0
+    return data.reshape(data.shape[:axis] + (1,) * int(attributes.num_newaxis) + data.shape[axis:])
+
+
+def _squeeze(attributes: Any, data: np.ndarray) -> np.ndarray:
+    return data.squeeze(None if attributes.axis is None else tuple(int(axis) for axis in attributes.axis))
+
+
+def _layout_transform(attributes: Any, data: np.ndarray) -> np.ndarray | None:
+    """For layouts such as OIHW and OIHW4i16o: a letter for each axis, in lower case for a part of the axis."""
+    before, after = _axes(attributes.src_layout), _axes(attributes.dst_layout)
+    sizes = {letter: 1 for letter, _ in sorted(before) if letter.isupper()}
+    for (letter, _), size in zip(before, data.shape, strict=True):
+        sizes[letter.upper()] *= size
+    parts = {letter: math.prod(part for name, part in after if name == letter.lower()) for letter in sizes}
+    if any(size % parts[letter] for letter, size in sizes.items()):
+        return None
+    whole = data.transpose(_by_axis(before)).reshape(list(sizes.values()))
+    order = _by_axis(after)
+    split = [part or sizes[letter] // parts[letter] for letter, part in (after[place] for place in order)]
+    return whole.reshape(split).transpose(np.argsort(order))
+
+
+def _axes(layout: str) -> list[tuple[str, int]]:
+    """`OIHW4i` as [("O", 0), ("I", 0), ("H", 0), ("W", 0), ("i", 4)]."""
+    return [(letter, int(size or 0)) for size, letter in re.findall(r"(\d*)([A-Za-z])", layout)]
+
+
+def _by_axis(axes: list[tuple[str, int]]) -> list[int]:
+    """The positions of the axes in alphabetical order, each followed by its parts."""
+    return sorted(range(len(axes)), key=lambda place: (axes[place][0].upper(), axes[place][0].islower(), place))
+
+
+OPERATORS: dict[str, Callable[..., np.ndarray | None]] = {
+    "add": lambda _, left, right: left + right,
+    "subtract": lambda _, left, right: left - right,
+    "multiply": lambda _, left, right: left * right,
+    "negative": lambda _, data: -data,
+    "sqrt": lambda _, data: np.sqrt(data) if data.dtype.kind == "f" else None,
+    "divide": lambda _, left, right: left / right if left.dtype.kind == "f" else None,
+    "zeros_like": lambda _, data: np.zeros_like(data),
+    "ones_like": lambda _, data: np.ones_like(data),
+    "cast": _cast,
+    "transpose": _transpose,
+    "reshape": _reshape,
+    "expand_dims": _expand_dims,
+    "squeeze": _squeeze,
+    "layout_transform": _layout_transform,
+}
