@@ -19,7 +19,7 @@ RULES = {
     "host": ("spec",),
     "data": ("spec", "host"),
     "models": ("spec", "host", "data"),
-    "measure": ("spec", "host"),
+    "measure": ("spec", "host", "models"),
     "training": ("spec", "host", "data", "models", "measure"),
     "compress": ("spec", "host", "data", "models", "measure", "training"),
     "export": ("spec", "host", "data", "models", "compress"),

@@ -51,9 +51,8 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     """Compile a lowered module by `plan`."""
     tvms = plan.name in ("stock", "autoscheduler")
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
-    if plan.name in ("default", "templates"):  # the other tuners extract their tasks from the module without this pass
-        module = _on_rows(module)
-    module = module if tvms else scale_folding.fold_scales(module)
+    own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
+    module = _on_rows(scale_folding.fold_scales(module)) if own else module
     fusion = _LastFusion()
     with (
         _schedules(plan, target) as (config, records),
@@ -61,7 +60,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
             3,
             config=config | _lowering(module),
             instruments=[fusion],
-            disabled_pass=[] if tvms else [scale_folding.TVMS_PASS],
+            disabled_pass=[scale_folding.TVMS_PASS] if own else [],
         ),
     ):
         with target:

@@ -9,6 +9,8 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order, name_of, shape_of
+
 
 @relay.transform.function_pass(opt_level=0)
 class GroupedConvolutions:
@@ -17,7 +19,7 @@ class GroupedConvolutions:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        return _Lowering().visit(function)
+        return in_order(_Lowering(), function)
 
 
 class _Lowering(ExprMutator):
@@ -51,14 +53,14 @@ class _Lowering(ExprMutator):
 
 def _is_grouped(call: relay.Call) -> bool:
     """Whether this is such a convolution."""
-    if getattr(call.op, "name", "") != "qnn.conv2d":
+    if name_of(call) != "qnn.conv2d":
         return False
     data, weight, *zeros = call.args[:4]
     types = (data.checked_type.dtype, weight.checked_type.dtype)
     layouts = (call.attrs.data_layout, call.attrs.kernel_layout)
     zero, weight_zero = map(_scalar, zeros)
     integer = types == ("uint8", "int8") and layouts == ("NCHW", "OIHW") and zero is not None and weight_zero == 0
-    return integer and 1 < call.attrs.groups != data.checked_type.shape[1]
+    return integer and 1 < call.attrs.groups != shape_of(data)[1]
 
 
 def _scalar(expression: relay.Expr) -> int | None:

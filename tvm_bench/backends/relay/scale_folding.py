@@ -11,7 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order
+from .calls import in_order, name_of, shape_of
 from .folding import FoldWithNumPy
 
 TVMS_PASS = "FoldScaleAxis"
@@ -23,14 +23,13 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
         relay.transform.SimplifyInference(),
         relay.transform.InferType(),
         FoldWithNumPy(),
-        relay.transform.FoldConstant(),
         relay.transform.InferType(),
         _Hidden(),
         relay.transform.FoldScaleAxis(),
         _Shown(),
         relay.transform.InferType(),
         FoldWithNumPy(),
-        relay.transform.FoldConstant(),
+        relay.transform.InferType(),
     ]
     with tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)
@@ -59,10 +58,10 @@ class _Shown:
 class _Hiding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
-        if getattr(call.op, "name", "") != "multiply" or len(call.checked_type.shape) != 4:
+        if name_of(call) != "multiply" or len(call.checked_type.shape) != 4:
             return new
-        shape = tuple(call.checked_type.shape)
-        per_channel = [tuple(map(int, argument.checked_type.shape)) == (*shape[:2], 1, 1) for argument in call.args]
+        shape = shape_of(call)
+        per_channel = [shape_of(argument) == (*shape[:2], 1, 1) for argument in call.args]
         computed = not any(isinstance(argument, relay.Constant) for argument in call.args)
         if computed and any(per_channel) and shape[2] * shape[3] < shape[1]:
             return relay.multiply(
@@ -77,11 +76,10 @@ class _Hiding(ExprMutator):
 class _Showing(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
-        if getattr(call.op, "name", "") != "multiply":
+        if name_of(call) != "multiply":
             return new
         return relay.multiply(*map(_without_broadcast, new.args))
 
 
 def _without_broadcast(expression: relay.Expr) -> relay.Expr:
-    broadcast = getattr(getattr(expression, "op", None), "name", "") == "broadcast_to"
-    return expression.args[0] if broadcast else expression
+    return expression.args[0] if name_of(expression) == "broadcast_to" else expression
