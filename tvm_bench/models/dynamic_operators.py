@@ -21,10 +21,14 @@ DATA_DEPENDENT |= {"unique_consecutive", "bincount", "repeat_interleave"}
 def run_static(module: nn.Module, inputs: Sequence[TensorSpec]) -> Any:
     """What `module` returns for zeros. Raises `UserError` with the first operator that has no fixed shapes."""
     watch = _Watch()
+
+    def leave(*_: Any) -> None:  # what a hook returns would replace the output
+        watch.path.pop()
+
     hooks = []
     for name, layer in module.named_modules():
         hooks.append(layer.register_forward_pre_hook(lambda *_, name=name: watch.path.append(name)))
-        hooks.append(layer.register_forward_hook(lambda *_: watch.path.pop() and None, always_call=True))
+        hooks.append(layer.register_forward_hook(leave, always_call=True))
     try:
         with torch.inference_mode(), watch:
             return module(*zeros(inputs))
