@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+import tvm
 from torch.nn import functional as F
 from tvm import relay
 
 from tests.test_schedules import convolution, run
-from tvm_bench.backends.relay import schedules, target
+from tvm_bench.backends.relay import passes, schedules, target
 from tvm_bench.backends.relay.schedules import conv_workload, int8_dot
 
 
@@ -77,3 +78,20 @@ def test_the_assembly_has_dot_products_for_int8():
     if not kind:
         pytest.skip("this CPU has no INT8 dot products")
     assert ("vpdpbusd" if "vnni" in kind.feature else "vpmaddwd") in run(output, data)[2]
+
+
+@pytest.mark.parametrize("zero", [0, 13])
+def test_a_quantized_one_stays_in_8_bits(zero):
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, (1, 48, 9, 11)).astype(np.uint8)
+    weight = random.integers(-128, 128, (48, 8, 3, 3)).astype(np.int8)
+    parameters = [relay.const(zero), relay.const(0), relay.const(1.0), relay.const(1.0)]
+    attributes = {"channels": 48, "kernel_size": (3, 3), "padding": (1, 1), "groups": 6, "out_dtype": "int32"}
+    variable = relay.var("data", shape=data.shape, dtype="uint8")
+    quantized = relay.qnn.op.conv2d(variable, relay.const(weight), *parameters, **attributes)
+    cpu = target.resolve(None, 2)
+    module = passes.lower_quantization(tvm.IRModule.from_expr(quantized), cpu)
+    result, kernels, _ = run(module["main"].body, data)
+    tensors = torch.from_numpy(data.astype(np.float64) - zero), torch.from_numpy(weight.astype(np.float64))
+    np.testing.assert_array_equal(result, F.conv2d(*tensors, padding=1, groups=6).numpy())
+    assert "contrib_conv2d_NCHWc" in kernels, "TVM's 32-bit convolution is not blocked"

@@ -12,7 +12,7 @@ import tvm
 from tvm import relay
 
 from . import kernels as kernel_infos
-from . import layer_norm_match, passes, schedules, tokens
+from . import layer_norm_match, passes, scale_folding, schedules, tokens
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
@@ -49,20 +49,25 @@ class Compiled:
 
 def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -> Compiled:
     """Compile a lowered module by `plan`."""
+    tvms = plan.name in ("stock", "autoscheduler")
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
-    if plan.name in ("default", "templates"):  # the other tuners extract their tasks from the module without this pass
-        module = _on_rows(module)
+    own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
+    module = _on_rows(scale_folding.fold_scales(module)) if own else module
     fusion = _LastFusion()
     with (
         _schedules(plan, target) as (config, records),
-        tvm.transform.PassContext(3, config=config, instruments=[fusion]),
+        tvm.transform.PassContext(
+            3,
+            config=config | _lowering(module),
+            instruments=[fusion],
+            disabled_pass=[scale_folding.TVMS_PASS] if own else [],
+        ),
     ):
         with target:
             altered = passes.alter_layouts(module)
         factory = relay.build(altered, target=target)
     assert fusion.module, "relay.build always fuses"
     with target:
-        tvms = plan.name in ("stock", "autoscheduler")
         kernels = kernel_infos.of_build(factory, plan.by_convolution, tvms=tvms)
     return Compiled(module, fusion.module, factory, kernel_infos.with_records(kernels, records, plan.name))
 
@@ -71,6 +76,13 @@ def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
     infer = relay.transform.InferType()
     steps = [infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
     return tvm.transform.Sequential(steps)(module)
+
+
+def _lowering(module: tvm.IRModule) -> dict[str, bool]:
+    """Options of TIR. A bilinear resize binds vectors with `let` once its common subexpressions are eliminated."""
+    operators = set()
+    relay.analysis.post_order_visit(module["main"], lambda node: operators.add(getattr(node, "name", "")))
+    return metaschedule.LOWERING if "image.resize2d" in operators else {}
 
 
 @contextmanager

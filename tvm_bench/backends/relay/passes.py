@@ -16,6 +16,7 @@ from tvm.relay.expr_functor import ExprMutator
 
 from .calls import in_order
 from .folding import FoldWithNumPy
+from .grouped_quantization import GroupedConvolutions
 from .rounding import RoundedOnce
 from .shortcuts import while_importing
 
@@ -32,6 +33,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.transform.FakeQuantizationToInteger(),
         relay.transform.InferType(),
         RoundedOnce(),
+        GroupedConvolutions(),
         relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),

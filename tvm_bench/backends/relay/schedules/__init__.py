@@ -15,7 +15,7 @@ from tvm import relay, topi
 from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
-from . import batch_matmul, dense, direct_conv, grouped_conv, input_layout, vector_math, winograd
+from . import batch_matmul, dense, direct_conv, global_pool, grouped_conv, input_layout, vector_math, winograd
 from .conv_workload import Convolution
 from .override import attribute, check_version, registration
 
@@ -58,6 +58,8 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         registration(strategy.batch_matmul_strategy, batch_matmul.strategy),
         # TVM has no hook for the size of blocks.
         attribute(conv2d_alter_op, "_get_default_config", direct_conv.configure),
+        # Relay has copied the functions that are registered for its schedules of pooling.
+        attribute(topi.x86, "schedule_adaptive_pool", global_pool.schedule),
         vector_math.using(),
     ):
         yield

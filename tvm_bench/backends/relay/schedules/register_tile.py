@@ -28,12 +28,12 @@ def fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
 def names(blocks: int, height: int, width: int, registers: int, *, multiple: int = 1, on_stack: int = 0) -> list[str]:
     """The most promising tiles, the best first, as text; a tile has a `multiple` of blocks.
 
-    If `on_stack` is given, tiles of one row come first: those with the fewest loads, where more sums than that cost as
-    much as `HEAP_LOADS`.
+    If `on_stack` is given, tiles of one row come first: those with the fewest loads. Those of weights
+    count twice, as they come from the L2 cache, and more sums than that as `HEAP_LOADS`.
     """
     tiles = [tile for tile in fitting(blocks, height, width, registers) if tile[0] % multiple == 0]
     if on_stack:
-        tiles.sort(key=lambda tile: (tile[1] > 1, _loads(tile) + HEAP_LOADS * (prod(tile) > on_stack)))
+        tiles.sort(key=lambda tile: (tile[1] > 1, _loads(tile, weight=2.0) + HEAP_LOADS * (prod(tile) > on_stack)))
     return [written(tile) for tile in tiles][: 1 + MORE_TILES]
 
 
@@ -53,10 +53,10 @@ def block_size(channels: int, sizes: tuple[int, ...]) -> int | None:
     return next((size for size in sizes if channels % size == 0), None)
 
 
-def _loads(tile: Tile) -> float:
+def _loads(tile: Tile, weight: float = 1.0) -> float:
     """Loads per multiplication: a register of weights serves all positions, an input all blocks."""
     blocks, rows, columns = tile
-    return 1 / blocks + 1 / (rows * columns)
+    return 1 / blocks + weight / (rows * columns)
 
 
 def _divisors(number: int, largest: int) -> list[int]:

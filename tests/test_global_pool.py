@@ -1,0 +1,35 @@
+"""Global pooling in blocked layouts: right on odd sizes, with what is fused around it."""
+
+import numpy as np
+import pytest
+from tvm import relay
+
+from tests.test_schedules import run
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 7, 7, 16), (7, 3, 13, 17, 16), (1, 5, 1, 1, 8)])
+@pytest.mark.parametrize("pool", [relay.nn.global_avg_pool2d, relay.nn.global_max_pool2d])
+def test_it_is_right_and_sums_up_whole_vectors(pool, shape):
+    data = np.random.default_rng(0).integers(-9, 256, shape).astype(np.float32)
+    pooled = pool(relay.var("data", shape=shape), layout=f"NCHW{shape[-1]}c")
+    result, _, assembly = run(relay.nn.relu(pooled), data)
+    reduce = np.mean if pool is relay.nn.global_avg_pool2d else np.max
+    np.testing.assert_allclose(result, np.maximum(reduce(data, axis=(2, 3), keepdims=True), 0), rtol=1e-6)
+    assert "addss" not in assembly, "no channel is summed up by itself"
+
+
+def test_other_sizes_types_and_layouts_are_right():
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, (2, 2, 12, 12, 16)).astype(np.uint8)
+    blocked = relay.cast(relay.var("data", shape=data.shape, dtype="uint8"), "float32")
+    pooled = relay.nn.adaptive_avg_pool2d(blocked, (3, 2), layout="NCHW16c")
+    expected = data.reshape(2, 2, 3, 4, 2, 6, 16).mean(axis=(3, 5))
+    np.testing.assert_allclose(run(pooled, data)[0], expected, rtol=1e-6)
+    data = random.standard_normal((2, 10, 9, 5)).astype(np.float32)
+    pooled = relay.nn.global_avg_pool2d(relay.var("data", shape=data.shape))
+    np.testing.assert_allclose(run(pooled, data)[0], data.mean(axis=(2, 3), keepdims=True), rtol=1e-4, atol=1e-6)

@@ -1,0 +1,69 @@
+"""A pass for quantized grouped convolutions: they are computed in INT8.
+
+TVM 0.19 casts their data and weights to 32 bits (`Conv2DFallBack`), unless they are depthwise.
+"""
+
+from __future__ import annotations
+
+import tvm
+from tvm import relay
+from tvm.relay.expr_functor import ExprMutator
+
+from .calls import in_order, name_of, shape_of
+
+
+@relay.transform.function_pass(opt_level=0)
+class GroupedConvolutions:
+    """Lowers those of uint8 data, and of int8 weights with zero point 0, to `nn.conv2d` of the same types."""
+
+    def transform_function(
+        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
+    ) -> relay.Function:
+        return in_order(_Lowering(), function)
+
+
+class _Lowering(ExprMutator):
+    def visit_call(self, call: relay.Call) -> relay.Expr:
+        if not _is_grouped(call):
+            return super().visit_call(call)
+        data, weight, zero = *map(self.visit, call.args[:2]), _scalar(call.args[2])
+        assert zero is not None, "see _is_grouped"
+        attributes, padding = call.attrs, call.attrs.padding
+        if zero and any(padding):
+            top, left, bottom, right = (int(side) for side in padding)
+            data = relay.nn.pad(data, ((0, 0), (0, 0), (top, bottom), (left, right)), pad_value=float(zero))
+            padding = (0, 0, 0, 0)
+        output = relay.nn.conv2d(
+            data,
+            weight,
+            strides=attributes.strides,
+            padding=padding,
+            dilation=attributes.dilation,
+            groups=attributes.groups,
+            channels=attributes.channels,
+            kernel_size=attributes.kernel_size,
+            out_dtype="int32",
+        )
+        if not zero:
+            return output
+        # Each product is (data - zero) * weight: the part of the zero point is the same for all positions.
+        sums = relay.sum(relay.cast(weight, "int32"), axis=(1, 2, 3))
+        return output - relay.expand_dims(sums * relay.const(zero, "int32"), axis=1, num_newaxis=2)
+
+
+def _is_grouped(call: relay.Call) -> bool:
+    """Whether this is such a convolution."""
+    if name_of(call) != "qnn.conv2d":
+        return False
+    data, weight, *zeros = call.args[:4]
+    types = (data.checked_type.dtype, weight.checked_type.dtype)
+    layouts = (call.attrs.data_layout, call.attrs.kernel_layout)
+    zero, weight_zero = map(_scalar, zeros)
+    integer = types == ("uint8", "int8") and layouts == ("NCHW", "OIHW") and zero is not None and weight_zero == 0
+    return integer and 1 < call.attrs.groups != shape_of(data)[1]
+
+
+def _scalar(expression: relay.Expr) -> int | None:
+    """The value of a constant with one element, else None."""
+    constant = isinstance(expression, relay.Constant) and expression.data.numpy().size == 1
+    return int(expression.data.numpy().item()) if constant else None
