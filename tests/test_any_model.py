@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import tvm_bench
 from tests import networks
 from tests.conftest import ROOT
 from tests.networks import Detector, Direction, Recognizer, TextMap, TwoOfEach, Words
@@ -14,9 +15,11 @@ from tvm_bench.backends import eager
 from tvm_bench.compress import ptq
 from tvm_bench.export import module_file, torchscript
 from tvm_bench.export.module_call import call
+from tvm_bench.jobs.verbs import classify
 from tvm_bench.models.shapes import shapes_of
 from tvm_bench.pipeline import race
 from tvm_bench.spec.constraints import Constraints
+from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.tensors import TensorSpec
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
@@ -77,6 +80,14 @@ def test_a_module_with_two_inputs_and_a_dictionary_of_outputs(tmp_path):
     assert [(spec["name"], spec["shape"]) for spec in about["inputs"]] == [("image", [1, 3, 16, 16]), ("scale", [1, 2])]
     with np.load(folder / "golden.npz") as golden:
         assert sorted(golden.files) == ["input_0", "input_1", "output_0", "output_1"]
+        library, inputs = tvm_bench.load(folder), (golden["input_0"], golden["input_1"])
+        assert all(np.array_equal(golden[f"output_{i}"], output) for i, output in enumerate(library(inputs)))
+    with pytest.raises(UserError, match=r"a tuple of 2 arrays: image float32 \(1, 3, 16, 16\), scale"):
+        library(inputs[0])
+    with pytest.raises(UserError, match=r"the input image is float32 \(1, 2\)"):
+        library(inputs[::-1])
+    with pytest.raises(UserError, match="is no classifier of images"):
+        classify.run(str(folder), [], 1, 1)
 
 
 MODULES = {"detector": Detector, "text_map": TextMap, "recognizer": Recognizer, "words": Words}

@@ -21,14 +21,10 @@ DATA_DEPENDENT |= {"unique_consecutive", "bincount", "repeat_interleave"}
 def run_static(module: nn.Module, inputs: Sequence[TensorSpec]) -> Any:
     """What `module` returns for zeros. Raises `UserError` with the first operator that has no fixed shapes."""
     watch = _Watch()
-
-    def leave(*_: Any) -> None:  # what a hook returns would replace the output
-        watch.path.pop()
-
     hooks = []
     for name, layer in module.named_modules():
         hooks.append(layer.register_forward_pre_hook(lambda *_, name=name: watch.path.append(name)))
-        hooks.append(layer.register_forward_hook(leave, always_call=True))
+        hooks.append(layer.register_forward_hook(watch.leave, always_call=True))
     try:
         with torch.inference_mode(), watch:
             return module(*zeros(inputs))
@@ -41,6 +37,10 @@ class _Watch(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.path: list[str] = []  # of the modules that run, the innermost last
+
+    def leave(self, *_: Any) -> None:
+        """A hook after a module: it leaves the output as it is."""
+        self.path.pop()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None

@@ -79,10 +79,18 @@ def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
 
 
 def _lowering(module: tvm.IRModule) -> dict[str, bool]:
-    """Options of TIR. A bilinear resize binds vectors with `let` once its common subexpressions are eliminated."""
-    operators = set()
-    relay.analysis.post_order_visit(module["main"], lambda node: operators.add(getattr(node, "name", "")))
-    return metaschedule.LOWERING if "image.resize2d" in operators else {}
+    """Options of TIR. Some operators bind vectors with `let` once their common subexpressions are eliminated.
+
+    These are a bilinear resize, and rows of a table that are selected by a computed index.
+    """
+    found: list[bool] = []
+    relay.analysis.post_order_visit(module["main"], lambda node: found.append(_binds_vectors(node)))
+    return metaschedule.LOWERING if any(found) else {}
+
+
+def _binds_vectors(node: relay.Expr) -> bool:
+    operator = getattr(node.op, "name", "") if isinstance(node, relay.Call) else ""
+    return operator == "image.resize2d" or (operator == "take" and not isinstance(node.args[1], relay.Constant))
 
 
 @contextmanager
