@@ -150,7 +150,7 @@ def test_a_job_that_hangs_is_told(tmp_path):
 def test_a_receipt_says_what_was_asked_and_made(cli, tmp_path):
     assert prepare(cli, tmp_path).returncode == 0
     receipt = json.loads((tmp_path / "tiny-cnn" / "jobs" / "build-fp32-relay.receipt.json").read_text())
-    assert receipt["verb"] == "build" and receipt["request"]["shape"] == [1, 3, 32, 32]
+    assert receipt["verb"] == "build" and receipt["request"]["inputs"][0]["shape"] == [1, 3, 32, 32]
     assert all(len(digest) == 64 for digest in receipt["outputs"].values()) and len(receipt["outputs"]) == 3
     assert receipt["peak_rss_mb"] > 50 and receipt["seconds"] > 0 and receipt["versions"]["torch"]
 

@@ -6,12 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests import networks
 from tests.networks import Detector, Direction, Recognizer, TextMap
 from tvm_bench.cli import parsing
-from tvm_bench.export import onnx_file
+from tvm_bench.export import onnx_file, onnx_opset, qdq
 from tvm_bench.models import outputs
 from tvm_bench.spec import task
 from tvm_bench.spec.errors import UserError
@@ -48,7 +48,9 @@ def test_open_sizes_are_named_with_an_option_that_works(kind, tmp_path):
     assert answer.shape == made.shape and all(made.shape)
 
 
-@pytest.mark.parametrize("shape", [[1, 3, "?", "-1"], [1, 3, None, None], [1, 3, "", 0], [1, 3, -1, "h"], None])
+@pytest.mark.parametrize(
+    "shape", [[1, 3, "?", "?"], [1, 3, "-1", "-1"], [1, 3, None, None], [1, 3, "", 0], [1, 3, -1, "h"], None]
+)
 def test_every_notation_of_an_open_size_is_open(shape, tmp_path):
     path = relu(tmp_path / "relu.onnx", shape)
     with pytest.raises(UserError, match="--input-shape x:1,3,224,224"):
@@ -178,3 +180,44 @@ def test_the_task_is_guessed_from_the_outputs():
     with pytest.raises(UserError, match="--task classification needs"):
         task.check("classification", [TensorSpec("y", (1, 7, 84))])
     assert networks.KINDS[Detector][0]["images"] == (3, 64, 64)
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A file of opset 11: a convolution and a squeeze, whose axes were an attribute."""
+    random = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"]),
+        helper.make_node("Squeeze", ["p"], ["y"], axes=[2, 3]),
+    ]
+    weights = numpy_helper.from_array(random.standard_normal((4, 3, 3, 3)).astype("f4"), "w")
+    values = [helper.make_tensor_value_info(*v) for v in (("x", 1, ["n", 3, 8, 8]), ("y", 1, ["n", 4]))]
+    made = helper.make_graph(nodes, "g", values[:1], values[1:], [weights])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
+    onnx.save(model, tmp_path / "old.onnx")
+    return tmp_path / "old.onnx"
+
+
+def test_a_file_of_an_old_opset_is_quantized_per_channel(old, tmp_path):
+    model = onnx_file.open_checked(old, Sizes())
+    assert model.opset_import[0].version == 13
+    onnx.save(model, tmp_path / "fp32.onnx")
+    batches = [(np.random.default_rng(i).standard_normal((1, 3, 8, 8)).astype("f4"),) for i in range(4)]
+    qdq.quantize(tmp_path / "fp32.onnx", tmp_path / "int8.onnx", batches, vnni=True)
+    answers = [
+        onnxruntime.InferenceSession(path).run(None, {"x": batches[0][0]})[0] for path in (old, tmp_path / "int8.onnx")
+    ]
+    assert 0 < np.abs(answers[1] - answers[0]).max() < 0.1 * np.abs(answers[0]).max()
+
+
+def test_a_conversion_that_changes_the_answers_is_not_used(old, monkeypatch):
+    convert = onnx_opset.version_converter.convert_version
+
+    def wrong(model, version):
+        converted = convert(model, version)
+        converted.graph.node[0].attribute[0].ints[:] = [0, 0, 2, 2]
+        return converted
+
+    monkeypatch.setattr(onnx_opset.version_converter, "convert_version", wrong)
+    assert onnx_file.open_checked(old, Sizes()).opset_import[0].version == 11

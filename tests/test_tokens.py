@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import tvm
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import compiler, frontend, passes, target
+from tvm_bench.backends.relay import compiler, frontend, onnx_folding, passes, target
 from tvm_bench.backends.relay.compiler import Schedules
 from tvm_bench.backends.relay.schedules import attention, dense, layer_norm
 from tvm_bench.export import onnx_file, torchscript
@@ -185,3 +186,22 @@ def test_a_product_of_batches_is_right_with_what_follows(rows, inputs, columns, 
     expected = left.astype(np.float64) @ right
     np.testing.assert_allclose(run(product, *arrays)[0], expected, atol=1e-5)
     np.testing.assert_allclose(run(relay.nn.relu(product), *arrays)[0], np.maximum(expected, 0), atol=1e-5)
+
+
+class Masked(nn.Module):
+    """A mask that the exporter writes as nodes, like that of shifted windows."""
+
+    def forward(self, images):
+        mask = images.new_zeros(images.shape[-2:])
+        mask[:2, 1:] = 1.0
+        return images * mask
+
+
+def test_masks_and_shapes_are_computed_before_the_import(tmp_path):
+    inputs, path = [TensorSpec("input", (1, 1, 4, 4))], tmp_path / "masked.onnx"
+    onnx_file.save_from_module(Masked(), path, inputs)
+    assert "ScatterND" in {node.op_type for node in onnx.load(path).graph.node}
+    assert [node.op_type for node in onnx_folding.opened(path).graph.node] == ["Mul"]
+    images = np.ones((1, 1, 4, 4), np.float32)
+    executor = relay.create_executor("graph", frontend.relay_from_file(path, inputs), tvm.cpu(), "llvm").evaluate()
+    np.testing.assert_array_equal(executor(images).numpy(), Masked()(torch.ones(1, 1, 4, 4)))

@@ -57,6 +57,9 @@ class Row:
     images: int | None = None
     top1: float | None = None
     top5: float | None = None
+    miou: float | None = None  # of a segmentation with labels
+    map: float | None = None  # COCO's mAP of a detector with labels, and that at an IoU of 0.5
+    map50: float | None = None
     max_abs_error: float | None = None
     cosine: float | None = None
     argmax_agreement: float | None = None

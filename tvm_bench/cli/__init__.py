@@ -11,7 +11,7 @@ from .. import __version__
 from ..host import system_errors
 from ..jobs.launcher import JobError
 from ..spec.errors import UserError
-from . import compilation, compression, racing, training
+from . import compilation, compression, diff, racing, training
 
 
 class Commands(click.Group):
@@ -63,7 +63,7 @@ for command in (
         compilation.inspect,
         compilation.run,
     ),
-    *(racing.bench, racing.report, racing.compare),
+    *(racing.bench, racing.report, racing.compare, diff.diff),
     *(training.train, compression.compress, compression.figures, compression.operators),
 ):
     main.add_command(command)

@@ -47,7 +47,7 @@ SUBJECT = (
     click.option(
         "--data",
         help="fashion-mnist (2,000 embedded test images), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "
-        ":PATH if it is not in ./data), or imagefolder:PATH.  "
+        ":PATH if it is not in ./data), imagefolder:PATH, masks:PATH (segmentation), or coco:PATH (detection).  "
         "[default: fashion-mnist for the embedded model, else none]",
     ),
     click.option(

@@ -12,12 +12,15 @@ from PIL import Image
 from ..host import dataset_folders
 from ..spec import embedded
 from ..spec.errors import unknown
-from . import cifar, fashion_mnist, imagefolder, indoor67
+from . import cifar, coco, fashion_mnist, imagefolder, indoor67, masks
 from .dataset import Dataset
 from .preprocess import InputSpec
 
 SPLITS = ("train", "calibration", "test")
-NAMES = ("fashion-mnist", "fashion-mnist:full", "cifar10", "cifar100", "indoor67", "imagefolder:PATH")
+NAMES = (
+    *("fashion-mnist", "fashion-mnist:full", "cifar10", "cifar100", "indoor67", "imagefolder:PATH"),
+    *("masks:PATH", "coco:PATH"),
+)
 
 
 def load(name: str, split: str) -> Dataset:
@@ -35,6 +38,10 @@ def load(name: str, split: str) -> Dataset:
         return indoor67.load(argument, split)
     if kind == "imagefolder" and argument:
         return imagefolder.load(argument, split)
+    if kind == "masks" and argument:
+        return masks.load(argument, split)
+    if kind == "coco" and argument:
+        return coco.load(argument, split)
     raise unknown("data set", name, NAMES)
 
 

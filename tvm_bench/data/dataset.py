@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..spec.errors import UserError
+from ..spec.task import CLASSIFICATION
 from .preprocess import InputSpec, network_input
 
 if TYPE_CHECKING:
@@ -20,13 +21,19 @@ CALIBRATION = 512  # images
 
 @dataclass(frozen=True)
 class Dataset:
-    """Images in a fixed order. `labels` is int64 (images,), or None if the images have no labels."""
+    """Images in a fixed order. `labels` is int64 (images,), or None if the images have no class each.
+
+    `targets` gives the labels of another `task`, for inputs of a spec: int64 (images, height, width) for segmentation,
+    float32 (images, boxes, 5) for detection, see `masks` and `coco`.
+    """
 
     name: str
     classes: tuple[str, ...]
     labels: np.ndarray | None
     image: Callable[[int], Image]
     size: int
+    task: str = CLASSIFICATION
+    targets: Callable[[InputSpec], np.ndarray] | None = None
 
     def __len__(self) -> int:
         return self.size
@@ -36,6 +43,10 @@ class Dataset:
         if self.labels is None:
             raise UserError(f"{self.name} has no labels. Give --data with labelled images, in PATH/<class>/<image>.")
         return self.labels
+
+    def labels_for(self, spec: InputSpec) -> np.ndarray | None:
+        """The labels of the images as inputs of `spec`; None if there are none."""
+        return self.targets(spec) if self.targets else self.labels
 
     def batches(self, spec: InputSpec, batch: int, limit: int | None = None) -> Iterator[np.ndarray]:
         """Inputs in order, float32 (batch, channels, height, width). The last image fills up the last batch."""

@@ -21,9 +21,10 @@ SYNTHETIC_SAMPLES = 16
 
 @dataclass(frozen=True)
 class Feed:
-    """`size` samples. `labels` is int64 (samples,), or None. `batches(batch, limit)` yields the arrays of each call.
+    """`size` samples. `labels` is (samples, …), see `Dataset`, or None.
 
-    Only the first `limit` samples are used (None: all); the last one fills up the last batch.
+    `batches(batch, limit)` yields the arrays of each call. Only the first `limit` samples are used (None: all); the
+    last one fills up the last batch.
     """
 
     name: str
@@ -69,7 +70,7 @@ def of_images(images: Dataset, spec: InputSpec) -> Feed:
     def batches(batch: int, limit: int | None = None) -> Iterator[Arrays]:
         return ((inputs,) for inputs in images.batches(spec, batch, limit))
 
-    return Feed(images.name, len(images), images.labels, batches)
+    return Feed(images.name, len(images), images.labels_for(spec), batches)
 
 
 def of_arrays(name: str, inputs: Sequence[TensorSpec], arrays: Sequence[np.ndarray]) -> Feed:

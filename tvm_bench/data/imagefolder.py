@@ -41,8 +41,7 @@ def load(path: str, split: str) -> Dataset:
         )
     else:
         folder, classes, files = root, _classes(root), _image_files(root)
-        held_out = set(drawn(files, min(CALIBRATION, max(1, len(files) // 5))))
-        files = [file for file in files if (file in held_out) == (split == "calibration")]
+        files = one_in_five(files, split)
     if not files:
         raise UserError(
             f"imagefolder: no {split} images below '{folder}'. Allowed file types: {', '.join(sorted(SUFFIXES))}."
@@ -51,6 +50,12 @@ def load(path: str, split: str) -> Dataset:
     labelled = all(file.parent != folder for file in files)
     labels = np.array([_label(file, folder, classes) for file in files], np.int64) if labelled else None
     return Dataset(name, classes, labels, lambda i: read_image(files[i]), len(files))
+
+
+def one_in_five(files: list[Path], split: str) -> list[Path]:
+    """One file in five for calibration, the others for testing."""
+    held_out = set(drawn(files, min(CALIBRATION, max(1, len(files) // 5))))
+    return [file for file in files if (file in held_out) == (split == "calibration")]
 
 
 def _classes(folder: Path) -> tuple[str, ...]:

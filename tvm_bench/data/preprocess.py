@@ -66,12 +66,18 @@ def fit(image: Image, spec: InputSpec) -> Image:
     """Resize the shorter side to `spec.resize` (bilinear), then crop the centre: the usual ImageNet evaluation."""
     from PIL import Image as pil
 
+    size, crop = placement(image.size, spec)
+    return colour(image, spec).resize(size, pil.Resampling.BILINEAR).crop(crop)
+
+
+def placement(size: tuple[int, int], spec: InputSpec) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
+    """What `fit` does to an image of `size` (width, height): its resized size, and the crop (left, top, right, bottom)
+    in the resized image. Labels of pixels and boxes go the same way."""
     _, height, width = spec.shape
-    scale = spec.resize / min(image.size)
-    size = (max(width, round(image.width * scale)), max(height, round(image.height * scale)))
-    image = colour(image, spec).resize(size, pil.Resampling.BILINEAR)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return image.crop((left, top, left + width, top + height))
+    scale = spec.resize / min(size)
+    resized = (max(width, round(size[0] * scale)), max(height, round(size[1] * scale)))
+    left, top = (resized[0] - width) // 2, (resized[1] - height) // 2
+    return resized, (left, top, left + width, top + height)
 
 
 def colour(image: Image, spec: InputSpec) -> Image:

@@ -18,7 +18,7 @@ from ..models.tensors import flat_outputs, flatten, zeros
 from ..spec.errors import UserError
 from ..spec.sizes import Sizes
 from ..spec.tensors import TensorSpec
-from . import onnx_operators, onnx_shapes
+from . import onnx_operators, onnx_opset, onnx_shapes
 from .onnx_open_sizes import DTYPES, dtype_of, inputs_of
 
 OPSET = 17  # the newest that TVM 0.19's ONNX front end reads in full
@@ -62,7 +62,7 @@ def open_checked(path: Path, sizes: Sizes) -> onnx.ModelProto:
         ) from error
     model = onnx_shapes.with_fixed_shapes(model, path, sizes)
     onnx_operators.need_static(model, path)
-    return model
+    return onnx_opset.upgraded(model)
 
 
 def fingerprint(path: Path) -> str:

@@ -59,8 +59,10 @@ def _described(error: Exception) -> dict[str, str]:
     """The error's `kind` (`user` or `crash`), its `message`, and for a crash its `traceback`."""
     if message := _for_the_user(error):
         return {"kind": "user", "message": message}
-    last = traceback.format_exception_only(error)[-1].strip()
-    return {"kind": "crash", "message": last.splitlines()[0], "traceback": traceback.format_exc()}
+    lines = traceback.format_exception_only(error)[-1].strip().splitlines()
+    # TVM's messages are stack traces, which end with the reason.
+    message = f"{type(error).__name__}: {lines[-1].strip()}" if "Traceback (most recent" in lines[0] else lines[0]
+    return {"kind": "crash", "message": message, "traceback": traceback.format_exc()}
 
 
 def _for_the_user(error: Exception) -> str | None:

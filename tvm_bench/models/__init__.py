@@ -16,11 +16,12 @@ from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
 from ..spec.sizes import Sizes
 from ..spec.tensors import TensorSpec, image_input
-from .dynamic_operators import need_static
+from .dynamic_operators import run_static
 from .named_inputs import first_parameter, named_inputs
 from .structure import call
-from .tensors import flatten, zeros
+from .tensors import flatten
 from .torchvision_models import CIFAR, SEED, architecture, imagenet, imagenet_state
+from .torchvision_tasks import is_for_task, spec_of
 from .weights import check_finite, fill, load_state_dict, trained_as
 
 FASHION_SPEC = InputSpec(shape=(3, 224, 224), resize=224, mean=(0.286,) * 3, std=(0.353,) * 3, grey=True)
@@ -85,17 +86,19 @@ def _from_torchvision(
 ) -> Model:
     if weights in ("default", "imagenet"):
         return _imagenet(name, input_shape)
-    module = architecture(name, len(classes) or 1000)
+    module = architecture(name, len(classes))
     if weights != "random":
         load_state_dict(module, Path(weights))
     return Model(module, spec_for(name, classes, input_shape), classes)
 
 
 def _imagenet(name: str, input_shape: tuple[int, int, int] | None) -> Model:
-    module = architecture(name, 1000)  # first, so that an unknown name is reported as such
+    module = architecture(name, 0)  # first, so that an unknown name is reported as such
     fill(module, imagenet_state(name), "torchvision's ImageNet weights")
     published = imagenet(name)
     preset, categories = published.transforms(), tuple(published.meta["categories"])
+    if is_for_task(name):
+        return Model(module, spec_for(name, categories, input_shape), categories)
     crop = preset.crop_size[0]
     spec = InputSpec((3, crop, crop), preset.resize_size[0], tuple(preset.mean), tuple(preset.std))
     return Model(module, spec_for(name, categories, input_shape) if input_shape else spec, categories)
@@ -133,6 +136,8 @@ def with_named_inputs(model: Model, sizes: Sizes, samples: Mapping[str, np.ndarr
 def spec_for(name: str, classes: tuple[str, ...], shape: tuple[int, int, int] | None = None) -> InputSpec:
     """The usual input of a model: scaled for Fashion-MNIST or else ImageNet; 32x32 without a crop for a CIFAR stem."""
     base = FASHION_SPEC if classes == fashion_mnist.CLASSES else InputSpec()
+    if is_for_task(name):
+        base = spec_of(name)
     if name.endswith(CIFAR):
         base = InputSpec((3, 32, 32), 32, base.mean, base.std, base.grey)
     return _resized(base, shape)
@@ -149,8 +154,7 @@ def outputs(module: nn.Module, inputs: Sequence[TensorSpec]) -> tuple[TensorSpec
     training = module.training
     with torch.inference_mode():
         try:
-            need_static(module.eval(), inputs)
-            values = flatten(module(*zeros(inputs)))
+            values = flatten(run_static(module.eval(), inputs))
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = ", ".join(str(spec.shape) for spec in inputs)
             raise UserError(

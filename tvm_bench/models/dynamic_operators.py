@@ -18,8 +18,8 @@ DATA_DEPENDENT = {"nonzero", "masked_select", "nms", "batched_nms", "unique", "_
 DATA_DEPENDENT |= {"unique_consecutive", "bincount", "repeat_interleave"}
 
 
-def need_static(module: nn.Module, inputs: Sequence[TensorSpec]) -> None:
-    """Run `module` on zeros. Raises `UserError` with the first operator that has no fixed shapes, and its module."""
+def run_static(module: nn.Module, inputs: Sequence[TensorSpec]) -> Any:
+    """What `module` returns for zeros. Raises `UserError` with the first operator that has no fixed shapes."""
     watch = _Watch()
     hooks = []
     for name, layer in module.named_modules():
@@ -27,7 +27,7 @@ def need_static(module: nn.Module, inputs: Sequence[TensorSpec]) -> None:
         hooks.append(layer.register_forward_hook(lambda *_: watch.path.pop() and None, always_call=True))
     try:
         with torch.inference_mode(), watch:
-            module(*zeros(inputs))
+            return module(*zeros(inputs))
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,4 +1,4 @@
-"""torchvision's classification models by name, and two variations of them that a suffix selects.
+"""torchvision's models by name, and two variations of classifiers that a suffix selects.
 
 `resnet18-cifar` has the stem for 32x32 images (He et al. 2016, arXiv:1512.03385, section 4.2: 3x3, stride 1, no
 pooling); the rest is torchvision's. `resnet50-quantizable` is torchvision's own quantizable version; the names and
@@ -13,9 +13,11 @@ import torch
 from torch import nn
 
 from ..spec.errors import UserError, unknown
+from . import torchvision_tasks
 
 CIFAR, QUANTIZABLE = "-cifar", "-quantizable"
 SEED = 0
+IMAGENET_CLASSES = 1000
 
 
 def import_torchvision() -> ModuleType:
@@ -36,12 +38,13 @@ def import_torchvision() -> ModuleType:
 
 
 def names() -> list[str]:
-    """The names of all classification models, with and without the two suffixes."""
+    """The names of all classifiers, with and without the two suffixes, and of the networks for other tasks."""
     models = import_torchvision().models
     plain = models.list_models(module=models)
     residual = [name for name in plain if name.startswith(("resnet", "resnext", "wide_resnet"))]
     quantizable = [name.removeprefix("quantized_") for name in models.list_models(module=models.quantization)]
-    return [*plain, *(name + CIFAR for name in residual), *(name + QUANTIZABLE for name in quantizable)]
+    others = [*models.list_models(module=models.segmentation), *torchvision_tasks.DETECTORS]
+    return [*plain, *(name + CIFAR for name in residual), *(name + QUANTIZABLE for name in quantizable), *others]
 
 
 def architecture(name: str, classes: int, seed: int = SEED) -> nn.Module:
@@ -51,15 +54,17 @@ def architecture(name: str, classes: int, seed: int = SEED) -> nn.Module:
 
 
 def untrained(name: str, classes: int) -> nn.Module:
-    """An untrained model with `classes` outputs. Raises `UserError` with similar names."""
+    """An untrained model with `classes` outputs; 0: as published. Raises `UserError` with similar names."""
     allowed = names()
     if name not in allowed:
         raise unknown("model", name, allowed)
     models = import_torchvision().models
+    if torchvision_tasks.is_for_task(name):
+        return torchvision_tasks.build(models, name, classes)
     if name.endswith(QUANTIZABLE):
         build = models.get_model_builder("quantized_" + name.removesuffix(QUANTIZABLE))
-        return build(weights=None, quantize=False, num_classes=classes)
-    module = models.get_model(name.removesuffix(CIFAR), weights=None, num_classes=classes)
+        return build(weights=None, quantize=False, num_classes=classes or IMAGENET_CLASSES)
+    module = models.get_model(name.removesuffix(CIFAR), weights=None, num_classes=classes or IMAGENET_CLASSES)
     return _with_cifar_stem(module) if name.endswith(CIFAR) else module
 
 
@@ -77,7 +82,8 @@ def imagenet_state(name: str) -> dict[str, torch.Tensor]:
     """The published state dict, downloaded or from torch's cache. Raises `UserError` if the download fails."""
     published = imagenet(name)
     try:
-        return published.get_state_dict(progress=False, check_hash=True)
+        state = published.get_state_dict(progress=False, check_hash=True)
+        return {key: value for key, value in state.items() if not key.startswith("aux_classifier.")}  # for training
     except (OSError, RuntimeError) as error:  # urllib's errors are OSErrors; a wrong hash is a RuntimeError
         raise UserError(
             f"torchvision's ImageNet weights of {name} could not be downloaded ({error}). Connect to the internet, "

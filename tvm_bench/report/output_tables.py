@@ -12,6 +12,7 @@ from .table import Table
 
 # Cells of `quality_cells`, after those of memory and size.
 QUALITY = (
+    "mIoU, or\nmAP",
     "SQNR dB to\n{reference}",
     "largest\nrelative error",
     "same class as\n{reference}",
@@ -19,7 +20,7 @@ QUALITY = (
     "relative error\nto source",
     "same class as\nits source",
 )
-OUTPUTS = ("variant", "output", *QUALITY)
+OUTPUTS = ("variant", "output", *QUALITY[1:])
 EQUAL = 300.0  # decibels that stand for equal outputs, see measure/comparison.py
 
 
@@ -32,7 +33,8 @@ def has_scores(results: Results) -> bool:
 
 def quality_cells(row: Row) -> list[str]:
     """The cells of `QUALITY`: of each figure, the worst of all outputs."""
-    return [cell for role in ("reference", "source") for cell in _cells(_of(row, role))]
+    score = row.miou if row.map is None else row.map
+    return [formatting.percent(score), *(cell for role in ("reference", "source") for cell in _cells(_of(row, role)))]
 
 
 def tables(results: Results, header: tuple[str, ...]) -> list[Table]:

@@ -57,7 +57,10 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     with (
         _schedules(plan, target) as (config, records),
         tvm.transform.PassContext(
-            3, config=config, instruments=[fusion], disabled_pass=[scale_folding.TVMS_PASS] if own else []
+            3,
+            config=config | _lowering(module),
+            instruments=[fusion],
+            disabled_pass=[scale_folding.TVMS_PASS] if own else [],
         ),
     ):
         with target:
@@ -73,6 +76,13 @@ def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
     infer = relay.transform.InferType()
     steps = [infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
     return tvm.transform.Sequential(steps)(module)
+
+
+def _lowering(module: tvm.IRModule) -> dict[str, bool]:
+    """Options of TIR. A bilinear resize binds vectors with `let` once its common subexpressions are eliminated."""
+    operators = set()
+    relay.analysis.post_order_visit(module["main"], lambda node: operators.add(getattr(node, "name", "")))
+    return metaschedule.LOWERING if "image.resize2d" in operators else {}
 
 
 @contextmanager

@@ -30,9 +30,9 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
 
 def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import an ONNX file with fixed shapes."""
-    import onnx
+    from . import onnx_folding
 
-    module, parameters = relay.frontend.from_onnx(onnx.load(source), freeze_params=True)
+    module, parameters = relay.frontend.from_onnx(onnx_folding.opened(source), freeze_params=True)
     return _bound(module, parameters, inputs)
 
 

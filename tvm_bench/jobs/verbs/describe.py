@@ -17,6 +17,7 @@ from ...data.dataset import Dataset
 from ...data.preprocess import InputSpec, image_spec
 from ...export import onnx_file, onnx_layers
 from ...host import user_code
+from ...measure.detection import can_score
 from ...models import layer_sizes, outputs, resolve, with_named_inputs
 from ...models.weights import state_hash
 from ...spec import task as tasks
@@ -92,7 +93,7 @@ def run(
         "architecture": network.architecture,
         "mcpu": mcpu,
         "task": task,
-        "labelled": bool(task == tasks.CLASSIFICATION and test and _labelled(test, network)),
+        "labelled": bool(test and test.task == task and _labelled(test, network)),
         "images": feed.size if feed else 0,
         "feed": feed.name if feed else "",
         "data_version": _version(model),
@@ -155,7 +156,11 @@ def _calibration(request: FeedRequest) -> dict[str, object]:
 
 
 def _labelled(test: Dataset, network: Network) -> bool:
-    """Whether there are labels, which stand for the model's own classes, in the same order."""
+    """Whether there are labels, which for a classifier stand for its own classes, in the same order."""
+    if test.task == tasks.DETECTION:
+        return can_score(network.outputs)
+    if test.task == tasks.SEGMENTATION:
+        return True
     return test.labels is not None and len(test.classes) == network.scores and network.classes in ((), test.classes)
 
 

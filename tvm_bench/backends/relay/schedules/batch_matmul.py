@@ -29,7 +29,7 @@ def strategy(attrs: Any, inputs: list[te.Tensor], out: Any, target: tvm.target.T
 
     def compute(attrs: Any, inputs: list[te.Tensor], out: Any) -> list[te.Tensor]:
         def kernel(ins: list[tir.Buffer], outs: list[tir.Buffer]) -> tir.Stmt:
-            return _Kernel(*ins, outs[0], transposed=bool(attrs.transpose_b)).statement()
+            return _Kernel(ins[0], ins[1], outs[0], transposed=bool(attrs.transpose_b)).statement()
 
         return [te.extern((*left[:2], columns), inputs, kernel, name="batch_matmul", dtype="float32")]
 

@@ -1,0 +1,41 @@
+"""The command `diff`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from .console import console
+from .options import ARTIFACTS, FORMS, SUBJECT, THREADS, with_options
+from .run_spec import run_spec
+
+
+@click.command()
+@with_options(SUBJECT, FORMS)
+@click.option(
+    "--images", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Compare on N test images."
+)
+@click.option("--all", "everything", is_flag=True, help="Print all layers, not only wrong ones.")
+@with_options(THREADS, ARTIFACTS)
+def diff(images: int, everything: bool, **common: Any) -> None:
+    """Compare each Relay library with its source model layer by layer, and find the layer that is wrong.
+
+    Every layer is fed with what the source model computed, so that no error grows. A wrong layer is written as a model
+    file with its inputs, and the kind of fault is named: rounding, zero point, padding, saturation, layout or other.
+    Writes a page with all layers to artifacts/MODEL/diff. Exits with 1 if a layer is wrong.
+    """
+    from ..pipeline import diff as pipeline
+    from ..report import layer_errors as report
+    from ..report.table import rich_table
+
+    results = pipeline.diff(run_spec(**common), images)
+    for result in results:
+        click.echo(f"{result.variant}: {report.verdict(result.layers)}")
+        if everything or result.faults:
+            console().print(rich_table(result.variant, report.table(result.layers, only_wrong=not everything)))
+        for fault in result.faults:
+            click.echo(report.sentence(fault))
+        click.echo(str(result.page))
+    sys.exit(1 if any(layer.wrong for result in results for layer in result.layers) else 0)

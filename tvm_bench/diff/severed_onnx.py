@@ -1,0 +1,116 @@
+"""An ONNX model cut between its layers: every layer is fed with what the source model computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+
+from .layer import Layer, Values
+from .onnx_layers import Graph
+
+SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """An ONNX model as the source of a comparison; `run` is ONNX Runtime's, operator by operator."""
+
+    graph: Graph
+    suffix = SUFFIX
+
+    @classmethod
+    def of(cls, path: Path) -> OnnxSource:
+        """The model in a file whose input sizes are fixed."""
+        return cls(Graph(onnx.load(path)))
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Its layers in execution order."""
+        return self.graph.layers
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of its inputs."""
+        return self.graph.inputs
+
+    def record(self, inputs: Values, names: Iterable[str] | None = None) -> Values:
+        """The values of the tensors `names` (None: of all outputs of layers), and the inputs."""
+        names = [layer.output for layer in self.layers] if names is None else names
+        return recorded(self.graph, names, inputs)
+
+    def write_part(self, path: Path, outputs: list[str], cuts: set[str], values: Values) -> dict[str, str]:
+        """Write the part that computes `outputs` from `cuts`. Returns the tensor for each of its inputs."""
+        model, fed = part(self.graph, outputs, cuts | set(self.inputs), values)
+        onnx.save(model, path)
+        return fed
+
+    def run_otherwise(self, inputs: Values) -> list[np.ndarray]:
+        """The outputs of the model when ONNX Runtime fuses operators, and so rounds in another legitimate order."""
+        return by_onnxruntime(self.graph.model, inputs, optimized=True)
+
+    def run(self, inputs: Values) -> list[np.ndarray]:
+        """The outputs of the model, operator by operator."""
+        return by_onnxruntime(self.graph.model, inputs)
+
+
+def recorded(graph: Graph, names: Iterable[str], feeds: Values, *, optimized: bool = False) -> Values:
+    """What ONNX Runtime computes for the tensors `names` and for the `feeds`, which it is fed with.
+
+    Without `optimized`, each operator by itself, as the ONNX standard defines it.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.model)
+    del model.graph.output[:]
+    names = list(dict.fromkeys(name for name in names if name not in feeds))
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return {**feeds, **dict(zip(names, by_onnxruntime(model, feeds, optimized=optimized), strict=True))}
+
+
+def by_onnxruntime(model: onnx.ModelProto, feeds: Values, *, optimized: bool = False) -> list[np.ndarray]:
+    """The outputs of `model` for `feeds`."""
+    level = onnxruntime.GraphOptimizationLevel
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, feeds)
+
+
+def part(
+    graph: Graph, outputs: list[str], cuts: set[str], values: Mapping[str, np.ndarray]
+) -> tuple[onnx.ModelProto, dict[str, str]]:
+    """The part of the model that computes the tensors `outputs` from the tensors `cuts`, which are its inputs.
+
+    A tensor may be both: then it is an output, and those who read it read an input instead. `values` are tensors of
+    the source model with the right types and shapes. Returns the model, and the tensor for each of its inputs.
+    """
+    wanted = {id(node) for name in outputs for node in graph.between(name, cuts - {name})}
+    fed: dict[str, str] = {}
+    nodes = []
+    for node in graph.nodes:
+        if id(node) not in wanted:
+            continue
+        node, original = onnx.NodeProto(), node
+        node.CopyFrom(original)
+        for index, name in enumerate(node.input):
+            if name in cuts and name not in graph.constants:
+                node.input[index] = fed.setdefault(name, name if name in graph.inputs else f"fed{len(fed)}")
+        nodes.append(node)
+    used = {name for node in nodes for name in node.input}
+    types = {name: helper.np_dtype_to_tensor_dtype(values[name].dtype) for name in {*fed, *outputs}}
+    made = helper.make_graph(
+        nodes,
+        "severed",
+        [helper.make_tensor_value_info(new, types[old], values[old].shape) for old, new in fed.items()],
+        [helper.make_tensor_value_info(name, types[name], values[name].shape) for name in outputs],
+        [tensor for name, tensor in graph.initializers.items() if name in used],
+    )
+    model = helper.make_model(made, opset_imports=graph.model.opset_import, ir_version=graph.model.ir_version)
+    return model, {new: old for old, new in fed.items()}

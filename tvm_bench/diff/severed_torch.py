@@ -1,0 +1,185 @@
+"""A traced PyTorch module cut between its layers: every layer is fed with what the source module computed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..spec.tensors import TensorSpec
+from .layer import Layer, Quantization, Values
+from .torch_graph import QUANTIZED, Operation, TorchGraph
+
+# Part of the layer before it, if nothing else reads that layer's output.
+FOLLOWERS = ("batch_norm", "relu", "relu6", "hardtanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "leaky_relu")
+
+
+@dataclass(frozen=True)
+class TorchSource:
+    """A traced module as the source of a comparison. Quantized values are floats on the grid of their scale.
+
+    `tensors` has the quantization (None: float) of each value by name, but for integers, such as sizes.
+    """
+
+    graph: TorchGraph
+    tensors: dict[str, Quantization | None]
+    suffix = ".pt"
+
+    @classmethod
+    def of(cls, path: Path, inputs: Sequence[TensorSpec]) -> TorchSource:
+        """The module in a file, for `inputs` of these shapes."""
+        graph = TorchGraph(path)
+        zeros = {
+            name: torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype))
+            for name, spec in zip(graph.inputs, inputs, strict=True)
+        }
+        with torch.inference_mode():
+            values = graph.run(zeros, [name for operation in graph.live for name in operation.outputs])
+        floats = {
+            name: _quantization(value)
+            for name, value in values.items()
+            if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.dtype in QUANTIZED)
+        }
+        return cls(graph, floats)
+
+    @property
+    def inputs(self) -> list[str]:
+        """The names of its inputs."""
+        return self.graph.inputs
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """Its layers in execution order."""
+        readers: dict[str, list[Operation]] = {}
+        for operation in self.graph.live:
+            for name in operation.inputs:
+                readers.setdefault(name, []).append(operation)
+        made = [name for operation in self.graph.live for name in operation.outputs if name in self.tensors]
+        outputs = [name for name in made if not self._goes_on(name, readers.get(name, []))]
+        boundaries = {*outputs, *self.inputs}
+        return [self._layer(name, boundaries) for name in outputs]
+
+    def record(self, inputs: Values, names: Iterable[str] | None = None) -> Values:
+        """The values of the tensors `names` (None: of all outputs of layers), and the inputs."""
+        names = [layer.output for layer in self.layers] if names is None else list(names)
+        with torch.inference_mode():
+            values = self.graph.run({name: torch.from_numpy(array) for name, array in inputs.items()}, names)
+        return {**inputs, **{name: _array(values[name]) for name in names}}
+
+    def write_part(self, path: Path, outputs: list[str], cuts: set[str], values: Values) -> dict[str, str]:
+        """Write the part that computes `outputs` from `cuts`. Returns the tensor for each of its inputs."""
+        part = Part(self.graph, self.tensors, outputs, cuts | set(self.inputs))
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")  # deprecation of torch.jit
+            tensors = tuple(torch.from_numpy(values[name]) for name in part.fed)
+            torch.jit.save(torch.jit.trace(part, tensors, check_trace=False), str(path))
+        return {f"fed{number}": name for number, name in enumerate(part.fed)}
+
+    def run(self, inputs: Values) -> list[np.ndarray]:
+        """The outputs of the module."""
+        values = self.record(inputs, self.graph.outputs)
+        return [values[name] for name in self.graph.outputs]
+
+    def run_otherwise(self, inputs: Values) -> list[np.ndarray]:
+        raise NotImplementedError
+
+    def _goes_on(self, name: str, readers: list[Operation]) -> bool:
+        """Whether the layer of the value goes on with the next operator."""
+        if len(readers) != 1 or name in self.graph.outputs or self.tensors[name]:
+            return False
+        follower, producer = readers[0].short, self.graph.producers[name].short
+        return follower in FOLLOWERS and (follower == "batch_norm" or producer not in FOLLOWERS[1:])
+
+    def _layer(self, output: str, boundaries: set[str]) -> Layer:
+        everything = self.graph.between([output], boundaries - {output})
+        operations = [operation for operation in everything if self.tensors.keys() & set(operation.outputs)]
+        made = {name for operation in everything for name in operation.outputs}
+        read = [name for operation in everything for name in operation.inputs]
+        first = operations[0]
+        scope = first.scope.rpartition("/")[2].removeprefix("__module.")
+        return Layer(
+            name=f"{scope}/{first.short}" if scope else f"{first.short}/{output}",
+            operators=tuple(operation.short for operation in operations),
+            inputs=tuple(dict.fromkeys(name for name in read if name in boundaries and name not in made)),
+            output=output,
+            quantization=self.tensors[output],
+        )
+
+
+class Part(nn.Module):
+    """The part of a graph that computes `outputs` from the values `fed`.
+
+    All of these are floats; those of quantized values are on the grid of their scale.
+    """
+
+    def __init__(self, graph: TorchGraph, tensors: dict[str, Quantization | None], outputs: list[str], cuts: set[str]):
+        super().__init__()
+        self.source, self.tensors, self.outputs = graph, tensors, outputs
+        parts = [graph.between([name], cuts - {name}) for name in outputs]
+        self.operations = list({operation.outputs: operation for part in parts for operation in part}.values())
+        order = {operation.outputs: number for number, operation in enumerate(graph.live)}
+        self.operations.sort(key=lambda operation: order[operation.outputs])
+        read = {name for operation in self.operations for name in operation.inputs}
+        self.fed = [name for name in (*graph.inputs, *tensors) if name in cuts and name in read]
+        self.weight_names = {name: f"weight{number}" for number, name in enumerate(graph.weights) if name in read}
+        for name, attribute in self.weight_names.items():
+            setattr(self, attribute, _holder(graph.weights[name]))
+
+    def forward(self, *fed: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The values of the outputs."""
+        values = {name: _held(getattr(self, attribute)) for name, attribute in self.weight_names.items()}
+        for name, tensor in zip(self.fed, fed, strict=True):
+            values[name] = _quantized(tensor, self.tensors.get(name))
+        results = self.source.run(values, self.outputs, self.operations)
+        return tuple(_dequantized(results[name]) for name in self.outputs)
+
+
+class ConvPackedParams(nn.Module):
+    """Holds packed parameters: TVM finds those of modules with such names."""
+
+    def __init__(self, packed: torch.ScriptObject):
+        super().__init__()
+        self._packed_params = packed
+
+
+class LinearPackedParams(ConvPackedParams):
+    """The same for linear layers."""
+
+
+def _holder(value: Any) -> nn.Module | nn.Parameter:
+    if isinstance(value, torch.Tensor):
+        return nn.Parameter(value.clone(), requires_grad=False)
+    return (LinearPackedParams if "Linear" in value._type().name() else ConvPackedParams)(value)
+
+
+def _held(holder: nn.Module | nn.Parameter) -> Any:
+    return holder._packed_params if isinstance(holder, nn.Module) else holder
+
+
+def _quantization(value: torch.Tensor) -> Quantization | None:
+    if value.dtype not in QUANTIZED:
+        return None
+    scale, zero = np.float64(value.q_scale()), np.int64(value.q_zero_point())
+    return Quantization(np.asarray(scale), np.asarray(zero), dtype="uint8" if value.dtype == torch.quint8 else "int8")
+
+
+def _quantized(value: torch.Tensor, quantization: Quantization | None) -> torch.Tensor:
+    if not quantization:
+        return value
+    dtype = torch.quint8 if quantization.dtype == "uint8" else torch.qint8
+    return torch.quantize_per_tensor(value, float(quantization.scale), int(quantization.zero), dtype)
+
+
+def _dequantized(value: torch.Tensor) -> torch.Tensor:
+    return value.dequantize() if value.is_quantized else value
+
+
+def _array(value: torch.Tensor) -> np.ndarray:
+    return _dequantized(value).numpy()

@@ -1,0 +1,81 @@
+"""The tables and the sentences of the command `diff`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..spec.layer_errors import RANGE_LIMIT, SHARE_LIMIT, Errors, Fault, LayerErrors
+from .table import Table, markdown
+
+LEGEND = (
+    "Every layer is fed with what the source model computed. `relay`: Relay after import and lowering, before fusion, "
+    "against the source. `kernel`: the library against Relay. `library`: the library against the source. "
+    "`accumulated`: the whole library at this place against the source, with the errors of all layers before it; these "
+    "grow also where every layer is right.\n\n"
+    "An error is the largest one, in steps of the scale of a quantized output, else in parts of the range of the "
+    f"output. `off`: the share of values that are off by a step, or by {RANGE_LIMIT:g} of the range. A layer is wrong, "
+    f"and marked with **!**, if it is off by more than one step, if more than {SHARE_LIMIT:.0%} of its values are off, "
+    f"or if it is off by more than {RANGE_LIMIT:g} of its range."
+)
+HEADER = ("layer", "operators", "relay", "kernel", "library", "off", "SQNR dB", "accumulated", "SQNR dB")
+PLUMBING = ("DequantizeLinear", "QuantizeLinear")
+
+
+def page(name: str, layers: Sequence[LayerErrors], faults: Sequence[Fault]) -> str:
+    """A Markdown page on one variant."""
+    paragraphs = [f"# {name}: layer by layer", verdict(layers), *map(sentence, faults), LEGEND]
+    return "\n\n".join([*paragraphs, markdown([table(layers)])]) + "\n"
+
+
+def verdict(layers: Sequence[LayerErrors]) -> str:
+    """Whether the layers are right, and which is the first that is not."""
+    wrong = [layer for layer in layers if layer.wrong]
+    if not wrong:
+        return f"All {len(layers)} layers are right."
+    return f"{len(wrong)} of {len(layers)} layers are wrong, first `{wrong[0].name}`."
+
+
+def sentence(fault: Fault) -> str:
+    """What is wrong with a layer, why, and the files that show it."""
+    company = "" if fault.alone else " It is right without its neighbours."
+    files = f" Run it alone: {' with '.join(f'`{file}`' for file in fault.files)}." if fault.files else ""
+    place = f"`{fault.layer}` ({_operators(fault.operators)})"
+    return f"{place}: {fault.kind}, by {fault.stage}. {_sentence(fault.evidence)}{company}{files}"
+
+
+def table(layers: Sequence[LayerErrors], *, only_wrong: bool = False) -> Table:
+    """A line for each layer."""
+    shown = [layer for layer in layers if layer.wrong or not only_wrong]
+    return Table("Layers", HEADER, [_line(layer) for layer in shown])
+
+
+def _line(layer: LayerErrors) -> list[str]:
+    accumulated = layer.accumulated
+    return [
+        f"{'! ' if layer.wrong else ''}{layer.name}",
+        _operators(layer.operators),
+        _error(layer.relay),
+        _error(layer.kernel),
+        _error(layer.library),
+        f"{layer.library.share:.2%}",
+        _decibels(layer.library),
+        _error(accumulated) if accumulated else "",
+        _decibels(accumulated) if accumulated else "",
+    ]
+
+
+def _operators(names: Sequence[str]) -> str:
+    return "+".join(name for name in names if name not in PLUMBING) or names[-1]
+
+
+def _error(errors: Errors) -> str:
+    return f"{errors.largest:g} steps" if errors.unit == "steps" else f"{errors.largest:.1e}"
+
+
+def _decibels(errors: Errors) -> str:
+    return "exact" if math.isinf(errors.sqnr) and errors.sqnr > 0 else f"{errors.sqnr:.1f}"
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
