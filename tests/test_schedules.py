@@ -303,7 +303,7 @@ def test_pointwise_convolution_is_right_on_odd_sizes(shape, outputs, stride):
 
 def test_tiles_on_the_stack_have_one_row():
     """TVM puts larger ones on the heap, and fills them with zeros."""
-    for blocks, height, width in ((6, 56, 56), (9, 56, 56), (60, 7, 7), (1, 28, 28)):
+    for blocks, height, width in ((6, 56, 56), (55, 7, 7), (60, 7, 7), (1, 28, 28)):
         o, h, w = register_tile.parsed(register_tile.names(blocks, height, width, 32, on_stack=15)[0])
-        assert h == 1 and o * w <= 15 and w > 1
-    assert register_tile.names(3, 13, 17, 32, on_stack=15)[0] == "1x1x17", "else each weight serves one position"
+        assert h == 1 and o * w <= 15 and w > 1, "each vector of weights serves several positions"
+    assert register_tile.names(3, 13, 17, 32, on_stack=15)[0] == "1x1x17"

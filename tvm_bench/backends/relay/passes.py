@@ -14,6 +14,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from . import quantized_clip
 from .calls import in_order
 from .folding import FoldWithNumPy
 from .grouped_quantization import GroupedConvolutions
@@ -43,7 +44,8 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         # Lowering pads with the zero point in a separate kernel; where that is 0, the convolution can pad.
         relay.transform.FoldExplicitPadding(),
     ]
-    with target, while_importing(), _in_float("nn.batch_matmul"), tvm.transform.PassContext(opt_level=3):
+    in_float = _in_float("nn.batch_matmul")
+    with target, while_importing(), in_float, quantized_clip.using(), tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)
 
 

@@ -37,7 +37,7 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
 
 @relay.transform.function_pass(opt_level=0)
 class _Hidden:
-    """Broadcasts each computed scale of small images to the shape of the data, where TVM's pass does not see it."""
+    """Broadcasts each computed scale of small images to five axes, where TVM's pass does not see it."""
 
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
@@ -61,25 +61,18 @@ class _Hiding(ExprMutator):
         if name_of(call) != "multiply" or len(call.checked_type.shape) != 4:
             return new
         shape = shape_of(call)
-        per_channel = [shape_of(argument) == (*shape[:2], 1, 1) for argument in call.args]
-        computed = not any(isinstance(argument, relay.Constant) for argument in call.args)
-        if computed and any(per_channel) and shape[2] * shape[3] < shape[1]:
-            return relay.multiply(
-                *(
-                    relay.broadcast_to(argument, shape) if scale else argument
-                    for argument, scale in zip(new.args, per_channel, strict=True)
-                )
-            )
-        return new
+        scales = [shape_of(argument) == (*shape[:2], 1, 1) for argument in call.args]
+        constant = any(isinstance(argument, relay.Constant) for argument in call.args)
+        pixels = shape[2] * shape[3]
+        if constant or not any(scales) or not (pixels < shape[1] or pixels == 1):
+            return new
+        data, scale = new.args if scales[1] else reversed(new.args)
+        return relay.squeeze(relay.multiply(data, relay.broadcast_to(scale, (1, *shape))), axis=[0])
 
 
 class _Showing(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        new = super().visit_call(call)
-        if name_of(call) != "multiply":
-            return new
-        return relay.multiply(*map(_without_broadcast, new.args))
-
-
-def _without_broadcast(expression: relay.Expr) -> relay.Expr:
-    return expression.args[0] if name_of(expression) == "broadcast_to" else expression
+        product = call.args[0] if name_of(call) == "squeeze" else call
+        if product != call and name_of(product) == "multiply" and name_of(product.args[1]) == "broadcast_to":
+            return relay.multiply(self.visit(product.args[0]), self.visit(product.args[1].args[0]))
+        return super().visit_call(call)

@@ -72,7 +72,7 @@ def candidates(convolution: Convolution) -> list[str]:
     tiles = direct_conv.tiles(convolution)
     if tiles and direct_conv.in_half_blocks(convolution):
         return tiles
-    if convolution.dtype == "int8" or convolution.depthwise or direct_conv.is_pointwise(convolution):
+    if convolution.dtype == "int8" or convolution.depthwise or direct_conv.has_few_products(convolution):
         return [*tiles, TVM]
     winograds = [f"{winograd.NAME}{size}" for size in winograd.SIZES if winograd.fits(convolution)]
     if winograd.pays(convolution):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from math import prod
 from typing import Any
 
 import tvm
@@ -28,6 +29,7 @@ from .register_tile import HALF_BLOCK, Tile, block_size
 INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
 DEPTHWISE = "depthwise_conv2d_NCHWc"
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", DEPTHWISE)
+FEW_PRODUCTS = 128  # for each output: the 147 of a ResNet's first convolution take longer with these tiles
 L1_BYTES = 24 * 1024  # of 32, for the padded rows of a task
 LEAST_TASKS = 8  # so that all cores have work
 
@@ -113,14 +115,16 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     registers = (32 if vector == 16 else 16) * min(lanes, block) // block
     # The blocks of a depthwise convolution share no inputs: a tile has one block.
     blocks = convolution.kernel[0] // block if ungrouped else 1
-    few_products = convolution.depthwise or is_pointwise(convolution)
-    on_stack = register_tile.STACK_BYTES // (4 * block) if few_products else 0
+    few = convolution.depthwise or has_few_products(convolution)
+    on_stack = register_tile.STACK_BYTES // (4 * block) if few else 0
     return register_tile.names(blocks, *convolution.out, registers, on_stack=on_stack)
 
 
-def is_pointwise(convolution: conv_workload.Convolution) -> bool:
-    """Whether it is a 1x1 convolution in FP32, which has few multiplications for each output."""
-    return convolution.dtype == "fp32" and set(convolution.kernel[1:]) == {1}
+def has_few_products(convolution: conv_workload.Convolution) -> bool:
+    """Whether it is one in FP32 that sums up so little for each output that storing takes part of its time."""
+    products = prod(convolution.kernel[1:]) * convolution.data[1]
+    pointwise = set(convolution.kernel[1:]) == {1}
+    return convolution.dtype == "fp32" and (pointwise or products <= FEW_PRODUCTS)
 
 
 def _schedule(outs: list[te.Tensor], tile: Tile) -> te.Schedule:

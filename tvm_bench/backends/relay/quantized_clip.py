@@ -1,0 +1,40 @@
+"""Clips of quantized data, as of ReLU6 and hard-swish: their limits are rounded, and stay within the type.
+
+TVM 0.19 cuts off the fraction of a limit in steps, so that 6 may become the step below. A limit that the type cannot
+hold ends the build with "Literal value 2886 exceeds maximum of uint8".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relay
+
+from .schedules.override import operator_attribute
+
+RULE = "FTVMFakeQuantizationToInteger"
+
+
+@contextmanager
+def using() -> Iterator[None]:
+    """While the context is open, TVM's `FakeQuantizationToInteger` clips by the rule of this file."""
+    tvms = tvm.ir.Op.get("clip").get_attr(RULE)
+    with operator_attribute("clip", RULE, lambda call, types: _clip(call, types, tvms)):
+        yield
+
+
+def _clip(call: relay.Call, types: Mapping[relay.Expr, Any], tvms: Callable) -> Any:
+    """The clip in steps of the quantization of its data; by TVM's rule if that differs between channels."""
+    quantization = types[call.args[0]]
+    parameters = quantization.scale, quantization.zero_point
+    if not all(isinstance(value, relay.Constant) and value.data.numpy().size == 1 for value in parameters):
+        return tvms(call, types)
+    scale, zero = (value.data.numpy().item() for value in parameters)
+    range_of_type = np.iinfo(quantization.dtype)
+    steps = np.round(np.array([call.attrs.a_min, call.attrs.a_max]) / scale) + zero
+    low, high = np.clip(steps, range_of_type.min, range_of_type.max)
+    return [relay.clip(call.args[0], float(low), float(high)), quantization]
