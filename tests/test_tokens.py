@@ -205,3 +205,18 @@ def test_masks_and_shapes_are_computed_before_the_import(tmp_path):
     images = np.ones((1, 1, 4, 4), np.float32)
     executor = relay.create_executor("graph", frontend.relay_from_file(path, inputs), tvm.cpu(), "llvm").evaluate()
     np.testing.assert_array_equal(executor(images).numpy(), Masked()(torch.ones(1, 1, 4, 4)))
+
+
+def test_products_of_quantized_activations_stay_in_float():
+    def dequantized(name):
+        data = relay.var(name, shape=(2, 5, 16), dtype="uint8")
+        return relay.qnn.op.dequantize(data, relay.const(0.1), relay.const(3))
+
+    product = relay.nn.batch_matmul(dequantized("a"), dequantized("b"))
+    output = relay.qnn.op.quantize(product, relay.const(0.5), relay.const(7), out_dtype="uint8")
+    lowered = passes.lower_quantization(tvm.IRModule.from_expr(output), target.resolve(None, 2))
+    calls = []
+    relay.analysis.post_order_visit(lowered["main"], calls.append)
+    (found,) = [call for call in calls if getattr(getattr(call, "op", None), "name", "") == "nn.batch_matmul"]
+    assert found.checked_type.dtype == "float32"
+    assert tvm.ir.Op.get("nn.batch_matmul").get_attr("FTVMFakeQuantizationToInteger")
