@@ -11,7 +11,7 @@ from tvm.contrib import graph_executor
 from tvm_bench.backends.relay import frontend, passes, target
 from tvm_bench.compress import ptq
 from tvm_bench.export import torchscript
-from tvm_bench.spec.tensors import image_input
+from tvm_bench.spec.tensors import TensorSpec, image_input
 
 SHAPE = (16, 8, 8)
 INPUTS = (image_input(SHAPE),)
@@ -55,6 +55,7 @@ FUNCTIONS = {
     "sum with a number": lambda x, y: x + 3.0,
     "sum that leaves the range": lambda x, y: x + 30.0,
     "product with a number": lambda x, y: x * 0.5,
+    "product after a number": lambda x, y: 16 * x,
     "product with a negative number": lambda x, y: x * -0.5,
     "clamp": lambda x, y: x.clamp(-0.3, 0.4),
     "mean": lambda x, y: x.mean((2, 3), keepdim=True),
@@ -130,3 +131,19 @@ def test_each_operator_is_within_one_step(quantized, tmp_path, monkeypatch):
     for name, result, right, step in zip(names, results, expected, steps_of(quantized), strict=True):
         errors[name] = np.abs(result - right).max() / (step or np.abs(right).max() / 255)
     assert {name: error for name, error in errors.items() if error > 1.01} == {}
+
+
+def test_attention_is_traced_as_operators_that_relay_has(tmp_path, monkeypatch):
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+        def forward(self, tokens):
+            return self.attention(tokens, tokens, tokens, need_weights=False)[0]
+
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+    inputs = [TensorSpec("input", (1, 4, 8))]
+    torchscript.save_traced(Attention().eval(), tmp_path / "attention.pt", inputs)
+    frontend.relay_from_file(tmp_path / "attention.pt", inputs)
+    assert torch.backends.mha.get_fastpath_enabled(), "a module that is not traced is as fast as before"

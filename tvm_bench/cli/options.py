@@ -18,7 +18,7 @@ SUBJECT = (
         "--model",
         default="resnet18",
         show_default=True,
-        help="A torchvision classifier (also with a CIFAR stem: resnet18-cifar), a path to an .onnx file, or "
+        help="A torchvision model (classifiers also with a CIFAR stem: resnet18-cifar), a path to an .onnx file, or "
         "package.module:callable that returns an nn.Module.",
     ),
     click.option(

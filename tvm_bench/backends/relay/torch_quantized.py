@@ -95,11 +95,12 @@ class _Rewriter:
             self._replace(node, self._quantized(result, grid), grid)
 
     def _with_number(self, node: Node, inputs: list[Value], grid: Grid) -> None:
-        name, number = SCALARS[node.kind()], float(self._constant(inputs[1]))
+        data, constant = inputs if inputs[0].debugName() in self.grids else reversed(inputs)
+        name, number = SCALARS[node.kind()], float(self._constant(constant))
         adds, relu = name == "aten::add", node.kind().endswith("_relu")
         order = (0, 1, (1,)) if adds else (0, 1)
         grid = (sum_grid if adds else product_grid)(grid, number)
-        self._in_float(node, Float(name, order, 0, relu=relu), inputs, grid)
+        self._in_float(node, Float(name, order, 0, relu=relu), [data, constant], grid)
 
     def _limit(self, node: Node, inputs: list[Value], grid: Grid) -> None:
         """Clip the bytes of the input to the limits in steps of its grid."""
