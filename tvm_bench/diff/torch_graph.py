@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch._C import Node
 
+ENGINE = "x86"
 QUANTIZED = (torch.quint8, torch.qint8)
 
 
@@ -58,7 +59,7 @@ class TorchGraph:
     """The inlined graph of a traced module. Values have the names that TorchScript gives them."""
 
     def __init__(self, path: Path):
-        torch.backends.quantized.engine = "x86"
+        torch.backends.quantized.engine = ENGINE
         self.traced = torch.jit.load(str(path)).eval()
         self.graph = self.traced.graph
         torch._C._jit_pass_inline(self.graph)
