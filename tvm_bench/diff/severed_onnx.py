@@ -63,7 +63,7 @@ class OnnxSource:
 
 
 def recorded(graph: Graph, names: Iterable[str], feeds: Values) -> Values:
-    """The `feeds`, and what ONNX Runtime computes for the tensors `names`, operator by operator as ONNX defines them."""
+    """The `feeds`, and the tensors `names` by ONNX Runtime, operator by operator as ONNX defines them."""
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     del model.graph.output[:]
