@@ -1,4 +1,4 @@
-"""`diff` finds planted faults at the right layer and names their kind, and finds nothing in right networks."""
+"""`diff` finds planted faults at the right layers and names their kinds, and finds nothing in right networks."""
 
 import numpy as np
 import onnx
@@ -10,10 +10,11 @@ from tvm.relay.expr_functor import ExprMutator
 
 from tvm_bench.backends.relay import passes, target
 from tvm_bench.diff.comparison import accumulated, compared
-from tvm_bench.diff.faulty_layers import IMPORT, faults
+from tvm_bench.diff.faulty_layers import IMPORT, KERNEL, faults
 from tvm_bench.diff.severed_onnx import OnnxSource
 
-SHAPE = (1, 8, 14, 14)
+SIZE = 14
+SHAPE = (1, 8, SIZE, SIZE)
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +23,11 @@ def offline(monkeypatch):
 
 
 class Qdq:
-    """Builds a QDQ network layer by layer, with the kinds of parameters that ONNX Runtime's quantization writes."""
+    """Builds a QDQ network layer by layer, with parameters as ONNX Runtime's quantization writes them."""
 
     def __init__(self):
         self.nodes, self.constants, self.random = [], [], np.random.default_rng(0)
+        self.weights = {}  # of convolutions by name
 
     def constant(self, name, value):
         self.constants.append(numpy_helper.from_array(value, name))
@@ -40,38 +42,26 @@ class Qdq:
         self.node("QuantizeLinear", [name, *parameters], f"{name}.q")
         return self.node("DequantizeLinear", [f"{name}.q", *parameters], f"{name}.dq")
 
-    def convolution(self, data, name, scale, zero, *, relu=True):
-        weights = self.random.integers(-127, 128, (8, 8, 3, 3)).astype(np.int8)
-        scales = self.random.uniform(0.001, 0.003, 8).astype(np.float32)
+    def convolution(self, data, name, scale, zero, *, relu=False):
+        self.weights[name] = self.random.integers(-127, 128, (8, 8, 3, 3)).astype(np.int8)
+        scales = self.random.uniform(0.0006, 0.0015, 8).astype(np.float32)
         parameters = [self.constant(f"{name}.ws", scales), self.constant(f"{name}.wz", np.zeros(8, np.int8))]
-        weight = self.constant(f"{name}.w", weights)
+        weight = self.constant(f"{name}.w", self.weights[name])
         real = self.node("DequantizeLinear", [weight, *parameters], f"{name}.wdq", axis=0)
-        pads = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
-        result = self.node("Conv", [data, real], f"{name}.conv" if relu else name, **pads)
-        return self.pair(self.node("Relu", [result], name) if relu else result, scale, zero)
+        self.node("Conv", [data, real], name, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
+        return self.pair(self.node("Relu", [name], f"{name}.relu") if relu else name, scale, zero)
 
-    def network(self):
-        data = self.pair("input", 0.02, 128)
-        first = self.convolution(data, "first", 0.012, 0)
-        second = self.convolution(first, "second", 0.03, 131, relu=False)
-        total = self.pair(self.node("Add", [first, second], "sum"), 0.031, 120)
-        last = self.node("GlobalAveragePool", [self.convolution(total, "third", 0.06, 0)], "average")
+    def source(self, output, shape, path):
         value = helper.make_tensor_value_info
         graph = helper.make_graph(
             self.nodes,
             "qdq",
             [value("input", TensorProto.FLOAT, SHAPE)],
-            [value(self.pair(last, 0.03, 0), TensorProto.FLOAT, (1, 8, 1, 1))],
+            [value(output, TensorProto.FLOAT, shape)],
             self.constants,
         )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
-
-
-@pytest.fixture(scope="module")
-def source(tmp_path_factory):
-    path = tmp_path_factory.mktemp("source") / "qdq.onnx"
-    onnx.save(Qdq().network(), path)
-    return OnnxSource.of(path)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+        return OnnxSource.of(path)
 
 
 @pytest.fixture(scope="module")
@@ -80,46 +70,24 @@ def images():
     return [{"input": random.standard_normal(SHAPE).astype(np.float32)} for _ in range(2)]
 
 
-def results(source, images, tmp_path):
+def test_a_right_network_has_no_wrong_layer(images, tmp_path):
+    network = Qdq()
+    data = network.pair("input", 0.02, 128)
+    first = network.convolution(data, "first", 0.012, 0, relu=True)
+    second = network.convolution(first, "second", 0.015, 131)
+    total = network.pair(network.node("Add", [first, second], "sum"), 0.016, 120)
+    average = network.pair(network.node("GlobalAveragePool", [total], "average"), 0.01, 100)
+    source = network.source(average, (1, 8, 1, 1), tmp_path / "qdq.onnx")
     cpu = target.resolve(None, 1)
     rows = compared(source, images, cpu, lambda _: None)
-    return rows, faults(source, rows, images, cpu, tmp_path)
+    assert [row.name for row in rows] == ["input.q", "first", "second", "sum", "average", "average.dq"]
+    assert not any(row.wrong for row in rows) and not faults(source, rows, images, cpu, tmp_path)
+    whole = accumulated(source, images, cpu)
+    assert all(errors.largest <= 2 for errors in whole if errors.unit == "steps")
+    assert whole[0].unit == "steps" and whole[-1].unit == "range"
 
 
-def test_a_right_network_has_no_wrong_layer(source, images, tmp_path):
-    rows, found = results(source, images, tmp_path)
-    assert [row.name for row in rows] == [
-        "input.q", "first.conv", "second", "sum", "third.conv", "average", "average.dq",
-    ]  # fmt: skip
-    assert not found
-    assert all(row.relay.largest <= 1 and row.library.largest <= 1 for row in rows)
-    assert all(row.largest <= 2 for row in accumulated(source, images, target.resolve(None, 1)) if row.unit == "steps")
-
-
-class Planted(ExprMutator):
-    """Changes calls of `operator` by `change(call)`: all of them, or those for which `where` holds."""
-
-    def __init__(self, operator, change, where=lambda call: True):
-        super().__init__()
-        self.operator, self.change, self.where = operator, change, where
-
-    def visit_call(self, call):
-        result = super().visit_call(call)
-        if getattr(call.op, "name", "") == self.operator and self.where(call):
-            return self.change(result)
-        return result
-
-
-def planted_in_lowering(monkeypatch, operator, change):
-    """Change operators of the imported module before it is lowered: the front end would have made the fault."""
-    lower = passes.lower_quantization
-
-    def with_fault(module, cpu):
-        module = relay.transform.FakeQuantizationToInteger()(relay.transform.InferType()(module))
-        main = Planted(operator, change).visit(module["main"])
-        return lower(relay.transform.InferType()(tvm.IRModule.from_expr(main)), cpu)
-
-    monkeypatch.setattr(passes, "lower_quantization", with_fault)
+# Faults before lowering, as a front end could make them.
 
 
 def argument(call, index, change):
@@ -132,49 +100,133 @@ def shifted(constant):
 
 
 def cut_off(call):
-    """The sums of a convolution, converted without rounding; other calls stay as they are."""
+    """The sums of a convolution, converted without rounding."""
     data, scale, _, out_scale, out_zero = call.args
-    if not scale.data.shape:
-        return call
     scaled = relay.cast(data, "float32") * relay.reshape(scale / out_scale, (1, -1, 1, 1))
     return relay.cast(relay.clip(relay.floor(scaled) + relay.cast(out_zero, "float32"), 0, 255), "uint8")
 
 
-def half_range(call):
-    return relay.clip(call, 0, 127)
-
-
-def swapped(call):
-    return relay.transpose(call, (0, 1, 3, 2))
-
-
 def padded_with_zero(call):
-    """Zero instead of the zero point."""
+    """The bytes, with 0 instead of the zero point."""
     padded = relay.nn.pad(call.args[0], ((0, 0), (0, 0), (1, 1), (1, 1)), 0)
     attributes = {key: call.attrs[key] for key in ("kernel_size", "channels", "out_dtype")}
     return relay.qnn.op.conv2d(padded, *call.args[1:], padding=(0, 0), **attributes)
 
 
-@pytest.mark.parametrize(
-    ("kind", "operator", "change", "first"),
-    [
-        ("rounding", "qnn.requantize", cut_off, "first.conv"),
-        ("zero point", "qnn.requantize", lambda call: argument(call, 4, shifted), "first.conv"),
-        ("zero point", "qnn.conv2d", lambda call: argument(call, 2, shifted), "first.conv"),
-        ("padding", "qnn.conv2d", padded_with_zero, "first.conv"),
-        ("saturation", "qnn.requantize", half_range, "first.conv"),
-        ("layout", "qnn.add", swapped, "sum"),
-    ],
-)
-def test_a_fault_of_the_import_is_found_and_named(kind, operator, change, first, source, images, tmp_path, monkeypatch):
-    planted_in_lowering(monkeypatch, operator, change)
-    rows, found = results(source, images, tmp_path)
-    assert found[0].layer == first
-    assert (found[0].stage, found[0].kind) == (IMPORT, kind), found[0].evidence
-    assert found[0].alone
+# Faults of kernels: operators that are fused with the convolution, after its output is quantized.
+
+
+def half_range(value):
+    return relay.minimum(value, relay.const(127, "uint8"))
+
+
+def swapped(value):
+    return relay.transpose(value, (0, 1, 3, 2))
+
+
+def three_more(value):
+    return relay.cast(relay.minimum(relay.cast(value, "int32") + relay.const(3), relay.const(255)), "uint8")
+
+
+def lowest_bit_off(value):
+    one = relay.const(1, "uint8")
+    return relay.left_shift(relay.right_shift(value, one), one)
+
+
+def wrong_border(value):
+    return value * relay.const(np.pad(np.ones((SIZE - 2, SIZE - 2), np.uint8), 1))
+
+
+IN_IMPORT = {  # the operator before lowering, and what is done to it
+    "c0": ("rounding", "qnn.requantize", cut_off),
+    "c1": ("zero point", "qnn.requantize", lambda call: argument(call, 4, shifted)),
+    "c2": ("padding", "qnn.conv2d", padded_with_zero),
+    "c3": ("saturation", "qnn.requantize", half_range),
+    "c4": ("layout", "qnn.requantize", swapped),
+    "c5": ("zero point", "qnn.conv2d", lambda call: argument(call, 2, shifted)),
+}
+IN_KERNELS = {
+    "c0": ("rounding", lowest_bit_off),
+    "c1": ("zero point", three_more),
+    "c2": ("padding", wrong_border),
+    "c3": ("saturation", half_range),
+    "c4": ("layout", swapped),
+}
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """Seven convolutions. Zero points are above 0, so that padding with 0 is wrong. Returns the weights too."""
+    network = Qdq()
+    data = network.pair("input", 0.02, 128)
+    for number in range(7):
+        data = network.convolution(data, f"c{number}", 0.02, 120)
+    return network.source(data, SHAPE, tmp_path_factory.mktemp("chain") / "chain.onnx"), network.weights
+
+
+def convolution_in(expression, weights):
+    """The name of the only convolution that `expression` computes, by its weights; None if there is none."""
+    names = []
+
+    def visit(node):
+        if isinstance(node, relay.Constant) and node.data.numpy().size == 8 * 8 * 9:
+            total = node.data.numpy().astype(int).sum()
+            names.extend(name for name, values in weights.items() if values.astype(int).sum() == total)
+
+    relay.analysis.post_order_visit(expression, visit)
+    return names[0] if names else None
+
+
+class PlantedInImport(ExprMutator):
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = weights
+
+    def visit_call(self, call):
+        result = super().visit_call(call)
+        _, operator, change = IN_IMPORT.get(convolution_in(call, self.weights), ("", "", None))
+        return change(result) if getattr(call.op, "name", "") == operator else result
+
+
+def of_import(module, weights):
+    module = relay.transform.FakeQuantizationToInteger()(relay.transform.InferType()(module))
+    main = PlantedInImport(weights).visit(module["main"])
+    return relay.transform.InferType()(tvm.IRModule.from_expr(main))
+
+
+def of_kernels(module, weights):
+    main = module["main"]
+    outputs = list(main.body.fields) if isinstance(main.body, relay.Tuple) else [main.body]
+    for index, output in enumerate(outputs):
+        if str(output.checked_type.dtype) == "uint8" and (name := convolution_in(output, weights)) in IN_KERNELS:
+            outputs[index] = IN_KERNELS[name][1](output)
+    body = relay.Tuple(outputs) if len(outputs) > 1 else outputs[0]
+    return relay.transform.InferType()(tvm.IRModule.from_expr(relay.Function(main.params, body)))
+
+
+def results(chain, images, folder):
+    source, _ = chain
+    rows = compared(source, images, target.resolve(None, 1), lambda _: None)
+    return rows, faults(source, rows, images, target.resolve(None, 1), folder)
+
+
+def test_faults_of_the_import_are_found_and_named(chain, images, tmp_path, monkeypatch):
+    lower, weights = passes.lower_quantization, chain[1]
+    monkeypatch.setattr(passes, "lower_quantization", lambda module, cpu: lower(of_import(module, weights), cpu))
+    rows, found = results(chain, images, tmp_path)
+    assert [row.name for row in rows if row.wrong] == [fault.layer for fault in found]
+    assert {fault.layer: fault.kind for fault in found} == {name: row[0] for name, row in IN_IMPORT.items()}, found
+    assert all(fault.stage == IMPORT and fault.alone for fault in found)
     model, arrays = found[0].files
     values = np.load(arrays)
     fed = {value.name: values[value.name] for value in onnx.load(model).graph.input}
-    (expected,) = OnnxSource.of(model).run(fed)
-    np.testing.assert_array_equal(expected, values["expected"])
+    np.testing.assert_array_equal(OnnxSource.of(model).run([fed])[0], values["expected"])
     assert (values["expected"] != values["relay"]).any()
+
+
+def test_faults_of_kernels_are_found_and_named(chain, images, tmp_path, monkeypatch):
+    convert, weights = passes.convert_layouts, chain[1]
+    monkeypatch.setattr(passes, "convert_layouts", lambda module, layout: convert(of_kernels(module, weights), layout))
+    _, found = results(chain, images, tmp_path)
+    assert {fault.layer: fault.kind for fault in found} == {name: row[0] for name, row in IN_KERNELS.items()}, found
+    assert all(fault.stage == KERNEL and fault.alone for fault in found)

@@ -103,6 +103,8 @@ def by_onnxruntime(model, data):
         ("AveragePool", [(SCALE, 117)], (0.04321, 3), {**HALVED, "pads": [1, 1, 1, 1], "count_include_pad": 1}),
         ("GlobalAveragePool", [(SCALE, 0)], (SCALE, 0), {}),
         ("GlobalAveragePool", [(SCALE, 117)], (0.04321, 3), {}),
+        ("ReduceMean", [(SCALE, 0)], (SCALE, 0), {"axes": [2, 3]}),
+        ("ReduceMean", [(SCALE, 117)], (0.00321, 3), {"axes": [2, 3]}),
         ("Add", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
     ],
 )

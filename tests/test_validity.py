@@ -135,6 +135,18 @@ def test_a_library_that_disagrees_with_its_source_is_flagged():
     assert wrong_answers(row("int8", distances=apart, source_argmax_agreement=0.92), TERMS) is None, "classes are close"
 
 
+def test_a_library_whose_layers_were_compared_needs_no_share_of_equal_classes():
+    """Rounding decides the classes of a deep network with random weights: 70 % may be as near as its source comes."""
+    distance = {"images": 200, "median": 0.12, "worst": 0.3, "spread": 1.0}
+    compared = {"source_argmax_agreement": 0.7, "layers": {"count": 50, "wrong": 0, "first": None}}
+    distances = {"reference": distance, "source": distance, "itself": {**distance, "median": 0.1}}
+    assert wrong_answers(row("int8", distances=distances, **compared), TERMS) is None
+    apart = {**distances, "itself": {**distance, "median": 0.05}}
+    assert "to itself is 0.05" in wrong_answers(row("int8", distances=apart, **compared), TERMS)
+    compared["layers"] = {"count": 50, "wrong": 2, "first": "features.3"}
+    assert "2 of 50 layers" in wrong_answers(row("int8", distances=distances, **compared), TERMS)
+
+
 def varied(count=200, classes=10, seed=0):
     return np.random.default_rng(seed).standard_normal((count, classes)).astype(np.float32)
 

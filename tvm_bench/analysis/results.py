@@ -23,9 +23,10 @@ class Row:
     `latency_ms` is `{"rounds": [[...], ...]}`: the samples of one process each. `max_abs_error`, `cosine` and
     `argmax_agreement` are against the FP32 reference; those with `source_` against the source model, which the library
     was built from, run by its own runtime. `distances` has both, of each image's scores relative to how much scores
-    vary between images: `{"reference" | "source": {"images", "median", "worst", "spread"}}`, see `measure.metrics`.
-    Older files have no `spread`, and distances relative to the length of the scores. `output_errors` has, by the same
-    roles, the differences of each output, see `measure.comparison`; older files have none.
+    vary between images: `{"reference" | "source": {"images", "median", "worst", "spread"}}`, see `measure.metrics`;
+    with `itself`, those of the source from itself when it rounds in another order. Older files have no `spread`, and
+    distances relative to the length of the scores. `output_errors` has, by the same roles, the differences of each
+    output, see `measure.comparison`; older files have none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Row:
     output_errors: dict[str, list[dict[str, Any]]] | None = None
     source_max_abs_error: float | None = None
     source_argmax_agreement: float | None = None
+    layers: dict[str, Any] | None = None  # of an INT8 library: "count", "wrong" against its source, "first" wrong one
     identity: str | None = None  # SHA-256 of the timed files, the user's sources, the code and the versions
 
     @property

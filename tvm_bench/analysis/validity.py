@@ -42,6 +42,10 @@ class ValidityLimits:
     # distance of 0.1 changes the class of every tenth image.
     source_agreement: float = 0.97
     turned_per_distance: float = 2.0
+    # An INT8 library whose layers were compared with those of its source: its median distance, relative to that of the
+    # source from itself when it rounds in another order. Below the smallest one, nothing depends on the rounding.
+    times_itself: float = 1.5
+    least_itself: float = 0.02
 
 
 def disturbance(watch: dict[str, Any], threads: int, limits: ValidityLimits) -> str | None:
@@ -89,8 +93,9 @@ def wrong_answers(row: Row, limits: ValidityLimits, failures: Mapping[str, str] 
     """Why the answers to the test images are not those of the model, as text; None if they are.
 
     An FP32 variant must agree with the reference on every image. Other precisions are compared with their source model,
-    or without one with the reference: no image may differ far more than the others do. Answers that cannot be compared
-    count as wrong.
+    or without one with the reference: no image may differ far more than the others do. If the layers of a library were
+    compared too, each must be right, and the answers no farther from the source than the source is from itself; else
+    most images must get the class that the source gives them. Answers that cannot be compared count as wrong.
     """
     distances, failures = row.distances or {}, failures or {}
     compared = distances or row.output_errors or {}
@@ -106,6 +111,8 @@ def wrong_answers(row: Row, limits: ValidityLimits, failures: Mapping[str, str] 
         return _off_the_reference(distances["reference"], limits)
     if reason := _far_off(distances[against], against, limits):
         return reason
+    if row.layers:
+        return _wrong_layers(row.layers) or _farther_than_itself(distances, limits)
     agreement = row.source_argmax_agreement
     least = min(limits.source_agreement, 1 - limits.turned_per_distance * distances[against]["median"])
     if agreement is None or wilson(agreement, int(distances[against]["images"])).high >= least:
@@ -175,6 +182,28 @@ def _far_off(distance: dict[str, float], against: str, limits: ValidityLimits) -
             f"the worst image has a distance of {worst:.2g} to its {against} (median {median:.2g}, limit {limit:.2g})"
         )
     return None
+
+
+def _wrong_layers(layers: Mapping[str, Any]) -> str | None:
+    if not layers["wrong"]:
+        return None
+    return (
+        f"{layers['wrong']} of {layers['count']} layers differ by more than a rounding from those of its source, first "
+        f"{layers['first']} (see `tvm-bench diff`)"
+    )
+
+
+def _farther_than_itself(distances: Mapping[str, dict[str, float]], limits: ValidityLimits) -> str | None:
+    if "itself" not in distances:
+        return None
+    median, itself = distances["source"]["median"], distances["itself"]["median"]
+    limit = limits.times_itself * max(itself, limits.least_itself)
+    if median <= limit:
+        return None
+    return (
+        f"the median distance to its source is {median:.2g}, and that of the source to itself is {itself:.2g} when it "
+        f"rounds in another order (limit {limit:.2g})"
+    )
 
 
 def most_repeats(measurements: int, limits: ValidityLimits) -> int:

@@ -51,6 +51,7 @@ def main() -> None:
     tvm-bench build --precision int8      build only artifacts/resnet18/int8-relay
     tvm-bench inspect artifacts/resnet18/int8-relay --groups
     tvm-bench run artifacts/resnet18/int8-relay shirt.png
+    tvm-bench diff --precision int8       compare each layer with the source model
     """
 
 

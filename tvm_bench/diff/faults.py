@@ -161,17 +161,20 @@ def _wrapped(sample: Sample) -> Kind | None:
 
 def _saturation(sample: Sample) -> Kind | None:
     """Errors only where the values, or those of the source, are at a limit."""
-    wrong = sample.wrong
+    wrong, margin = sample.wrong, 0 if sample.limits else sample.tolerance
     for name, limited, other in (
         ("values", sample.values, sample.source),
         ("values of the source", sample.source, sample.values),
     ):
-        for limit, beyond in ((limited.max(), other.max()), (limited.min(), other.min())):
-            at = np.abs(limited - limit) <= (0 if sample.limits else sample.tolerance)
-            if beyond != limit and at.sum() >= 2 and not (wrong & ~at).any() and wrong[at].mean() > 0.05:
-                return Kind(
-                    "saturation", f"wrong are only {name} at the limit {limit:g}; the other side has {beyond:g}"
-                )
+        high, low = (np.abs(limited - limit) <= margin for limit in (limited.max(), limited.min()))
+        for at, smaller in (
+            (high, limited.max() < other.max()),
+            (low, limited.min() > other.min()),
+            (high | low, np.ptp(limited) < np.ptp(other)),
+        ):
+            if smaller and at.sum() >= 2 and _most(at[wrong]) and wrong[at].mean() > 0.05:
+                ours, theirs = (f"{array.min():g} to {array.max():g}" for array in (limited, other))
+                return Kind("saturation", f"wrong are only {name} at the limits of {ours}; the others are {theirs}")
     return None
 
 

@@ -76,8 +76,8 @@ class Source(Protocol):
         each input of the file, in their order.
         """
 
-    def run(self, inputs: Values) -> list[np.ndarray]:
-        """The outputs of the model."""
+    def run(self, inputs: list[Values]) -> list[np.ndarray]:
+        """The first output of the model for each of the `inputs`."""
 
-    def run_otherwise(self, inputs: Values) -> list[np.ndarray]:
-        """The outputs of the model when it rounds in another legitimate order."""
+    def run_otherwise(self, inputs: list[Values]) -> list[np.ndarray]:
+        """The same, when the source's runtime rounds in another legitimate order."""

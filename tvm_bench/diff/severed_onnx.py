@@ -51,36 +51,33 @@ class OnnxSource:
         onnx.save(model, path)
         return fed
 
-    def run_otherwise(self, inputs: Values) -> list[np.ndarray]:
-        """The outputs of the model when ONNX Runtime fuses operators, and so rounds in another legitimate order."""
-        return by_onnxruntime(self.graph.model, inputs, optimized=True)
+    def run(self, inputs: list[Values]) -> list[np.ndarray]:
+        """The first output for each of the `inputs`, operator by operator."""
+        session = _session(self.graph.model, optimized=False)
+        return [session.run(None, image)[0] for image in inputs]
 
-    def run(self, inputs: Values) -> list[np.ndarray]:
-        """The outputs of the model, operator by operator."""
-        return by_onnxruntime(self.graph.model, inputs)
+    def run_otherwise(self, inputs: list[Values]) -> list[np.ndarray]:
+        """The same with ONNX Runtime's graph optimizations: it fuses operators, and rounds between others."""
+        session = _session(self.graph.model, optimized=True)
+        return [session.run(None, image)[0] for image in inputs]
 
 
-def recorded(graph: Graph, names: Iterable[str], feeds: Values, *, optimized: bool = False) -> Values:
-    """What ONNX Runtime computes for the tensors `names` and for the `feeds`, which it is fed with.
-
-    Without `optimized`, each operator by itself, as the ONNX standard defines it.
-    """
+def recorded(graph: Graph, names: Iterable[str], feeds: Values) -> Values:
+    """The `feeds`, and the tensors `names` by ONNX Runtime, operator by operator as ONNX defines them."""
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     del model.graph.output[:]
     names = list(dict.fromkeys(name for name in names if name not in feeds))
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return {**feeds, **dict(zip(names, by_onnxruntime(model, feeds, optimized=optimized), strict=True))}
+    return {**feeds, **dict(zip(names, _session(model, optimized=False).run(None, feeds), strict=True))}
 
 
-def by_onnxruntime(model: onnx.ModelProto, feeds: Values, *, optimized: bool = False) -> list[np.ndarray]:
-    """The outputs of `model` for `feeds`."""
+def _session(model: onnx.ModelProto, *, optimized: bool) -> onnxruntime.InferenceSession:
     level = onnxruntime.GraphOptimizationLevel
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return session.run(None, feeds)
+    options.log_severity_level = 3  # it warns of unused weights
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 def part(

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..spec.tensors import TensorSpec
 from .layer import Layer, Quantization, Values
-from .torch_graph import QUANTIZED, Operation, TorchGraph
+from .torch_graph import ENGINE, QUANTIZED, Operation, TorchGraph
 
 # Part of the layer before it, if nothing else reads that layer's output.
 FOLLOWERS = ("batch_norm", "relu", "relu6", "hardtanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "leaky_relu")
@@ -28,6 +28,7 @@ class TorchSource:
     `tensors` has the quantization (None: float) of each value by name, but for integers, such as sizes.
     """
 
+    path: Path
     graph: TorchGraph
     tensors: dict[str, Quantization | None]
     suffix = ".pt"
@@ -47,7 +48,7 @@ class TorchSource:
             for name, value in values.items()
             if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.dtype in QUANTIZED)
         }
-        return cls(graph, floats)
+        return cls(path, graph, floats)
 
     @property
     def inputs(self) -> list[str]:
@@ -82,13 +83,17 @@ class TorchSource:
             torch.jit.save(torch.jit.trace(part, tensors, check_trace=False), str(path))
         return {f"fed{number}": name for number, name in enumerate(part.fed)}
 
-    def run(self, inputs: Values) -> list[np.ndarray]:
-        """The outputs of the module."""
-        values = self.record(inputs, self.graph.outputs)
-        return [values[name] for name in self.graph.outputs]
+    def run(self, inputs: list[Values]) -> list[np.ndarray]:
+        """The first output for each of the `inputs`."""
+        return _outputs(self.graph.traced, self.inputs, inputs)
 
-    def run_otherwise(self, inputs: Values) -> list[np.ndarray]:
-        raise NotImplementedError
+    def run_otherwise(self, inputs: list[Values]) -> list[np.ndarray]:
+        """The same by FBGEMM: the x86 engine gives most convolutions to oneDNN, which rounds in another order."""
+        torch.backends.quantized.engine = "fbgemm"
+        try:
+            return _outputs(torch.jit.load(str(self.path)).eval(), self.inputs, inputs)
+        finally:
+            torch.backends.quantized.engine = ENGINE
 
     def _goes_on(self, name: str, readers: list[Operation]) -> bool:
         """Whether the layer of the value goes on with the next operator."""
@@ -161,6 +166,12 @@ def _holder(value: Any) -> nn.Module | nn.Parameter:
 
 def _held(holder: nn.Module | nn.Parameter) -> Any:
     return holder._packed_params if isinstance(holder, nn.Module) else holder
+
+
+def _outputs(module: torch.jit.ScriptModule, names: list[str], inputs: list[Values]) -> list[np.ndarray]:
+    with torch.inference_mode():
+        results = [module(*(torch.from_numpy(image[name]) for name in names)) for image in inputs]
+    return [(result[0] if isinstance(result, tuple) else result).numpy() for result in results]
 
 
 def _quantization(value: torch.Tensor) -> Quantization | None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch._C import Node
 
+ENGINE = "x86"
 QUANTIZED = (torch.quint8, torch.qint8)
 
 
@@ -23,6 +24,19 @@ class Operation:
     outputs: tuple[str, ...]
     scope: str
     node: Node
+
+    @cached_property
+    def _schema(self) -> torch._C.FunctionSchema:
+        return torch._C.parse_schema(self.node.schema())
+
+    @property
+    def positional(self) -> int:
+        """How many inputs are not keywords."""
+        return sum(not argument.kwarg_only for argument in self._schema.arguments)
+
+    def _keywords(self, inputs: list[Any]) -> dict[str, Any]:
+        pairs = zip(self._schema.arguments, inputs, strict=True)
+        return {argument.name: value for argument, value in pairs if argument.kwarg_only}
 
     @property
     def short(self) -> str:
@@ -49,7 +63,7 @@ class Operation:
             case "aten::Int" | "aten::Float" | "aten::ScalarImplicit":
                 results = [inputs[0].item() if isinstance(inputs[0], torch.Tensor) else inputs[0]]
             case _:
-                result = torch._C._jit_get_operation(self.kind)[0](*inputs)
+                result = torch._C._jit_get_operation(self.kind)[0](*inputs[: self.positional], **self._keywords(inputs))
                 results = [result] if len(self.outputs) == 1 else list(result)
         return dict(zip(self.outputs, results, strict=True))
 
@@ -58,7 +72,7 @@ class TorchGraph:
     """The inlined graph of a traced module. Values have the names that TorchScript gives them."""
 
     def __init__(self, path: Path):
-        torch.backends.quantized.engine = "x86"
+        torch.backends.quantized.engine = ENGINE
         self.traced = torch.jit.load(str(path)).eval()
         self.graph = self.traced.graph
         torch._C._jit_pass_inline(self.graph)

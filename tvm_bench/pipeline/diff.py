@@ -45,7 +45,7 @@ def layers(bench: Workbench, variant: Variant, images: int = IMAGES, *, whole: b
         "folder": str(_folder(bench) / f"{variant.label}-faults"),
         "whole": whole,
     }
-    options = {"inputs": (source,), "depends": bench.about["data_version"], "show": True}
+    options = {"inputs": (source,), "depends": bench.about["data_version"], "show": whole}
     return bench.job("diff", request, f"{variant.label}{'' if whole else '-layers'}", **options)["result"]
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, report
-from ..analysis.results import Results
+from ..analysis.results import Results, Row
 from ..analysis.validity import judged
 from ..host import checkout, deployment_size, machine, manifest, packages
 from ..host.progress import Progress
@@ -19,8 +19,9 @@ from ..spec import backends as runtimes
 from ..spec.constraints import Constraints
 from ..spec.errors import UserError
 from ..spec.feed import SYNTHETIC
+from ..spec.layer_errors import LayerErrors
 from ..spec.variant import RunSpec, Variant
-from . import measurement, race_state, steps
+from . import diff, measurement, race_state, steps
 from .race_entrants import Entrant, attempt, entrant, entrants
 from .race_rounds import Rules, run_round
 from .workbench import Workbench
@@ -132,7 +133,20 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
         except (UserError, JobError) as error:
             failures[role] = f"{other.name} failed: {error}"
     row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, against, rules))
+    if source and variant.precision == "int8":
+        row = _with_layers(row, bench, variant)
     return replace(entrant, row=judged(row, rules.validity, failures))
+
+
+def _with_layers(row: Row, bench: Workbench, variant: Variant) -> Row:
+    """The row of an INT8 library with the comparison of its layers; without, if they cannot be compared."""
+    try:
+        result = diff.layers(bench, variant, whole=False)
+    except (UserError, JobError):
+        return row
+    wrong = [layer.name for layer in map(LayerErrors.from_dict, result["layers"]) if layer.wrong]
+    layers = {"count": len(result["layers"]), "wrong": len(wrong), "first": wrong[0] if wrong else None}
+    return replace(row, layers=layers, distances={**(row.distances or {}), "itself": result["itself"]})
 
 
 def _answers(

@@ -8,7 +8,7 @@ from tvm.relay.expr_functor import ExprMutator
 
 from .calls import in_order
 
-AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d")
+AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d", "mean")
 POOLING = ("strides", "padding", "dilation", "layout", "out_layout", "ceil_mode", "count_include_pad")
 BYTES = {"uint8": (0, 255), "int8": (-128, 127)}
 ANY_BYTE = (-128, 255)
@@ -43,8 +43,8 @@ class _Rounding(ExprMutator):
             data = _steps(self.visit(call.args[0]), call.args[2])
             average = relay.nn.avg_pool2d(data, call.attrs.pool_size, **attributes)
             return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
-        if _is_requantize(call) and dtype in BYTES and _is_average(call.args[0]):
-            average, zero = self._average(call.args[0])
+        if _is_requantize(call) and dtype in BYTES and _is_average(_before_cast(call.args[0])):
+            average, zero = self._average(_before_cast(call.args[0]))
             average += _float(zero - _number(call.args[2]))
             return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_average(call):
@@ -100,6 +100,11 @@ def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: s
 
 def _is_requantize(expression: relay.Expr) -> bool:
     return _name(expression) == "qnn.requantize" and all(map(_is_scalar, expression.args[1:]))
+
+
+def _before_cast(expression: relay.Expr) -> relay.Expr:
+    """What `expression` casts: TVM cuts a mean over axes to bytes before it changes the scale."""
+    return expression.args[0] if _name(expression) == "cast" else expression
 
 
 def _is_average(expression: relay.Expr) -> bool:

@@ -1,0 +1,83 @@
+"""`diff` by the PyTorch front end: traced modules, FP32 and quantized, are cut between their layers."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tvm_bench.backends.relay import target, torch_quantized
+from tvm_bench.diff.comparison import compared
+from tvm_bench.diff.faulty_layers import IMPORT, faults
+from tvm_bench.diff.severed_torch import TorchSource
+from tvm_bench.export import torchscript
+from tvm_bench.spec.tensors import image_input
+
+SHAPE = (4, 6, 6)
+INPUTS = [image_input(SHAPE)]
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+
+
+class Float(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(4, 8, 3, bias=False), nn.BatchNorm2d(8)
+
+    def forward(self, images):
+        values = torch.relu_(self.norm(self.convolution(images)))
+        return torch.cat([values, values * 2], 1).mean((2, 3))
+
+
+class Quantized(nn.Module):
+    """ReLU6 of quantized values, which TVM alone converts wrongly."""
+
+    def forward(self, images):
+        values = nn.functional.hardtanh(torch.quantize_per_tensor(images, 0.05, 60, torch.quint8), 0.0, 6.0)
+        return torch.ops.quantized.add(values, values, 0.1, 30).dequantize()
+
+
+def source_of(module, folder):
+    torchscript.save_traced(module.eval(), folder / "module.pt", INPUTS)
+    return TorchSource.of(folder / "module.pt", INPUTS)
+
+
+def images(source):
+    return [{source.inputs[0]: np.random.default_rng(0).normal(size=(1, *SHAPE), scale=4).astype(np.float32)}]
+
+
+def results(source, folder):
+    cpu = target.resolve(None, 1)
+    rows = compared(source, images(source), cpu, lambda _: None)
+    return rows, faults(source, rows, images(source), cpu, folder)
+
+
+@pytest.mark.parametrize(
+    ("module", "operators"),
+    [
+        (Float(), [("conv2d", "batch_norm", "relu"), ("mul",), ("cat",), ("mean",)]),
+        (Quantized(), [("quantize_per_tensor",), ("hardtanh",), ("add",), ("dequantize",)]),
+    ],
+    ids=["float", "quantized"],
+)
+def test_a_right_module_has_no_wrong_layer(module, operators, tmp_path):
+    source = source_of(module, tmp_path)
+    rows, found = results(source, tmp_path)
+    assert [row.operators for row in rows] == operators
+    assert not found and not any(row.wrong for row in rows)
+    with torch.inference_mode():
+        expected = module(*map(torch.from_numpy, images(source)[0].values()))
+    np.testing.assert_array_equal(source.run(images(source))[0], expected.numpy())
+
+
+def test_a_wrong_conversion_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_quantized, "rewrite", lambda traced: torch._C._jit_pass_inline(traced.graph))
+    _, (fault,) = results(source_of(Quantized(), tmp_path), tmp_path)
+    assert (fault.operators, fault.stage, fault.kind) == (("hardtanh",), IMPORT, "saturation"), fault
+    model, arrays = fault.files
+    values = np.load(arrays)
+    with torch.inference_mode():
+        (output,) = torch.jit.load(model)(torch.from_numpy(values["fed0"]))
+    np.testing.assert_array_equal(output.numpy(), values["expected"])
