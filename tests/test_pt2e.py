@@ -5,10 +5,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import tvm
 from torch import nn
 from torch.nn import functional
+from tvm.contrib import graph_executor
 
 from tests.tiny import Tiny
+from tvm_bench.backends.relay import compiler, frontend, passes, target
 from tvm_bench.compress import pt2e, ptq
 from tvm_bench.export import pt2e_file
 from tvm_bench.spec.errors import UserError
@@ -62,6 +65,20 @@ def test_the_onnx_file_has_integers_only(module, images, tmp_path):
     assert stored == {onnx.TensorProto.INT8}
     operators = {node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node}
     assert {"QLinearConv", "QLinearAdd"} <= operators and not {"Conv", "Add"} & operators
+
+
+def test_relay_answers_as_onnx_runtime(module, images, tmp_path, monkeypatch):
+    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+    path, cpu = tmp_path / "int8.onnx", target.resolve(None, 1)
+    pt2e_file.save_onnx(pt2e.quantize(module, [(images,)], INPUTS, pairs=True), path, INPUTS)
+    lowered = passes.lower_quantization(frontend.relay_from_file(path, INPUTS), cpu)
+    executor = graph_executor.GraphModule(
+        compiler.compiled(lowered, cpu, compiler.Schedules()).library["default"](tvm.cpu())
+    )
+    executor.run(input=images)
+    answers = onnxruntime.InferenceSession(path).run(None, {"input": images})[0]
+    assert noise(executor.get_output(0).numpy(), answers) < 0.001
+    assert 'out_dtype="int32"' in str(lowered) and "qnn." not in str(lowered), "it computes in floats"
 
 
 def test_the_program_answers_as_it_did(module, images, tmp_path):

@@ -165,7 +165,11 @@ def test_a_detector_of_torchvision_from_model_to_report(model, coco, tmp_path):
     assert any("bbox_regression" in name for name in names) and any("cls_logits" in name for name in names)
 
 
-@pytest.mark.parametrize("name", ["deeplabv3_resnet50", "fcn_resnet50", *torchvision_tasks.DETECTORS])
+SLOW = ("ssd300_vgg16",)
+NETWORKS = ("deeplabv3_resnet50", "fcn_resnet50", *torchvision_tasks.DETECTORS)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in NETWORKS])
 def test_networks_of_torchvision_are_static(name):
     assert name in torchvision_models.names()
     module = structure(name, 0).eval()

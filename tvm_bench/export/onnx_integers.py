@@ -45,12 +45,14 @@ def _replace_by_constant(graph: onnx.GraphProto, node: onnx.NodeProto, values: n
 
 
 def _quantize_bias(graph: onnx.GraphProto, node: onnx.NodeProto, bias: np.ndarray, scales: np.ndarray) -> None:
-    names = [f"{node.name}_bias_{part}" for part in ("integers", "scales", "dequantized")]
+    *names, result = (f"{node.name}_bias_{part}" for part in ("integers", "scales", "zeros", "dequantized"))
     graph.initializer.append(numpy_helper.from_array(_in_steps(bias, scales).astype(np.int32), names[0]))
     graph.initializer.append(numpy_helper.from_array(scales, names[1]))
-    pair = onnx.helper.make_node("DequantizeLinear", names[:2], names[2:], name=names[2], axis=0)
+    # ONNX makes the zero point optional, TVM does not.
+    graph.initializer.append(numpy_helper.from_array(np.zeros(scales.shape, np.int32), names[2]))
+    pair = onnx.helper.make_node("DequantizeLinear", names, [result], name=result, axis=0)
     graph.node.insert(list(graph.node).index(node), pair)
-    node.input[2] = names[2]
+    node.input[2] = result
 
 
 def _in_steps(values: np.ndarray, scales: np.ndarray) -> np.ndarray:
