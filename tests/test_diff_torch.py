@@ -57,7 +57,7 @@ def results(source, folder):
 @pytest.mark.parametrize(
     ("module", "operators"),
     [
-        (Float(), [("conv2d", "batch_norm", "relu"), ("mul",), ("cat",), ("mean",)]),
+        (Float(), [("_convolution", "batch_norm", "relu"), ("mul",), ("cat",), ("mean",)]),
         (Quantized(), [("quantize_per_tensor",), ("hardtanh",), ("add",), ("dequantize",)]),
     ],
     ids=["float", "quantized"],

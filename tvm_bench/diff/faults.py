@@ -162,19 +162,22 @@ def _wrapped(sample: Sample) -> Kind | None:
 def _saturation(sample: Sample) -> Kind | None:
     """Errors only where the values, or those of the source, are at a limit."""
     wrong, margin = sample.wrong, 0 if sample.limits else sample.tolerance
+    if not wrong.any():
+        return None
     for name, limited, other in (
         ("values", sample.values, sample.source),
         ("values of the source", sample.source, sample.values),
     ):
         high, low = (np.abs(limited - limit) <= margin for limit in (limited.max(), limited.min()))
-        for at, smaller in (
-            (high, limited.max() < other.max()),
-            (low, limited.min() > other.min()),
-            (high | low, np.ptp(limited) < np.ptp(other)),
+        for at, smaller, share in (
+            (high, limited.max() < other.max(), 0.98),
+            (low, limited.min() > other.min(), 0.98),
+            # Limits that are far too close to each other: what lies between them can be wrong as well.
+            (high | low, np.ptp(limited) < np.ptp(other) / 2, 0.9),
         ):
-            if smaller and at.sum() >= 2 and _most(at[wrong]) and wrong[at].mean() > 0.05:
+            if smaller and at.sum() >= 2 and at[wrong].mean() >= share and wrong[at].mean() > 0.05:
                 ours, theirs = (f"{array.min():g} to {array.max():g}" for array in (limited, other))
-                return Kind("saturation", f"wrong are only {name} at the limits of {ours}; the others are {theirs}")
+                return Kind("saturation", f"wrong are {name} at the limits of {ours}; the others are {theirs}")
     return None
 
 
