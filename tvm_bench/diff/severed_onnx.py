@@ -64,10 +64,12 @@ class OnnxSource:
 
 def recorded(graph: Graph, names: Iterable[str], feeds: Values) -> Values:
     """The `feeds`, and the tensors `names` by ONNX Runtime, operator by operator as ONNX defines them."""
+    names = list(dict.fromkeys(name for name in names if name not in feeds))
+    if not names:
+        return feeds
     model = onnx.ModelProto()
     model.CopyFrom(graph.model)
     del model.graph.output[:]
-    names = list(dict.fromkeys(name for name in names if name not in feeds))
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     return {**feeds, **dict(zip(names, _session(model, optimized=False).run(None, feeds), strict=True))}
 
