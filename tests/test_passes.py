@@ -61,9 +61,12 @@ def steps(zero, seed=0):
     return (values * SCALE).astype(np.float32)
 
 
-def qdq_model(operator, inputs, output, **attributes):
-    """Quantize and dequantize `inputs` by (scale, zero point), apply the `operator`, and do so with its `output`."""
-    nodes, constants = [], []
+def qdq_model(operator, inputs, output, operand=None, **attributes):
+    """Quantize and dequantize `inputs` by (scale, zero point), apply the `operator`, and do so with its `output`.
+
+    A constant `operand` is the last input of the operator.
+    """
+    nodes, constants = [], [] if operand is None else [numpy_helper.from_array(np.float32(operand), "operand")]
 
     def pair(name, result, scale, zero):
         names = [f"{result}-scale", f"{result}-zero"]
@@ -74,7 +77,8 @@ def qdq_model(operator, inputs, output, **attributes):
     names = [f"x{number}" for number in range(len(inputs))]
     for name, parameters in zip(names, inputs, strict=True):
         pair(name, f"{name}-steps", *parameters)
-    nodes.append(helper.make_node(operator, [f"{name}-steps" for name in names], ["real"], **attributes))
+    operands = [f"{name}-steps" for name in names] + ["operand"] * (operand is not None)
+    nodes.append(helper.make_node(operator, operands, ["real"], **attributes))
     pair("real", "out", *output)
     graph = helper.make_graph(
         nodes,
@@ -106,6 +110,10 @@ def by_onnxruntime(model, data):
         ("ReduceMean", [(SCALE, 0)], (SCALE, 0), {"axes": [2, 3]}),
         ("ReduceMean", [(SCALE, 117)], (0.00321, 3), {"axes": [2, 3]}),
         ("Add", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
+        ("HardSigmoid", [(SCALE, 117)], (0.0039, 0), {}),
+        ("Div", [(SCALE, 7)], (0.0511, 7), {"operand": 6}),
+        ("Mul", [(0.3, 117)], (0.0653, 117), {"operand": 0.2}),
+        ("Add", [(SCALE, 117)], (0.0711, 42), {"operand": 0.51}),
     ],
 )
 def test_what_onnx_quantizes_is_rounded_as_onnx_says(operator, inputs, output, attributes):
@@ -113,6 +121,15 @@ def test_what_onnx_quantizes_is_rounded_as_onnx_says(operator, inputs, output, a
     model = qdq_model(operator, inputs, output, **attributes)
     onnx.checker.check_model(model)
     data = {f"x{number}": steps(zero, number) for number, (_, zero) in enumerate(inputs)}
+    module, _ = relay.frontend.from_onnx(model, freeze_params=True)
+    np.testing.assert_array_equal(run(module, **data), by_onnxruntime(model, data))
+
+
+def test_pixels_between_two_steps_are_rounded_as_onnx_says():
+    """Pixels from -1 to 1 with a scale of 2 / 255: nearly half of them are ties."""
+    pixels = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.float32) / 255
+    data = {"x0": (pixels - np.float32(0.5)) / np.float32(0.5)}
+    model = qdq_model("Relu", [(2 / 255, 128)], (2 / 255, 0))
     module, _ = relay.frontend.from_onnx(model, freeze_params=True)
     np.testing.assert_array_equal(run(module, **data), by_onnxruntime(model, data))
 

@@ -16,6 +16,7 @@ from tvm.relay.expr_functor import ExprMutator
 
 from . import quantized_clip
 from .calls import in_order
+from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
 from .grouped_quantization import GroupedConvolutions
 from .rounding import RoundedOnce
@@ -31,6 +32,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
     steps = [
         relay.transform.InferType(),
         _ScalarZeroPoints(),
+        FloatConstants(),
         relay.transform.FakeQuantizationToInteger(),
         relay.transform.InferType(),
         RoundedOnce(),

@@ -80,11 +80,17 @@ def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
 
 def _quantized_float(data: relay.Expr, scale: float, zero: float, *, dtype: str) -> relay.Expr:
     """`data` in steps of `scale`, rounded half to even, plus `zero`."""
-    steps = data * _float(1 / scale)
-    if not isinstance(data, relay.Var):
-        # TVM would add the constants that `data` may end in to `INTEGERS`, where they lose their fractions.
-        steps = relay.clip(steps, -INTEGERS / 4, INTEGERS / 4)
+    if isinstance(data, relay.Var):
+        # Scaled pixels often lie exactly between two steps, where a product with 1 / scale rounds to the wrong side.
+        return _quantized(_quotient(data, scale), zero, BYTES[dtype], dtype)
+    # TVM would add the constants that `data` may end in to `INTEGERS`, where they lose their fractions.
+    steps = relay.clip(data * _float(1 / scale), -INTEGERS / 4, INTEGERS / 4)
     return _quantized(steps, zero, BYTES[dtype], dtype)
+
+
+def _quotient(data: relay.Expr, divisor: float) -> relay.Expr:
+    """`data / divisor`, rounded correctly. TVM multiplies by the reciprocal of a constant, which in float32 is off."""
+    return relay.cast(relay.cast(data, "float64") * relay.const(1 / divisor, "float64"), "float32")
 
 
 def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: str) -> relay.Expr:
