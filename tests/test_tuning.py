@@ -170,8 +170,8 @@ def test_the_tuned_library_uses_the_records_and_is_right(tuned, cli):
     kinds = {kernel["kind"] for kernel in found["kernels"].values()}
     assert (schedule_source.TUNED in kinds) == (found["tuning"]["chosen"] == "autoscheduler")
     plain, library = (tvm_bench.load(folder / form) for form in ("fp32-relay", "fp32-relay-tuned"))
-    images = np.random.default_rng(1).standard_normal(plain.shape).astype(np.float32)
-    assert np.abs(plain(images) - library(images)).max() < 1e-4
+    images = np.random.default_rng(1).standard_normal(plain.inputs[0].shape).astype(np.float32)
+    assert np.abs(plain((images,))[0] - library((images,))[0]).max() < 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +201,8 @@ def test_auto_tries_templates_then_searches_and_int8_answers_to_the_bit(tuned_in
     assert sum(found["coverage"].values()) == pytest.approx(1)
     plain, library = (tvm_bench.load(folder / form) for form in ("int8-relay", "int8-relay-tuned"))
     for seed in range(5):
-        images = np.random.default_rng(seed).standard_normal(plain.shape).astype(np.float32)
-        np.testing.assert_array_equal(plain(images), library(images))
+        images = np.random.default_rng(seed).standard_normal(plain.inputs[0].shape).astype(np.float32)
+        np.testing.assert_array_equal(plain((images,)), library((images,)))
 
 
 def test_every_kernel_names_what_it_came_from(tuned_int8):

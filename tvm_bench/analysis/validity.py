@@ -104,7 +104,7 @@ def wrong_answers(row: Row, limits: ValidityLimits, failures: Mapping[str, str] 
     if against not in compared:
         return f"answers not checked: {failures.get(against, f'there is no {against}').rstrip('.')}"
     if not distances:
-        return _wrong_outputs(row, against, limits)
+        return _wrong_outputs(row, against, limits) or (_wrong_layers(row.layers) if row.layers else None)
     if reason := _unvarying(row, against, limits):
         return reason
     if row.precision == "fp32":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,11 +19,19 @@ from ..spec.tensors import TensorSpec
 def save_traced(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> None:
     """Trace `module` on `inputs` and write it to `path`. Nested outputs become a tuple."""
     buffer = io.BytesIO()
-    fused_attention = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # it is one operator, which Relay does not have
-    with warnings.catch_warnings(), torch.inference_mode(), flat_outputs(module):
+    with warnings.catch_warnings(), torch.inference_mode(), flat_outputs(module), _plain_attention():
         warnings.simplefilter("ignore")  # deprecation of torch.jit, which Relay's front end needs
         torch.jit.save(torch.jit.trace(module, zeros(inputs)), buffer)
-    torch.backends.mha.set_fastpath_enabled(fused_attention)
     with replace_with(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    """While the context is open, attention is several operators: Relay does not have PyTorch's fused one."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)

@@ -146,7 +146,8 @@ def _with_layers(row: Row, bench: Workbench, variant: Variant) -> Row:
         return row
     wrong = [layer.name for layer in map(LayerErrors.from_dict, result["layers"]) if layer.wrong]
     layers = {"count": len(result["layers"]), "wrong": len(wrong), "first": wrong[0] if wrong else None}
-    return replace(row, layers=layers, distances={**(row.distances or {}), "itself": result["itself"]})
+    distances = {**row.distances, "itself": result["itself"]} if row.distances else None
+    return replace(row, layers=layers, distances=distances)
 
 
 def _answers(

@@ -11,20 +11,6 @@ from tvm.relay.frontend.common import infer_shape, infer_type
 from ...spec.errors import UserError
 
 
-def multi_head_attention(inputs: list, types: list) -> tuple[relay.Expr, relay.Expr]:
-    """`aten::_native_multi_head_attention`, of `nn.MultiheadAttention` in evaluation mode, which TVM 0.19 lacks.
-
-    (B, T, E) -> (B, T, E), and a constant in place of its weights.
-    """
-    query, key, value, _, heads, *weights = inputs[:9]
-    if not (query is key is value) or inputs[9] is not None or inputs[10]:
-        raise UserError(
-            "Relay takes nn.MultiheadAttention only as self-attention, without a mask and without need_weights. "
-            "Give --frontend onnx."
-        )
-    return _self_attention(query, heads, *weights), relay.const(0.0)
-
-
 def dot_product_attention(inputs: list, types: list) -> relay.Expr:
     """`aten::scaled_dot_product_attention`: (..., M, D), (..., N, D), (..., N, D) -> (..., M, D).
 
@@ -59,28 +45,6 @@ def roll(inputs: list, types: list) -> relay.Expr:
 
 
 CONVERSIONS: dict[str, Callable] = {
-    "aten::_native_multi_head_attention": multi_head_attention,
     "aten::scaled_dot_product_attention": dot_product_attention,
     "aten::roll": roll,
 }
-
-
-def _self_attention(
-    data: relay.Expr, heads: int, weight: relay.Expr, bias: relay.Expr, out_weight: relay.Expr, out_bias: relay.Expr
-) -> relay.Expr:
-    batch, tokens, width = infer_shape(data)
-    depth = width // heads
-    split = relay.reshape(_linear(data, weight, bias), (batch, tokens, 3, heads, depth))
-    parts = relay.split(relay.transpose(split, (2, 0, 3, 1, 4)), 3, axis=0)
-    query, key, value = (relay.reshape(part, (batch * heads, tokens, depth)) for part in parts)
-    scores = relay.nn.batch_matmul(query * relay.const(depth**-0.5), key)
-    result = relay.nn.batch_matmul(relay.nn.softmax(scores), relay.transpose(value, (0, 2, 1)))
-    result = relay.transpose(relay.reshape(result, (batch, heads, tokens, depth)), (0, 2, 1, 3))
-    return _linear(relay.reshape(result, (batch, tokens, width)), out_weight, out_bias)
-
-
-def _linear(data: relay.Expr, weight: relay.Expr, bias: relay.Expr) -> relay.Expr:
-    *outer, width = infer_shape(data)
-    outputs = infer_shape(weight)[0]
-    result = relay.nn.dense(relay.reshape(data, (-1, width)), weight)
-    return relay.reshape(result, (*outer, outputs)) + bias
