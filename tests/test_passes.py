@@ -110,6 +110,7 @@ def by_onnxruntime(model, data):
         ("ReduceMean", [(SCALE, 0)], (SCALE, 0), {"axes": [2, 3]}),
         ("ReduceMean", [(SCALE, 117)], (0.00321, 3), {"axes": [2, 3]}),
         ("Add", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
+        ("Sub", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
         ("HardSigmoid", [(SCALE, 117)], (0.0039, 0), {}),
         ("Div", [(SCALE, 7)], (0.0511, 7), {"operand": 6}),
         ("Mul", [(0.3, 117)], (0.0653, 117), {"operand": 0.2}),
