@@ -109,6 +109,7 @@ def by_onnxruntime(model, data):
         ("GlobalAveragePool", [(SCALE, 117)], (0.04321, 3), {}),
         ("ReduceMean", [(SCALE, 0)], (SCALE, 0), {"axes": [2, 3]}),
         ("ReduceMean", [(SCALE, 117)], (0.00321, 3), {"axes": [2, 3]}),
+        ("ReduceMean", [(SCALE, 117)], (0.01321, 128), {"axes": [2, 3]}),
         ("Add", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
         ("Sub", [(SCALE, 117), (SCALE, 116)], (2 * SCALE, 117), {}),
         ("HardSigmoid", [(SCALE, 117)], (0.0039, 0), {}),

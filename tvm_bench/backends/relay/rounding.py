@@ -48,7 +48,8 @@ class _Rounding(ExprMutator):
             return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_requantize(call) and dtype in BYTES and _is_average(_before_cast(call.args[0])):
             average, zero = self._average(_before_cast(call.args[0]))
-            average += _float(zero - _number(call.args[2]))
+            # Not a sum: TVM would add its constant, once rescaled, to `INTEGERS`, where it loses its fraction.
+            average -= _float(_number(call.args[2]) - zero)
             return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_average(call):
             return _quantized(*self._average(call), ANY_BYTE, dtype)

@@ -21,6 +21,7 @@ from ...export import module_file, onnx_file, pt2e_file, qdq, tensorrt_file, tor
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import random_weights, resolve
+from ...models.torchvision_tasks import is_for_task
 from ...spec import formats
 from ...spec.errors import UserError
 from ...spec.feed import FeedRequest
@@ -123,11 +124,12 @@ def run(
 def write_module(request: Request) -> Method:
     """A PyTorch module, in any precision."""
     module, method = _module(request)
+    model = request.model_spec.model
     module_file.save(
         module,
         request.out,
-        model=request.model_spec.model,
-        classes=request.outputs,
+        model=model,
+        classes=len(request.classes) if is_for_task(model) else request.outputs,
         precision=request.precision,
         inputs=request.singles,
         sizes=None if request.precision == "fp32" else module_file.sizes(request.source),
