@@ -15,6 +15,8 @@ from tvm_bench.spec.tensors import TensorSpec, image_input
 
 SHAPE = (16, 8, 8)
 INPUTS = (image_input(SHAPE),)
+# The weights of the layers. With some, a value of `second` lies so near to a tie that it is one step off already.
+torch.manual_seed(0)
 LAYERS = {
     "conv": nn.Conv2d(16, 16, 1),
     "depthwise": nn.Conv2d(16, 16, 5, 2, 2, groups=16),
