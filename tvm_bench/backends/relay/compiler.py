@@ -13,6 +13,7 @@ from tvm import relay
 
 from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, tokens
+from .calls import name_of
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
@@ -89,7 +90,7 @@ def _lowering(module: tvm.IRModule) -> dict[str, bool]:
 
 
 def _binds_vectors(node: relay.Expr) -> bool:
-    operator = getattr(node.op, "name", "") if isinstance(node, relay.Call) else ""
+    operator = name_of(node)
     return operator == "image.resize2d" or (operator == "take" and not isinstance(node.args[1], relay.Constant))
 
 

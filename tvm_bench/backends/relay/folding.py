@@ -16,6 +16,8 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from .calls import in_order, name_of
+
 SHAPES = ("shape_of", "ndarray_size")  # constant for any argument; left to TVM
 
 
@@ -26,11 +28,7 @@ class FoldWithNumPy:
     def transform_function(
         self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
     ) -> relay.Function:
-        folding = Folding()
-        relay.analysis.post_order_visit(function.body, folding.visit)  # Python's recursion would not reach deep
-        return relay.Function(
-            function.params, folding.visit(function.body), function.ret_type, function.type_params, function.attrs
-        )
+        return in_order(Folding(), function)
 
 
 class Folding(ExprMutator):
@@ -51,7 +49,7 @@ class Folding(ExprMutator):
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
         arguments = [self.visit(argument) for argument in call.args]
-        name = getattr(call.op, "name", "")
+        name = name_of(call)
         if arguments and all(isinstance(argument, relay.Constant) for argument in arguments):
             value = OPERATORS.get(name, _unknown)(call.attrs, *(argument.data.numpy() for argument in arguments))
             if value is not None:

@@ -6,9 +6,6 @@ schedules start from NCHW.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import tvm
 from tvm import relay
@@ -20,6 +17,7 @@ from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
 from .grouped_quantization import GroupedConvolutions
 from .rounding import RoundedOnce
+from .schedules.override import operator_attribute
 from .shortcuts import while_importing
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
@@ -46,24 +44,10 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         # Lowering pads with the zero point in a separate kernel; where that is 0, the convolution can pad.
         relay.transform.FoldExplicitPadding(),
     ]
-    in_float = _in_float("nn.batch_matmul")
+    # Products of two activations, as of attention, stay in float32: TVM has no fast kernel for u8 x u8.
+    in_float = operator_attribute("nn.batch_matmul", quantized_clip.RULE, None)
     with target, while_importing(), in_float, quantized_clip.using(), tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)
-
-
-@contextmanager
-def _in_float(name: str) -> Iterator[None]:
-    """While the context is open, an operator stays in float32 between its dequantized inputs and its quantized output.
-
-    So products of two activations, as of attention: TVM has no fast kernel for u8 x u8.
-    """
-    operator, rule = tvm.ir.Op.get(name), "FTVMFakeQuantizationToInteger"
-    previous = operator.get_attr(rule)
-    operator.reset_attr(rule)
-    try:
-        yield
-    finally:
-        operator.set_attr(rule, previous)
 
 
 def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:

@@ -8,7 +8,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order
+from .calls import in_order, name_of
 
 AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d", "mean")
 SUMS = {"qnn.add": relay.add, "qnn.subtract": relay.subtract}
@@ -36,7 +36,7 @@ class RoundedOnce:
 
 class _Rounding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        name, dtype = _name(call), str(getattr(call.checked_type, "dtype", ""))
+        name, dtype = name_of(call), str(getattr(call.checked_type, "dtype", ""))
         if name == "qnn.quantize" and dtype in BYTES and all(map(_is_scalar, call.args[1:])):
             return _quantized_float(self.visit(call.args[0]), *map(_number, call.args[1:]), dtype=dtype)
         if name in SUMS and dtype in BYTES and all(map(_is_scalar, call.args[2:])):
@@ -111,25 +111,21 @@ def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: s
 
 
 def _is_requantize(expression: relay.Expr) -> bool:
-    return _name(expression) == "qnn.requantize" and all(map(_is_scalar, expression.args[1:]))
+    return name_of(expression) == "qnn.requantize" and all(map(_is_scalar, expression.args[1:]))
 
 
 def _before_cast(expression: relay.Expr) -> relay.Expr:
     """What `expression` casts: TVM cuts a mean over axes to bytes before it changes the scale."""
-    return expression.args[0] if _name(expression) == "cast" else expression
+    return expression.args[0] if name_of(expression) == "cast" else expression
 
 
 def _is_average(expression: relay.Expr) -> bool:
     """Whether the expression is an average of quantized values, in their steps."""
-    return _name(expression) in AVERAGES and expression.checked_type.dtype == "int32"
+    return name_of(expression) in AVERAGES and expression.checked_type.dtype == "int32"
 
 
 def _is_scalar(expression: relay.Expr) -> bool:
     return isinstance(expression, relay.Constant) and expression.data.numpy().size == 1
-
-
-def _name(expression: relay.Expr) -> str:
-    return getattr(getattr(expression, "op", None), "name", "")
 
 
 def _number(constant: relay.Constant) -> float:

@@ -61,11 +61,12 @@ def attribute(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def operator_attribute(name: str, attribute: str, value: Any) -> Iterator[None]:
-    """Set an attribute of the operator `name` to `value`; afterwards, to its previous value."""
+    """Set an attribute of the operator `name` to `value` (None: it has none); afterwards, to its previous value."""
     operator = tvm.ir.Op.get(name)
     previous = operator.get_attr(attribute)
     operator.reset_attr(attribute)
-    operator.set_attr(attribute, value)
+    if value is not None:
+        operator.set_attr(attribute, value)
     try:
         yield
     finally:
