@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,11 @@ def diff(run_spec: RunSpec, images: int) -> list[Diff]:
 
 
 def layers(bench: Workbench, variant: Variant, images: int = IMAGES, *, whole: bool) -> dict[str, Any]:
-    """The result of the verb `diff` for a Relay variant."""
+    """The result of the verb `diff` for a Relay variant.
+
+    The layers are compiled with default schedules, so that tuned libraries, and those by TVM's schedules, share it.
+    """
+    variant = replace(variant, backend="relay", tuned=False)
     source, _ = steps.source(bench, variant)
     request = {
         "source": str(source),
