@@ -39,7 +39,8 @@ TOGETHER = 2  # networks that are built at the same time
 SHORTEST = ["--rounds", "1", "--samples", "1"]
 IMAGE = ["--input-shape", "3,224,224"]
 RANDOM = ["--weights", "random", *IMAGE]
-SUBJECT = ["--precision", "fp32,int8", "--frontend", ",".join(FRONTENDS), "--data", "fashion-mnist"]
+DATA = ["--data", "fashion-mnist", "--calibration-images", "64"]
+SUBJECT = ["--precision", "fp32,int8", "--frontend", ",".join(FRONTENDS), *DATA]
 
 
 @dataclass(frozen=True)

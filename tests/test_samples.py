@@ -3,8 +3,10 @@
 import re
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from tests import networks
 from tests.networks import TwoOfEach
@@ -15,10 +17,12 @@ from tvm_bench.jobs.verbs import evaluate
 from tvm_bench.measure import comparison, timed_inputs
 from tvm_bench.models import resolve, with_named_inputs
 from tvm_bench.models.tensors import flatten
+from tvm_bench.pipeline import steps
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.feed import FeedRequest
 from tvm_bench.spec.sizes import Sizes
 from tvm_bench.spec.tensors import TensorSpec
+from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 INPUTS = TwoOfEach.inputs
 GOOD = networks.arrays(TwoOfEach, 5)
@@ -216,3 +220,21 @@ def test_large_answers_are_compared_on_fewer_samples(monkeypatch):
 
     (answers,) = evaluate._answers(infer, iter([(np.zeros((1, 2)),)] * 10), 10, 1)
     assert answers[:, 0].tolist() == [1, 2]
+
+
+def test_int8_is_calibrated_with_the_first_samples_only_if_told(tmp_path):
+    factors = 10 ** np.arange(5, dtype="f4")
+    growing = {name: array * factors.reshape(-1, *[1] * (array.ndim - 1)) for name, array in GOOD.items()}
+    np.savez(tmp_path / "growing.npz", **growing)
+    spec = ModelSpec("tests.networks:two_of_each", samples=str(tmp_path / "growing.npz"))
+
+    def largest_scale(calibration):
+        root = tmp_path / str(calibration)
+        run_spec = RunSpec(spec, ("int8",), (), None, (1,), (1,), root, calibration=calibration)
+        bench = steps.open_workbench(run_spec, calibrate=True)
+        assert bench.about["calibration"]["images"] == (calibration or 5)
+        model = onnx.load(steps.prepare(bench, "onnx", "int8", 1)[0])
+        scales = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer if tensor.name.endswith("_scale")]
+        return max(scale.max() for scale in scales)
+
+    assert largest_scale(None) > 1000 * largest_scale(1)

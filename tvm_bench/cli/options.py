@@ -83,6 +83,13 @@ FORMS = (
         type=click.Choice(TASKS),
         help="What the outputs are; decides how they are scored and compared.  [default: guessed from the outputs]",
     ),
+    click.option(
+        "--calibration-images",
+        "calibration",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Calibrate INT8 with the first N calibration images (or samples of --inputs) only.  [default: all]",
+    ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
     click.option(
         "--batch",

@@ -48,6 +48,7 @@ def run_spec(
     logs: Path = Path("tuning_logs"),
     settings: Settings | None = None,
     task: str | None = None,
+    calibration: int | None = None,
     default_precisions: tuple[str, ...] = ("fp32", "int8"),
 ) -> RunSpec:
     """The run spec of these options. Embedded weights imply their data, a recipe its precision."""
@@ -73,4 +74,5 @@ def run_spec(
         logs=logs,
         settings=settings,
         task=task,
+        calibration=calibration,
     )

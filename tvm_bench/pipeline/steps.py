@@ -35,6 +35,7 @@ def open_workbench(run_spec: RunSpec, *, calibrate: bool = False, answers: bool 
         "model_spec": run_spec.model_spec.request(),
         "batch": max(run_spec.batches),
         "calibrate": calibrate,
+        "calibration": run_spec.calibration,
         "target": run_spec.target,
         "threads": run_spec.most_threads,
         "layers": run_spec.settings.layers if run_spec.settings else (),

@@ -140,6 +140,7 @@ class RunSpec:
     logs: Path = Path("tuning_logs")
     settings: Settings | None = None  # of the recipe; None: those of its last run
     task: str | None = None  # None: guessed
+    calibration: int | None = None  # the most samples that INT8 is calibrated with; None: all
 
     @property
     def most_threads(self) -> int:

@@ -56,10 +56,12 @@ def run(
     layers: list[str],
     task: str | None = None,
     answers: bool = False,
+    calibration: int | None = None,
 ) -> dict[str, Any]:
     """Open the model of `model_spec` (the fields of a `ModelSpec`) and its data once.
 
-    `layers` are names of layers to be pruned; `calibrate` says whether calibration samples are needed, and `answers`
+    `layers` are names of layers to be pruned; `calibrate` says whether calibration samples are needed, of which
+    the first `calibration` are used (None: all), and `answers`
     whether answers will be checked, for which other inputs than images must be given. `task` replaces the guessed one.
 
     Returns `spec` (fields of `InputSpec`; None if the input is no image), `model_inputs` and
@@ -97,7 +99,7 @@ def run(
         "images": feed.size if feed else 0,
         "feed": feed.name if feed else "",
         "data_version": _version(model),
-        "calibration": _calibration(request) if calibrate else None,
+        "calibration": _calibration(request, calibration) if calibrate else None,
     }
 
 
@@ -143,7 +145,7 @@ def _pytorch(model: ModelSpec, batch: int, test: Dataset | None, layers: tuple[s
     return Network(resolved.spec, inputs, results, resolved.classes, fingerprint, architecture)
 
 
-def _calibration(request: FeedRequest) -> dict[str, object]:
+def _calibration(request: FeedRequest, most: int | None) -> dict[str, object]:
     if not request.data and not request.samples:
         raise UserError(
             "INT8 needs real images for calibration (noise gives a useless model). Give --data fashion-mnist or "
@@ -152,7 +154,7 @@ def _calibration(request: FeedRequest) -> dict[str, object]:
     feed = feeds.load(request, "calibration")
     if not feed.size:
         raise UserError(f"{feed.name} has no images for calibration. Give other --data, or --precision fp32.")
-    return {"data": feed.name, "images": feed.size}
+    return {"data": feed.name, "images": min(feed.size, most or feed.size)}
 
 
 def _labelled(test: Dataset, network: Network) -> bool:

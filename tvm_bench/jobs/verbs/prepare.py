@@ -51,6 +51,7 @@ class Request:
     batch: int
     quantization: Quantize
     settings: Mapping[str, Any]  # of training, for the fields of `Settings`
+    calibration_images: int | None  # the first of the calibration samples; None: all
 
     @property
     def images(self) -> InputSpec:
@@ -74,7 +75,7 @@ class Request:
         """The calibration samples, in batches. Raises `UserError` without data."""
         if not self.model_spec.data and not self.model_spec.samples:
             raise UserError("INT8 needs samples for calibration. Give --data with images, or --inputs.")
-        return self.feed("calibration").batches(batch, None)
+        return self.feed("calibration").batches(batch, self.calibration_images)
 
     def feed(self, split: str) -> Feed:
         """The inputs of this split."""
@@ -110,6 +111,7 @@ def run(
         batch=batch,
         quantization=Quantize.from_dict(quantization or {"precision": precision}),
         settings=settings or {},
+        calibration_images=(description["calibration"] or {}).get("images"),
     )
     packages.need(formats.FORMATS[kind, precision].packages)
     if precision == "bf16":
