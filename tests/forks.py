@@ -30,7 +30,7 @@ def server():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pytest", "tests.forks", "tests.preloaded"])
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in launcher.child_environment(1).items():
+        for name, value in {**launcher.child_environment(1), **launcher.SLEEPING}.items():
             patch.setenv(name, value)
         patch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]))
         forkserver.ensure_running()
