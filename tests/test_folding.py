@@ -10,6 +10,7 @@ from tvm_bench.backends.relay.shortcuts import while_importing
 
 WEIGHT = relay.const(np.random.default_rng(0).standard_normal((32, 16, 3, 5)).astype("float32"))
 VECTOR = relay.const(np.arange(1, 33, dtype="float32"))
+TIES = relay.const(np.array([-2.5, -1.5, -0.5, 0.49999997, 0.5, 1.5, 2.4, -0.1, 8388609.0], "float32"))
 EXPRESSIONS = {
     "blocked": relay.layout_transform(WEIGHT, "OIHW", "OIHW8i16o"),
     "blocked twice": relay.layout_transform(WEIGHT, "OIHW", "OIHW4i16o4i"),
@@ -18,6 +19,8 @@ EXPRESSIONS = {
     "negative axis": relay.expand_dims(VECTOR, -1),
     "arithmetic": relay.cast(-relay.sqrt(VECTOR) / (VECTOR + VECTOR * VECTOR - relay.ones_like(VECTOR)), "int8"),
     "integers": relay.cast(relay.const(np.array([250, 3], "uint8")) + relay.const(np.uint8(9)), "int64"),
+    "rounding": relay.clip(relay.round(relay.copy(TIES)), -2.0, 2.0),
+    "sums": relay.sum(relay.cast(WEIGHT * relay.const(20.0), "int8"), (2, 3), keepdims=True),
     "shapes": relay.squeeze(relay.reshape(relay.transpose(WEIGHT, (3, 2, 1, 0)), (0, -1, 1, 32)), [2]),
 }
 

@@ -131,10 +131,32 @@ def _by_axis(axes: list[tuple[str, int]]) -> list[int]:
     return sorted(range(len(axes)), key=lambda place: (axes[place][0].upper(), axes[place][0].islower(), place))
 
 
+def _round(attributes: Any, data: np.ndarray) -> np.ndarray:
+    """Halves go away from zero, unlike NumPy's."""
+    whole = np.trunc(data)
+    return whole + np.sign(data) * (np.abs(data - whole) >= 0.5)
+
+
+def _clip(attributes: Any, data: np.ndarray) -> np.ndarray:
+    return np.clip(data, attributes.a_min, attributes.a_max).astype(data.dtype)
+
+
+def _sum(attributes: Any, data: np.ndarray) -> np.ndarray | None:
+    """Of integers: the sum of floats depends on their order."""
+    if data.dtype.kind == "f" or attributes.exclude:
+        return None
+    axes = None if attributes.axis is None else tuple(int(axis) for axis in attributes.axis)
+    return data.sum(axes, data.dtype, keepdims=bool(attributes.keepdims))
+
+
 OPERATORS: dict[str, Callable[..., np.ndarray | None]] = {
     "add": lambda _, left, right: left + right,
     "subtract": lambda _, left, right: left - right,
     "multiply": lambda _, left, right: left * right,
+    "copy": lambda _, data: data,
+    "clip": _clip,
+    "round": _round,
+    "sum": _sum,
     "negative": lambda _, data: -data,
     "sqrt": lambda _, data: np.sqrt(data) if data.dtype.kind == "f" else None,
     "divide": lambda _, left, right: left / right if left.dtype.kind == "f" else None,
