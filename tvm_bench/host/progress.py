@@ -65,5 +65,9 @@ class Progress:
             self.drawn = now
         if not self.console.is_terminal and now - self.logged > LOG_EVERY:
             self.logged = now
-            left = (now - self.began) * (self.total - done) / max(done - self.start, 1e-9)
-            print(f"{self.title} {done / self.total:.1%}, about {left / 60:.1f} min left, {note}", file=sys.stderr)
+            print(f"{self.title} {done / self.total:.1%}, {self._left(done, now)}, {note}", file=sys.stderr)
+
+    def _left(self, done: float, now: float) -> str:
+        if done <= self.start:
+            return "time left unknown"
+        return f"about {(now - self.began) / 60 * (self.total - done) / (done - self.start):.1f} min left"

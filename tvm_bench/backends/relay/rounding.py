@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of
+from .calls import in_order, name_of, shape_of
 
 AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d", "mean")
 SUMS = {"qnn.add": relay.add, "qnn.subtract": relay.subtract}
@@ -16,6 +17,7 @@ POOLING = ("strides", "padding", "dilation", "layout", "out_layout", "ceil_mode"
 BYTES = {"uint8": (0, 255), "int8": (-128, 127)}
 ANY_BYTE = (-128, 255)
 INTEGERS = 1.5 * 2**23  # from 2**23 to 2**24, float32 has all integers and no fractions
+ZERO_BITS = np.float32(INTEGERS).view(np.int32).item()  # `INTEGERS` + n has these bits + n
 
 
 @relay.transform.function_pass(opt_level=0)
@@ -45,14 +47,15 @@ class _Rounding(ExprMutator):
             attributes = {key: call.attrs[key] for key in POOLING}
             data = _steps(self.visit(call.args[0]), call.args[2])
             average = relay.nn.avg_pool2d(data, call.attrs.pool_size, **attributes)
-            return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
+            return quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_requantize(call) and dtype in BYTES and _is_average(_before_cast(call.args[0])):
             average, zero = self._average(_before_cast(call.args[0]))
-            # Not a sum: TVM would add its constant, once rescaled, to `INTEGERS`, where it loses its fraction.
             average -= _float(_number(call.args[2]) - zero)
-            return _quantized(*_rescaled(average, call), BYTES[dtype], dtype)
+            return quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_average(call):
-            return _quantized(*self._average(call), ANY_BYTE, dtype)
+            return quantized(*self._average(call), ANY_BYTE, dtype)
+        if name == "qnn.requantize" and dtype in BYTES and all(isinstance(a, relay.Constant) for a in call.args[1:]):
+            return _requantized(self.visit(call.args[0]), call, dtype)
         return super().visit_call(call)
 
     def _average(self, call: relay.Call) -> tuple[relay.Expr, float]:
@@ -70,12 +73,25 @@ def _sum(
     left_scale, left_zero, right_scale, right_zero, scale, zero = parameters
     left = _steps(left, left_zero) * _float(_number(left_scale) / _number(scale))
     right = _steps(right, right_zero) * _float(_number(right_scale) / _number(scale))
-    return _quantized(operator(left, right), _number(zero), BYTES[dtype], dtype)
+    return quantized(operator(left, right), _number(zero), BYTES[dtype], dtype)
 
 
 def _steps(data: relay.Expr, zero: relay.Constant) -> relay.Expr:
     """Quantized `data` as float steps above the zero point: padding with 0 is right for these."""
     return relay.cast(data, "float32") - _float(_number(zero))
+
+
+def _requantized(data: relay.Expr, call: relay.Call, dtype: str) -> relay.Expr:
+    """`data`, the new input of the requantization `call`, whose scales may be one for each index of an axis."""
+    from_scale, from_zero, scale, zero = (argument.data.numpy() for argument in call.args[1:])
+    rank = len(shape_of(call))
+    after = rank - 1 - int(call.attrs.axis) % rank if from_scale.ndim else 0
+    value = relay.cast(data, "float32")
+    if from_zero.any():
+        value -= relay.const(from_zero.astype(np.float32).reshape(-1, *[1] * after))
+    factors = (np.float64(from_scale) / scale).astype(np.float32)
+    value *= relay.const(factors.reshape(-1, *[1] * after))
+    return quantized(value, zero.item(), BYTES[dtype], dtype)
 
 
 def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
@@ -88,10 +104,8 @@ def _quantized_float(data: relay.Expr, scale: float, zero: float, *, dtype: str)
     """`data` in steps of `scale`, rounded half to even, plus `zero`."""
     if isinstance(data, relay.Var):
         # Scaled pixels often lie exactly between two steps, where a product with 1 / scale rounds to the wrong side.
-        return _quantized(_quotient(data, scale), zero, BYTES[dtype], dtype)
-    # TVM would add the constants that `data` may end in to `INTEGERS`, where they lose their fractions.
-    steps = relay.clip(data * _float(1 / scale), -INTEGERS / 4, INTEGERS / 4)
-    return _quantized(steps, zero, BYTES[dtype], dtype)
+        return quantized(_quotient(data, scale), zero, BYTES[dtype], dtype)
+    return quantized(data * _float(1 / scale), zero, BYTES[dtype], dtype)
 
 
 def _quotient(data: relay.Expr, divisor: float) -> relay.Expr:
@@ -99,15 +113,16 @@ def _quotient(data: relay.Expr, divisor: float) -> relay.Expr:
     return relay.cast(relay.cast(data, "float64") * relay.const(1 / divisor, "float64"), "float32")
 
 
-def _quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: str) -> relay.Expr:
+def quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: str) -> relay.Expr:
     """`value` in float steps, rounded half to even, plus `zero`. The order matters if the zero point is odd.
 
     Relay has only `round`, half away from zero. Adding a number so large that float32 has no fractions there rounds
-    half to even, and costs less. TVM would fold `(value + n) - n` into `value`: the limits stand in between.
+    half to even, and costs less: the last bits of the sum are the integer. The limits come first, so that TVM does not
+    add the constants that `value` may end in to that number, where they would lose their fractions.
     """
     low, high = limits
-    limited = relay.clip(value + _float(INTEGERS), INTEGERS + low - zero, INTEGERS + high - zero)
-    return relay.cast(limited - _float(INTEGERS - zero), dtype)
+    bits = relay.reinterpret(relay.clip(value, low - zero, high - zero) + _float(INTEGERS), "int32")
+    return relay.cast(bits + relay.const(int(zero) - ZERO_BITS, "int32"), dtype)
 
 
 def _is_requantize(expression: relay.Expr) -> bool:

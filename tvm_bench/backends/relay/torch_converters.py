@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from tvm import relay
 from tvm.relay.frontend import qnn_torch
 from tvm.relay.frontend.common import infer_shape
+
+from .calls import name_of
+from .rounding import quantized
 
 Converter = Callable[[list, object], relay.Expr]  # of the inputs and their types
 
@@ -46,6 +50,40 @@ def of_any_rank(linear: Converter) -> Converter:
     return convert
 
 
+def in_float(
+    output: relay.Expr,
+    bias: relay.Expr | None,
+    input_scale: relay.Constant,
+    weight_scale: relay.Constant,
+    output_scale: relay.Constant,
+    output_zero_point: relay.Constant,
+    with_relu: bool,
+) -> relay.Expr:
+    """The bytes of the INT32 `output` of a convolution or a linear layer, whose `bias` is FLOAT32, as in PyTorch.
+
+    TVM rounds the bias to the grid of `output`, which moves one in a thousand results to another step.
+    """
+    spatial = 0 if name_of(output) == "qnn.dense" else 2
+    scales = np.float64(input_scale.data.numpy()) * weight_scale.data.numpy()
+    value = relay.cast(output, "float32")
+    if bias is not None:
+        value += relay.expand_dims(bias * relay.const((1 / scales).astype(np.float32)), -1, spatial)
+    zero = output_zero_point.data.numpy().item()
+    factors = (scales / output_scale.data.numpy()).astype(np.float32)
+    value *= relay.const(factors.reshape(-1, *[1] * spatial))
+    return quantized(value, zero, (zero if with_relu else 0, 255), "uint8")
+
+
+def without_scales_of_biases(add_scales: Callable) -> Callable[[object], dict]:
+    """TVM's function, which adds the scales of inputs to the graph, without its result, by which it rounds biases."""
+
+    def add(graph: object) -> dict:
+        add_scales(graph)
+        return {}
+
+    return add
+
+
 MISSING = {"aten::channel_shuffle": channel_shuffle}
 WRONG = {
     "aten::quantize_per_tensor": quantize,
@@ -53,4 +91,6 @@ WRONG = {
     "quantized::linear": of_any_rank(qnn_torch._linear()),
     "quantized::linear_relu": of_any_rank(qnn_torch._linear(with_relu=True)),
 }
+qnn_torch._do_bias_and_requantize = in_float
+qnn_torch.add_input_quant_params_to_op_inputs = without_scales_of_biases(qnn_torch.add_input_quant_params_to_op_inputs)
 qnn_torch.convert_map |= WRONG  # TVM's own converters of quantized operators win over a custom map
