@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +57,15 @@ def run_part(
 
 def diff(layer: Layer, outputs: Outputs) -> LayerErrors:
     """The errors of a `layer` in the `outputs` of a part that it belongs to."""
-
-    def against(ours: list[Values], theirs: list[Values]) -> Errors:
-        pairs = zip(ours, theirs, strict=True)
-        return worst([_errors(layer, a[layer.output], b[layer.output]) for a, b in pairs])
-
-    relay, library = against(outputs.relay, outputs.source), against(outputs.library, outputs.source)
-    kernel = against(outputs.library, outputs.relay)
+    relay = worst_errors(layer, outputs.relay, outputs.source)
+    kernel = worst_errors(layer, outputs.library, outputs.relay)
+    library = worst_errors(layer, outputs.library, outputs.source)
     return LayerErrors(layer.name, layer.operators, relay, kernel, library)
+
+
+def worst_errors(layer: Layer, values: Sequence[Values], source: Sequence[Values]) -> Errors:
+    """The errors of the `values` of a `layer` against those of its `source`, over all images."""
+    return worst([_errors(layer, a[layer.output], b[layer.output]) for a, b in zip(values, source, strict=True)])
 
 
 def accumulated(source: Source, inputs: list[Values], target: tvm.target.Target) -> list[Errors]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,40 +29,49 @@ def faults(
         stage = IMPORT if row.relay.wrong else KERNEL
         values = [source.record(image, [*layer.inputs, layer.output]) for image in inputs]
         outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
-        kind = kind_of(_sample(source, layer, stage, outputs, inputs))
+        pair = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
+        kind = kind_of(sample_of(layer, *pair, _real(source, layer, inputs)))
         pattern = (row.operators, stage, kind.name)
-        files = () if pattern in seen else _files(source, layer, values[0], outputs, folder)
+        files = () if pattern in seen else files_of(source, layer, values[0], _content(layer, outputs), folder)
         seen.add(pattern)
         alone = diff(layer, outputs).wrong
         results.append(Fault(row.name, row.operators, stage, kind.name, kind.evidence, alone, files))
     return results
 
 
-def _sample(source: Source, layer: Layer, stage: str, outputs: Outputs, inputs: list[Values]) -> Sample:
-    """The outputs of all images together."""
-    ours, theirs = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
+def _real(source: Source, layer: Layer, inputs: list[Values]) -> np.ndarray | None:
+    """What the source quantizes to the output, for all images together."""
+    if not layer.real:
+        return None
+    return np.concatenate([source.record(image, [layer.real])[layer.real] for image in inputs])
+
+
+def _content(layer: Layer, outputs: Outputs) -> Values:
+    """What the layer should compute for the first image, and what it does."""
+    by_name = {"expected": outputs.source, "relay": outputs.relay, "library": outputs.library}
+    return {name: images[0][layer.output] for name, images in by_name.items()}
+
+
+def sample_of(layer: Layer, ours: Sequence[Values], theirs: Sequence[Values], real: np.ndarray | None = None) -> Sample:
+    """The outputs of all images together; `real` are those of the source before it quantizes them (None: unknown)."""
     values, right = (np.concatenate([image[layer.output] for image in images]) for images in (ours, theirs))
     if not layer.quantization:
         span = float(np.ptp(right)) or 1.0
         return Sample(values.astype(np.float64) / span, right.astype(np.float64) / span)
     scale, zero = layer.quantization.along(right.ndim)
     limits = np.iinfo(layer.quantization.dtype)
-    real = None
-    if layer.real:
-        recorded = [source.record(image, [layer.real])[layer.real] for image in inputs]
-        real = np.concatenate(recorded).astype(np.float64) / scale + zero
+    if real is not None:
+        real = real.astype(np.float64) / scale + zero
     values, right = (layer.quantization.steps(array).astype(np.float64) for array in (values, right))
     return Sample(values, right, real, zero, (limits.min, limits.max))
 
 
-def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folder: Path) -> tuple[str, str]:
-    """The layer as a model file; and its inputs by the names in that file, with what it should compute and does."""
+def files_of(source: Source, layer: Layer, values: Values, content: Values, folder: Path) -> tuple[str, str]:
+    """The layer as a model file; and its inputs by the names in that file, with the `content`, other arrays."""
     folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(letter if letter.isalnum() else "-" for letter in layer.name).strip("-")
     model, arrays = folder / f"{stem}{source.suffix}", folder / f"{stem}.npz"
     fed = source.write_part(model, [layer.output], set(layer.inputs), values)
-    content: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()}
-    content |= {"expected": outputs.source[0][layer.output]}
-    content |= {"relay": outputs.relay[0][layer.output], "library": outputs.library[0][layer.output]}
-    np.savez_compressed(arrays, **content)
+    arrays_by_name: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()} | content
+    np.savez_compressed(arrays, **arrays_by_name)
     return str(model), str(arrays)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -72,6 +72,14 @@ def recorded(graph: Graph, names: Iterable[str], feeds: Values) -> Values:
     del model.graph.output[:]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     return {**feeds, **dict(zip(names, _session(model, optimized=False).run(None, feeds), strict=True))}
+
+
+def severed(graph: Graph, outputs: list[str], cuts: set[str], values: Sequence[Values]) -> list[Values]:
+    """The tensors `outputs` that ONNX Runtime computes, for each of `values`, from the tensors `cuts` among these."""
+    model, fed = part(graph, outputs, cuts, values[0])
+    session = _session(model, optimized=False)
+    feeds = ({name: image[tensor] for name, tensor in fed.items()} for image in values)
+    return [dict(zip(outputs, session.run(None, feed), strict=True)) for feed in feeds]
 
 
 def _session(model: onnx.ModelProto, *, optimized: bool) -> onnxruntime.InferenceSession:

@@ -66,6 +66,25 @@ class LayerErrors:
 
 
 @dataclass(frozen=True)
+class ExportErrors:
+    """The errors of one layer of an exported ONNX file against PyTorch, on the inputs that PyTorch computed."""
+
+    name: str
+    operators: tuple[str, ...]
+    errors: Errors
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the layer is off by more than its source may be."""
+        return self.errors.wrong
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ExportErrors:
+        """The inverse of `asdict`; the fields may come from JSON."""
+        return cls(fields["name"], tuple(fields["operators"]), Errors(**fields["errors"]))
+
+
+@dataclass(frozen=True)
 class Fault:
     """A wrong layer. `stage` is the step that makes it wrong, `kind` and `evidence` say how it is wrong.
 

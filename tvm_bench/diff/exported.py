@@ -1,0 +1,65 @@
+"""An exported ONNX file against its PyTorch module: each part of the file is fed with what the module computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from ..export.module_call import tensors
+from ..spec.layer_errors import ExportErrors, Fault
+from .comparison import worst_errors
+from .exported_modules import Value, calls_of, value_of, values_of
+from .faults import kind_of
+from .faulty_layers import files_of, sample_of
+from .layer import Layer, Values
+from .onnx_layers import Graph
+from .severed_onnx import OnnxSource, severed
+
+EXPORT = "export to ONNX"
+
+
+def compared(
+    module: nn.Module, path: Path, inputs: list[Values], folder: Path
+) -> tuple[list[ExportErrors], list[Fault]]:
+    """Compare the ONNX file at `path` with the `module` that it was exported from, on all `inputs`.
+
+    The file is cut at the tensors that the module has too: the outputs of its leaf modules, and its own. What lies
+    between them, a leaf module with the functions before it, is one layer. Wrong ones are written to `folder`.
+    """
+    source = OnnxSource.of(path)
+    records = [_recorded(module, source.graph, image) for image in inputs]
+    arrays = [{name: value.array for name, value in record.items()} for record in records]
+    values = [{**image, **outputs} for image, outputs in zip(inputs, arrays, strict=True)]
+    layers = list(_layers(source.graph, records[0]))
+    names = [layer.output for layer in layers]
+    outputs = severed(source.graph, names, {*names, *source.inputs}, values)
+    rows = [ExportErrors(layer.name, layer.operators, worst_errors(layer, outputs, values)) for layer in layers]
+    wrong = [layer for layer, row in zip(layers, rows, strict=True) if row.wrong]
+    return rows, [_fault(source, layer, outputs, values, folder) for layer in wrong]
+
+
+def _recorded(module: nn.Module, graph: Graph, image: Values) -> dict[str, Value]:
+    """What the module computes for an image, by the names in the file."""
+    calls, outputs = calls_of(module, tensors(tuple(image[name] for name in graph.inputs)))
+    results = dict(zip((value.name for value in graph.model.graph.output), map(value_of, outputs), strict=True))
+    results |= values_of(calls, graph, set(module.state_dict()))
+    return {name: value for name, value in results.items() if name not in {*graph.constants, *graph.inputs}}
+
+
+def _layers(graph: Graph, values: dict[str, Value]) -> Iterator[Layer]:
+    for name in (name for node in graph.nodes for name in node.output if name in values):
+        layer, value, maker = graph.layer(name, {*values, *graph.inputs}), values[name], graph.producers[name]
+        quantization = value.quantization or layer.quantization
+        if not quantization and maker.op_type == "DequantizeLinear":
+            quantization = graph.quantization(maker)
+        yield replace(layer, name=value.maker or layer.name, quantization=quantization)
+
+
+def _fault(source: OnnxSource, layer: Layer, outputs: list[Values], values: list[Values], folder: Path) -> Fault:
+    kind = kind_of(sample_of(layer, outputs, values))
+    content = {"expected": values[0][layer.output], "onnx": outputs[0][layer.output]}
+    files = files_of(source, layer, values[0], content, folder)
+    return Fault(layer.name, layer.operators, EXPORT, kind.name, kind.evidence, True, files)
