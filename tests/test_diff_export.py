@@ -1,5 +1,7 @@
 """`diff` from PyTorch to ONNX: faults of an exported file are found at the right modules, and none in right files."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -8,6 +10,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from tests.conftest import TINY
 from tvm_bench.compress import pt2e, ptq
 from tvm_bench.diff import exported
 from tvm_bench.export import onnx_file, pt2e_file
@@ -185,3 +188,13 @@ def test_a_fault_is_found_at_its_layer(export, images, tmp_path):
         (output,) = session.run(None, {value.name: values[value.name] for value in session.get_inputs()})
         np.testing.assert_allclose(output, values["onnx"], atol=1e-5)
         assert output.shape != values["expected"].shape or np.abs(output - values["expected"]).max() > 1e-3
+
+
+@pytest.mark.parametrize(("recipe", "layer"), [((), "head"), (("--recipe", "int8-pt2e"), "/Gemm")], ids=["own", "pt2e"])
+def test_the_command_compares_the_export(recipe, layer, built, cli):
+    options = ("--data", "fashion-mnist", "--precision", "int8", "--frontend", "onnx", "--images", 1, "--threads", 1)
+    done = cli("diff", "--model", TINY, *options, *recipe, "--artifacts", built.parent)
+    assert done.returncode == 0, done.stderr
+    assert "PyTorch to ONNX: All" in done.stdout
+    page = Path(done.stdout.split()[-1]).read_text()
+    assert f"| {layer} | Gemm |" in page.partition("Layers from PyTorch to ONNX:")[2]
