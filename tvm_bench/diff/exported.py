@@ -13,7 +13,7 @@ from ..spec.layer_errors import ExportErrors, Fault
 from .comparison import worst_errors
 from .exported_modules import Value, calls_of, value_of, values_of
 from .faults import kind_of
-from .faulty_layers import files_of, sample_of
+from .faulty_layers import sample_of, with_files
 from .layer import Layer, Values
 from .onnx_layers import Graph
 from .severed_onnx import OnnxSource, severed
@@ -38,7 +38,8 @@ def compared(
     outputs = severed(source.graph, names, {*names, *source.inputs}, values)
     rows = [ExportErrors(layer.name, layer.operators, worst_errors(layer, outputs, values)) for layer in layers]
     wrong = [layer for layer, row in zip(layers, rows, strict=True) if row.wrong]
-    return rows, [_fault(source, layer, outputs, values, folder) for layer in wrong]
+    faults = ((layer, *_fault(layer, outputs, values)) for layer in wrong)
+    return rows, with_files(source, [(layer, fault, values[0], content) for layer, fault, content in faults], folder)
 
 
 def _recorded(module: nn.Module, graph: Graph, image: Values) -> dict[str, Value]:
@@ -53,13 +54,13 @@ def _layers(graph: Graph, values: dict[str, Value]) -> Iterator[Layer]:
     for name in (name for node in graph.nodes for name in node.output if name in values):
         layer, value, maker = graph.layer(name, {*values, *graph.inputs}), values[name], graph.producers[name]
         quantization = value.quantization or layer.quantization
-        if not quantization and maker.op_type == "DequantizeLinear":
+        if not quantization and maker.op_type == "DequantizeLinear":  # an output of the model
             quantization = graph.quantization(maker)
         yield replace(layer, name=value.maker or layer.name, quantization=quantization)
 
 
-def _fault(source: OnnxSource, layer: Layer, outputs: list[Values], values: list[Values], folder: Path) -> Fault:
+def _fault(layer: Layer, outputs: list[Values], values: list[Values]) -> tuple[Fault, Values]:
+    """The fault of a layer, and what it should compute for the first image, and does."""
     kind = kind_of(sample_of(layer, outputs, values))
     content = {"expected": values[0][layer.output], "onnx": outputs[0][layer.output]}
-    files = files_of(source, layer, values[0], content, folder)
-    return Fault(layer.name, layer.operators, EXPORT, kind.name, kind.evidence, True, files)
+    return Fault(layer.name, layer.operators, EXPORT, kind.name, kind.evidence, alone=True), content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,33 +11,62 @@ import numpy as np
 import tvm
 
 from ..spec.layer_errors import Fault, LayerErrors
-from .comparison import Outputs, diff, run_part
+from .comparison import IMPORT, KERNEL, diff, run_part
 from .faults import Sample, kind_of
 from .layer import Layer, Source, Values
 
-IMPORT, KERNEL = "import and lowering", "schedules and kernels"
+COMPILE = "compile error"  # the kind of fault of a layer without values
 
 
 def faults(
     source: Source, rows: Iterable[LayerErrors], inputs: list[Values], target: tvm.target.Target, folder: Path
 ) -> list[Fault]:
     """A fault for each wrong layer in `rows` (of all layers), with files in `folder` for the first of each pattern."""
-    seen: set[tuple] = set()
     results = []
     for row, layer in zip(rows, source.layers, strict=True):
         if not row.wrong:
             continue
-        stage = IMPORT if row.relay.wrong else KERNEL
         values = [source.record(image, [*layer.inputs, layer.output]) for image in inputs]
-        outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
-        pair = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
-        kind = kind_of(sample_of(layer, *pair, _real(source, layer, inputs)))
-        pattern = (row.operators, stage, kind.name)
-        files = () if pattern in seen else files_of(source, layer, values[0], _content(layer, outputs), folder)
+        if row.failure:
+            fault = Fault(row.name, row.operators, row.failure.stage, COMPILE, row.failure.reason, alone=True)
+            content = {"expected": values[0][layer.output]}
+        else:
+            fault, content = _fault(source, layer, row, values, inputs, target)
+        results.append((layer, fault, values[0], content))
+    return with_files(source, results, folder)
+
+
+def with_files(source: Source, rows: Iterable[tuple[Layer, Fault, Values, Values]], folder: Path) -> list[Fault]:
+    """The faults in `rows`, each with its layer, the values of its inputs, and other arrays to write.
+
+    The first of each pattern gets two files: its layer as a model, and the arrays, inputs by their names in the model.
+    """
+    seen: set[tuple] = set()
+    results = []
+    for layer, fault, values, content in rows:
+        pattern = (fault.operators, fault.stage, fault.kind)
+        files = () if pattern in seen else _files(source, layer, values, content, folder)
         seen.add(pattern)
-        alone = diff(layer, outputs).wrong
-        results.append(Fault(row.name, row.operators, stage, kind.name, kind.evidence, alone, files))
+        results.append(replace(fault, files=files))
     return results
+
+
+def _fault(
+    source: Source,
+    layer: Layer,
+    row: LayerErrors,
+    values: list[Values],
+    inputs: list[Values],
+    target: tvm.target.Target,
+) -> tuple[Fault, Values]:
+    """The fault of a layer that computes wrong values, and what it should compute for the first image, and does."""
+    outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
+    stage = IMPORT if row.relay.wrong else KERNEL
+    pair = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
+    kind = kind_of(sample_of(layer, *pair, _real(source, layer, inputs)))
+    arrays = {"expected": outputs.source, "relay": outputs.relay, "library": outputs.library}
+    fault = Fault(row.name, row.operators, stage, kind.name, kind.evidence, diff(layer, outputs).wrong)
+    return fault, {name: images[0][layer.output] for name, images in arrays.items()}
 
 
 def _real(source: Source, layer: Layer, inputs: list[Values]) -> np.ndarray | None:
@@ -44,12 +74,6 @@ def _real(source: Source, layer: Layer, inputs: list[Values]) -> np.ndarray | No
     if not layer.real:
         return None
     return np.concatenate([source.record(image, [layer.real])[layer.real] for image in inputs])
-
-
-def _content(layer: Layer, outputs: Outputs) -> Values:
-    """What the layer should compute for the first image, and what it does."""
-    by_name = {"expected": outputs.source, "relay": outputs.relay, "library": outputs.library}
-    return {name: images[0][layer.output] for name, images in by_name.items()}
 
 
 def sample_of(layer: Layer, ours: Sequence[Values], theirs: Sequence[Values], real: np.ndarray | None = None) -> Sample:
@@ -66,12 +90,11 @@ def sample_of(layer: Layer, ours: Sequence[Values], theirs: Sequence[Values], re
     return Sample(values, right, real, zero, (limits.min, limits.max))
 
 
-def files_of(source: Source, layer: Layer, values: Values, content: Values, folder: Path) -> tuple[str, str]:
-    """The layer as a model file; and its inputs by the names in that file, with the `content`, other arrays."""
+def _files(source: Source, layer: Layer, values: Values, content: Values, folder: Path) -> tuple[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(letter if letter.isalnum() else "-" for letter in layer.name).strip("-")
     model, arrays = folder / f"{stem}{source.suffix}", folder / f"{stem}.npz"
     fed = source.write_part(model, [layer.output], set(layer.inputs), values)
-    arrays_by_name: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()} | content
-    np.savez_compressed(arrays, **arrays_by_name)
+    by_name: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()} | content
+    np.savez_compressed(arrays, **by_name)
     return str(model), str(arrays)

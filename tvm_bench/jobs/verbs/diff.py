@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,7 @@ def run(
         rows = compared(model, inputs, cpu, progress.step)
         if whole:
             progress.step("the whole model")
-            errors = accumulated(model, inputs, cpu)
-            rows = [replace(row, accumulated=error) for row, error in zip(rows, errors, strict=True)]
+            rows = accumulated(model, rows, inputs, cpu)
         progress.step("faults")
         results = [*export_faults, *faults(model, rows, inputs, cpu, Path(folder))]
     files = [file for fault in results for file in fault.files]
