@@ -257,7 +257,7 @@ def test_a_layer_that_does_not_compile_costs_only_its_own_row(chain, images, tmp
     rows, (fault,) = results(chain, images, tmp_path)
     assert [row.name for row in rows if row.wrong] == ["c3"] == [row.name for row in rows if row.failure]
     assert all(row.library.largest <= 1 for row in rows if not row.failure)
-    assert (fault.layer, fault.kind, fault.stage, fault.evidence) == ("c3", COMPILE, KERNEL, "the reason")
+    assert (fault.layer, fault.kind, fault.stage, fault.evidence) == ("c3", COMPILE, KERNEL, "RuntimeError: the reason")
     model, arrays = fault.files
     values = np.load(arrays)
     fed = {value.name: values[value.name] for value in onnx.load(model).graph.input}
@@ -277,5 +277,6 @@ def test_an_operator_that_relay_does_not_have(images, tmp_path):
     (fault,) = faults(source, rows, images, cpu, tmp_path)
     assert fault.stage == IMPORT and fault.evidence.startswith("TVM 0.19 does not support") and len(fault.files) == 2
     page = report.page("norm", rows, None, [fault])
-    assert "| ! norm | LpNormalization | import and lowering: TVM 0.19 does not support" in page
+    assert "| ! norm | LpNormalization | does not compile |" in page
+    assert "compile error, by import and lowering. TVM 0.19 does not support these operators: LpNormalization." in page
     assert [LayerErrors.from_dict(json.loads(json.dumps(asdict(row)))) for row in rows] == rows

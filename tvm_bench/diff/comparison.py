@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import tvm
 
+from ..spec.errors import UserError
 from ..spec.layer_errors import INFINITE, Errors, Failure, LayerErrors
 from ..spec.tensors import TensorSpec
 from . import builds
@@ -76,9 +77,12 @@ def _run_layers(
 
 def _reason(error: Exception, suffix: str) -> str:
     """The line that tells most: TVM's messages are stack traces, which end with the reason."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    line = lines[-1] if "Traceback" in lines[0] else lines[0]
-    return line.strip().removeprefix(f"{PART}{suffix}: ")
+    lines = str(error).strip().splitlines() or [""]
+    line = (lines[-1] if "Traceback" in lines[0] else lines[0]).strip().removesuffix(".")
+    if isinstance(error, UserError):
+        return line.removeprefix(f"{PART}{suffix}: ")
+    name = type(error).__name__
+    return f"{name}: {line.removeprefix(f'{name}: ')}"
 
 
 def run_part(

@@ -16,7 +16,8 @@ from .faults import kind_of
 from .faulty_layers import sample_of, with_files
 from .layer import Layer, Values
 from .onnx_layers import Graph
-from .severed_onnx import OnnxSource, severed
+from .severed_onnx import OnnxSource, part, run
+from .ties import TIE, shifted, without_ties
 
 EXPORT = "export to ONNX"
 
@@ -34,12 +35,15 @@ def compared(
     arrays = [{name: value.array for name, value in record.items()} for record in records]
     values = [{**image, **outputs} for image, outputs in zip(inputs, arrays, strict=True)]
     layers = list(_layers(source.graph, records[0]))
-    names = [layer.output for layer in layers]
-    outputs = severed(source.graph, names, {*names, *source.inputs}, values)
-    rows = [ExportErrors(layer.name, layer.operators, worst_errors(layer, outputs, values)) for layer in layers]
-    wrong = [layer for layer, row in zip(layers, rows, strict=True) if row.wrong]
-    faults = ((layer, *_fault(layer, outputs, values)) for layer in wrong)
-    return rows, with_files(source, [(layer, fault, values[0], content) for layer, fault, content in faults], folder)
+    outputs, settled = _run(source.graph, layers, values)
+    rows = [ExportErrors(layer.name, layer.operators, worst_errors(layer, settled, values)) for layer in layers]
+    faults = []
+    for layer in (layer for layer, row in zip(layers, rows, strict=True) if row.wrong):
+        kind = kind_of(sample_of(layer, settled, values))
+        fault = Fault(layer.name, layer.operators, EXPORT, kind.name, kind.evidence, alone=True)
+        content = {"expected": values[0][layer.output], "onnx": outputs[0][layer.output]}
+        faults.append((layer, fault, values[0], content))
+    return rows, with_files(source, faults, folder)
 
 
 def _recorded(module: nn.Module, graph: Graph, image: Values) -> dict[str, Value]:
@@ -59,8 +63,17 @@ def _layers(graph: Graph, values: dict[str, Value]) -> Iterator[Layer]:
         yield replace(layer, name=value.maker or layer.name, quantization=quantization)
 
 
-def _fault(layer: Layer, outputs: list[Values], values: list[Values]) -> tuple[Fault, Values]:
-    """The fault of a layer, and what it should compute for the first image, and does."""
-    kind = kind_of(sample_of(layer, outputs, values))
-    content = {"expected": values[0][layer.output], "onnx": outputs[0][layer.output]}
-    return Fault(layer.name, layer.operators, EXPORT, kind.name, kind.evidence, alone=True), content
+def _run(graph: Graph, layers: list[Layer], values: list[Values]) -> tuple[list[Values], list[Values]]:
+    """The outputs of severed `layers` for each of `values` by ONNX Runtime; and the same with PyTorch's ties."""
+    names = [layer.output for layer in layers]
+    model, fed = part(graph, names, {*names, *graph.inputs}, values[0])
+    outputs = run(model, fed, values)
+    rounded = [(layer.output, layer.quantization) for layer in layers if layer.quantization]
+    if not rounded:
+        return outputs, outputs
+    low, high = (run(shifted(model, graph, steps), fed, values) for steps in (-TIE, TIE))
+    settled = [dict(image) for image in outputs]
+    for image, *others in zip(settled, values, low, high, strict=True):
+        for name, quantization in rounded:
+            image[name] = without_ties(quantization, *(arrays[name] for arrays in (image, *others)))
+    return outputs, settled

@@ -14,8 +14,8 @@ from .layer import Layer, Quantization
 
 # Part of the layer before it, if nothing else reads that layer's output.
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh")
-# Of these types are the tensors between layers; others, such as shapes, must stay constants for Relay.
 PLUMBING = ("QuantizeLinear", "DequantizeLinear", "Cast")
+# Of these types are the tensors between layers; others, such as shapes, must stay constants for Relay.
 VALUES = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8)
 
 
@@ -57,9 +57,11 @@ class Graph:
         return [node for node in self.nodes if wanted & set(node.output)]
 
     def constant(self, name: str) -> np.ndarray:
-        """The value of an initializer or of a Constant node."""
+        """The value of an initializer or of a Constant node, or of a copy of them."""
         if name in self.initializers:
             return numpy_helper.to_array(self.initializers[name])
+        if self.producers[name].op_type == "Identity":
+            return self.constant(self.producers[name].input[0])
         (attribute,) = self.producers[name].attribute
         return numpy_helper.to_array(attribute.t)
 

@@ -74,12 +74,11 @@ def recorded(graph: Graph, names: Iterable[str], feeds: Values) -> Values:
     return {**feeds, **dict(zip(names, _session(model, optimized=False).run(None, feeds), strict=True))}
 
 
-def severed(graph: Graph, outputs: list[str], cuts: set[str], values: Sequence[Values]) -> list[Values]:
-    """The tensors `outputs` that ONNX Runtime computes, for each of `values`, from the tensors `cuts` among these."""
-    model, fed = part(graph, outputs, cuts, values[0])
-    session = _session(model, optimized=False)
+def run(model: onnx.ModelProto, fed: Mapping[str, str], values: Sequence[Values]) -> list[Values]:
+    """The outputs of a `part` for each of `values`, by ONNX Runtime. `fed` is the tensor for each of its inputs."""
+    session, names = _session(model, optimized=False), [value.name for value in model.graph.output]
     feeds = ({name: image[tensor] for name, tensor in fed.items()} for image in values)
-    return [dict(zip(outputs, session.run(None, feed), strict=True)) for feed in feeds]
+    return [dict(zip(names, session.run(None, feed), strict=True)) for feed in feeds]
 
 
 def _session(model: onnx.ModelProto, *, optimized: bool) -> onnxruntime.InferenceSession:

@@ -81,7 +81,7 @@ def _name(layer: LayerErrors | ExportErrors) -> str:
 def _line(layer: LayerErrors) -> list[str]:
     accumulated = layer.accumulated
     if layer.failure:
-        return [_name(layer), _operators(layer.operators), f"{layer.failure.stage}: {layer.failure.reason}"]
+        return [_name(layer), _operators(layer.operators), "does not compile"]
     return [
         _name(layer),
         _operators(layer.operators),
