@@ -125,10 +125,13 @@ def limit(model, node):
     change_constant(model, node_of(model, node).input[2], lambda value: value * np.float32(0.5))
 
 
-def padding(model, node):
-    convolution = node_of(model, node)
-    attributes = {attribute.name: attribute for attribute in convolution.attribute}
-    attributes["pads"].ints[:] = [2, 2, 0, 0]
+def padding(model, node, pads=(2, 2, 0, 0)):
+    attributes = {attribute.name: attribute for attribute in node_of(model, node).attribute}
+    attributes["pads"].ints[:] = pads
+
+
+def no_padding(model, node):
+    padding(model, node, (0, 0, 0, 0))
 
 
 def scale(model, node):
@@ -153,6 +156,7 @@ FAULTS = {
         (one_weight, "/project/project.0/Conv", "project.0"),
         (limit, "/left/left.2/Clip", "left.2"),
         (padding, "/depthwise/depthwise.0/Conv", "depthwise.0"),
+        (no_padding, "/stem/stem.0/Conv", "stem.0"),
         (other_operand, "/Add", "/Add"),
         (other_operand, "/Concat", "/Concat"),
     ],
@@ -160,6 +164,7 @@ FAULTS = {
         (one_weight, "/0_1/DequantizeLinear_1", "depthwise.0"),
         (limit, "/2_2/Clip", "left.2"),
         (padding, "/0/Conv", "stem.0"),
+        (no_padding, "/0_1/Conv", "depthwise.0"),
         (other_operand, "/Add", "/Add"),
         (scale, "/0_2/QuantizeLinear", "project.0"),
     ],
