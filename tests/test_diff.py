@@ -14,6 +14,7 @@ from tvm.relay.expr_functor import ExprMutator
 from tvm_bench.backends.relay import passes, target
 from tvm_bench.diff.comparison import accumulated, compared
 from tvm_bench.diff.faulty_layers import COMPILE, IMPORT, KERNEL, faults
+from tvm_bench.diff.numbers import errors
 from tvm_bench.diff.severed_onnx import OnnxSource
 from tvm_bench.report import layer_errors as report
 from tvm_bench.spec.layer_errors import LayerErrors
@@ -67,6 +68,13 @@ class Qdq:
         )
         onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
         return OnnxSource.of(path)
+
+
+def test_a_rounding_of_nearly_equal_floats_is_no_fault():
+    source = np.full(8, 0.5, np.float32)
+    source[0] = np.nextafter(np.float32(0.5), np.float32(1))  # as a sigmoid of small numbers
+    assert not errors(np.full(8, 0.5, np.float32), source).wrong
+    assert errors(source * np.float32(1 + 1e-5), source).wrong
 
 
 @pytest.fixture(scope="module")

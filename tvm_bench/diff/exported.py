@@ -27,8 +27,8 @@ def compared(
 ) -> tuple[list[ExportErrors], list[Fault]]:
     """Compare the ONNX file at `path` with the `module` that it was exported from, on all `inputs`.
 
-    The file is cut at the tensors that the module has too: the outputs of its leaf modules, and its own. What lies
-    between them, a leaf module with the functions before it, is one layer. Wrong ones are written to `folder`.
+    The file is cut at the tensors that are known of the module: the inputs and outputs of its leaf modules, and its own
+    outputs. A layer is a leaf module, or the functions between two. Wrong ones are written to `folder`.
     """
     source = OnnxSource.of(path)
     records = [_recorded(module, source.graph, image) for image in inputs]
