@@ -1,5 +1,8 @@
 """`diff` finds planted faults at the right layers and names their kinds, and finds nothing in right networks."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import onnx
 import pytest
@@ -10,8 +13,11 @@ from tvm.relay.expr_functor import ExprMutator
 
 from tvm_bench.backends.relay import passes, target
 from tvm_bench.diff.comparison import accumulated, compared
-from tvm_bench.diff.faulty_layers import IMPORT, KERNEL, faults
+from tvm_bench.diff.faulty_layers import COMPILE, IMPORT, KERNEL, faults
+from tvm_bench.diff.numbers import errors
 from tvm_bench.diff.severed_onnx import OnnxSource
+from tvm_bench.report import layer_errors as report
+from tvm_bench.spec.layer_errors import LayerErrors
 
 SIZE = 14
 SHAPE = (1, 8, SIZE, SIZE)
@@ -64,6 +70,13 @@ class Qdq:
         return OnnxSource.of(path)
 
 
+def test_a_rounding_of_nearly_equal_floats_is_no_fault():
+    source = np.full(8, 0.5, np.float32)
+    source[0] = np.nextafter(np.float32(0.5), np.float32(1))  # as a sigmoid of small numbers
+    assert not errors(np.full(8, 0.5, np.float32), source).wrong
+    assert errors(source * np.float32(1 + 1e-5), source).wrong
+
+
 @pytest.fixture(scope="module")
 def images():
     random = np.random.default_rng(1)
@@ -82,7 +95,7 @@ def test_a_right_network_has_no_wrong_layer(images, tmp_path):
     rows = compared(source, images, cpu, lambda _: None)
     assert [row.name for row in rows] == ["input.q", "first", "second", "sum", "average", "average.dq"]
     assert not any(row.wrong for row in rows) and not faults(source, rows, images, cpu, tmp_path)
-    whole = accumulated(source, images, cpu)
+    whole = [row.accumulated for row in accumulated(source, rows, images, cpu)]
     assert all(errors.largest <= 2 for errors in whole if errors.unit == "steps")
     assert whole[0].unit == "steps" and whole[-1].unit == "range"
 
@@ -230,3 +243,48 @@ def test_faults_of_kernels_are_found_and_named(chain, images, tmp_path, monkeypa
     _, found = results(chain, images, tmp_path)
     assert {fault.layer: fault.kind for fault in found} == {name: row[0] for name, row in IN_KERNELS.items()}, found
     assert all(fault.stage == KERNEL and fault.alone for fault in found)
+
+
+# Layers that do not compile.
+
+
+def fails_at_c3(weights):
+    layouts = passes.convert_layouts
+
+    def converted(module, layout):
+        outputs = module["main"].body.fields if isinstance(module["main"].body, relay.Tuple) else [module["main"].body]
+        if any(convolution_in(output, weights) == "c3" for output in outputs):
+            raise RuntimeError("Traceback (most recent call last):\n  a stack\nthe reason")
+        return layouts(module, layout)
+
+    return converted
+
+
+def test_a_layer_that_does_not_compile_costs_only_its_own_row(chain, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "convert_layouts", fails_at_c3(chain[1]))
+    rows, (fault,) = results(chain, images, tmp_path)
+    assert [row.name for row in rows if row.wrong] == ["c3"] == [row.name for row in rows if row.failure]
+    assert all(row.library.largest <= 1 for row in rows if not row.failure)
+    assert (fault.layer, fault.kind, fault.stage, fault.evidence) == ("c3", COMPILE, KERNEL, "RuntimeError: the reason")
+    model, arrays = fault.files
+    values = np.load(arrays)
+    fed = {value.name: values[value.name] for value in onnx.load(model).graph.input}
+    np.testing.assert_array_equal(OnnxSource.of(model).run([fed])[0], values["expected"])
+
+
+def test_an_operator_that_relay_does_not_have(images, tmp_path):
+    network = Qdq()
+    network.constant("weight", network.random.normal(size=(8, 8, 3, 3)).astype(np.float32))
+    data = network.node("Conv", ["input", "weight"], "first", pads=[1, 1, 1, 1])
+    data = network.node("LpNormalization", [data], "norm", axis=1)
+    data = network.node("GlobalAveragePool", [network.node("Conv", [data, "weight"], "second")], "average")
+    source, cpu = network.source(data, (1, 8, 1, 1), tmp_path / "norm.onnx"), target.resolve(None, 1)
+    rows = accumulated(source, compared(source, images, cpu, lambda _: None), images, cpu)
+    assert [row.name for row in rows] == ["first", "norm", "second", "average"]
+    assert [row.accumulated is None for row in rows] == [row.wrong for row in rows] == [False, True, False, False]
+    (fault,) = faults(source, rows, images, cpu, tmp_path)
+    assert fault.stage == IMPORT and fault.evidence.startswith("TVM 0.19 does not support") and len(fault.files) == 2
+    page = report.page("norm", rows, None, [fault])
+    assert "| ! norm | LpNormalization | does not compile |" in page
+    assert "compile error, by import and lowering. TVM 0.19 does not support these operators: LpNormalization." in page
+    assert [LayerErrors.from_dict(json.loads(json.dumps(asdict(row)))) for row in rows] == rows

@@ -22,9 +22,10 @@ from .run_spec import run_spec
 def diff(images: int, everything: bool, **common: Any) -> None:
     """Compare each Relay library with its source model layer by layer, and find the layer that is wrong.
 
-    Every layer is fed with what the source model computed, so that no error grows. A wrong layer is written as a model
-    file with its inputs, and the kind of fault is named: rounding, zero point, padding, saturation, layout or other.
-    Writes a page with all layers to artifacts/MODEL/diff. Exits with 1 if a layer is wrong.
+    Every layer is fed with what the source model computed, so that no error grows. An ONNX file that was exported from
+    PyTorch is compared with it in the same way. A wrong layer is written as a model file with its inputs, and the kind
+    of fault is named: rounding, zero point, padding, saturation, layout or other. Writes a page with all layers to
+    artifacts/MODEL/diff. Exits with 1 if a layer is wrong.
     """
     from ..pipeline import diff as pipeline
     from ..report import layer_errors as report
@@ -32,10 +33,15 @@ def diff(images: int, everything: bool, **common: Any) -> None:
 
     results = pipeline.diff(run_spec(**common), images)
     for result in results:
-        click.echo(f"{result.variant}: {report.verdict(result.layers)}")
-        if everything or result.faults:
-            console().print(rich_table(result.variant, report.table(result.layers, only_wrong=not everything)))
+        for verdict in report.verdicts(result.layers, result.exported):
+            click.echo(f"{result.variant}: {verdict}")
+        for table in (
+            report.export_table(result.exported or (), only_wrong=not everything),
+            report.table(result.layers, only_wrong=not everything),
+        ):
+            if table.lines:
+                console().print(rich_table(result.variant, table))
         for fault in result.faults:
             click.echo(report.sentence(fault))
         click.echo(str(result.page))
-    sys.exit(1 if any(layer.wrong for result in results for layer in result.layers) else 0)
+    sys.exit(1 if any(result.faults for result in results) else 0)

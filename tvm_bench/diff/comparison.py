@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import tvm
 
-from ..spec.layer_errors import Errors, LayerErrors
+from ..spec.errors import UserError
+from ..spec.layer_errors import INFINITE, Errors, Failure, LayerErrors
 from ..spec.tensors import TensorSpec
 from . import builds
 from .layer import Layer, Source, Values
 from .numbers import errors, worst
 
 Note = Callable[[str], None]
+# The stages of a build.
+IMPORT, RELAY, KERNEL = "import and lowering", "Relay before fusion", "schedules and kernels"
+PART = "part"  # the file name of a part
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,58 @@ class Outputs:
     relay: list[Values]
     library: list[Values]
 
+    def joined(self, other: Outputs) -> Outputs:
+        """The outputs of both parts."""
+        pairs = ((self.source, other.source), (self.relay, other.relay), (self.library, other.library))
+        return Outputs(*([a | b for a, b in zip(*pair, strict=True)] for pair in pairs))
+
 
 def compared(source: Source, inputs: list[Values], target: tvm.target.Target, note: Note) -> list[LayerErrors]:
-    """Compare all layers on all `inputs`, one dictionary for each image."""
+    """Compare all layers on all `inputs`, one dictionary for each image. Those that do not compile have a `failure`."""
     note("the source model, layer by layer")
     values = [source.record(image) for image in inputs]
-    names = [layer.output for layer in source.layers]
-    outputs = run_part(source, names, set(names), values, target, note)
-    return [diff(layer, outputs) for layer in source.layers]
+    outputs, failures = _run_layers(source, source.layers, values, target, note)
+    return [
+        LayerErrors(layer.name, layer.operators, INFINITE, INFINITE, INFINITE, failure=failures[layer.output])
+        if layer.output in failures
+        else diff(layer, outputs)
+        for layer in source.layers
+    ]
+
+
+def _run_layers(
+    source: Source, layers: list[Layer], values: list[Values], target: tvm.target.Target, note: Note
+) -> tuple[Outputs, dict[str, Failure]]:
+    """Run severed `layers`. If they do not compile, run halves of them, down to those that fail, by their outputs."""
+    stages: list[str] = []
+
+    def entered(stage: str) -> None:
+        stages.append(stage)
+        note(stage)
+
+    names, cuts = [layer.output for layer in layers], {layer.output for layer in source.layers}
+    try:
+        return run_part(source, names, cuts, values, target, entered), {}
+    except Exception as error:  # of any kind: front ends, passes and schedules raise what they like
+        if len(layers) == 1:
+            nothing: list[Values] = [{} for _ in values]
+            return Outputs(nothing, nothing, nothing), {names[0]: Failure(stages[-1], _reason(error, source.suffix))}
+    note("the layers that do not compile")
+    middle = len(layers) // 2
+    (first, failures), (second, others) = (
+        _run_layers(source, half, values, target, lambda _: None) for half in (layers[:middle], layers[middle:])
+    )
+    return first.joined(second), {**failures, **others}
+
+
+def _reason(error: Exception, suffix: str) -> str:
+    """The line that tells most: TVM's messages are stack traces, which end with the reason."""
+    lines = str(error).strip().splitlines() or [""]
+    line = (lines[-1] if "Traceback" in lines[0] else lines[0]).strip().removesuffix(".")
+    if isinstance(error, UserError):
+        return line.removeprefix(f"{PART}{suffix}: ")
+    name = type(error).__name__
+    return f"{name}: {line.removeprefix(f'{name}: ')}"
 
 
 def run_part(
@@ -46,35 +94,40 @@ def run_part(
     note: Note = lambda _: None,
 ) -> Outputs:
     """Compile the part that computes `outputs` from `cuts`, and run it on the recorded `values` of each image."""
-    note("import and lowering")
+    note(IMPORT)
     module, feeds = _module(source, outputs, cuts, values, target)
-    note("Relay before fusion")
+    note(RELAY)
     relay = _answers(builds.unfused(module), feeds, outputs)
-    note("the library")
+    note(KERNEL)
     library = _answers(builds.by_project(module, target).library, feeds, outputs)
     return Outputs([{name: image[name] for name in outputs} for image in values], relay, library)
 
 
 def diff(layer: Layer, outputs: Outputs) -> LayerErrors:
     """The errors of a `layer` in the `outputs` of a part that it belongs to."""
-
-    def against(ours: list[Values], theirs: list[Values]) -> Errors:
-        pairs = zip(ours, theirs, strict=True)
-        return worst([_errors(layer, a[layer.output], b[layer.output]) for a, b in pairs])
-
-    relay, library = against(outputs.relay, outputs.source), against(outputs.library, outputs.source)
-    kernel = against(outputs.library, outputs.relay)
+    relay = worst_errors(layer, outputs.relay, outputs.source)
+    kernel = worst_errors(layer, outputs.library, outputs.relay)
+    library = worst_errors(layer, outputs.library, outputs.source)
     return LayerErrors(layer.name, layer.operators, relay, kernel, library)
 
 
-def accumulated(source: Source, inputs: list[Values], target: tvm.target.Target) -> list[Errors]:
-    """The errors of the whole compiled model, not severed, at the output of each layer."""
+def worst_errors(layer: Layer, values: Sequence[Values], source: Sequence[Values]) -> Errors:
+    """The errors of the `values` of a `layer` against those of its `source`, over all images."""
+    return worst([_errors(layer, a[layer.output], b[layer.output]) for a, b in zip(values, source, strict=True)])
+
+
+def accumulated(
+    source: Source, rows: Sequence[LayerErrors], inputs: list[Values], target: tvm.target.Target
+) -> list[LayerErrors]:
+    """The `rows` with the errors of the whole model, not severed. Layers that do not compile are left out of it."""
     values = [source.record(image) for image in inputs]
-    names = [layer.output for layer in source.layers]
-    module, feeds = _module(source, names, set(), values, target)
+    pairs = list(zip(source.layers, rows, strict=True))
+    names = [layer.output for layer, row in pairs if not row.failure]
+    module, feeds = _module(source, names, {layer.output for layer, row in pairs if row.failure}, values, target)
     library = _answers(builds.by_project(module, target).library, feeds, names)
-    outputs = Outputs(values, library, library)
-    return [diff(layer, outputs).library for layer in source.layers]
+    return [
+        row if row.failure else replace(row, accumulated=worst_errors(layer, library, values)) for layer, row in pairs
+    ]
 
 
 def _module(
@@ -82,7 +135,7 @@ def _module(
 ) -> tuple[tvm.IRModule, list[Values]]:
     """The lowered part of the model that computes `outputs` from `cuts`, and its inputs for each image."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, f"part{source.suffix}")
+        path = Path(folder, f"{PART}{source.suffix}")
         fed = source.write_part(path, outputs, cuts, values[0])
         arrays = {name: values[0][tensor] for name, tensor in fed.items()}
         specs = [TensorSpec(name, array.shape, str(array.dtype)) for name, array in arrays.items()]

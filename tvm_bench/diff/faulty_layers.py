@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,59 +11,90 @@ import numpy as np
 import tvm
 
 from ..spec.layer_errors import Fault, LayerErrors
-from .comparison import Outputs, diff, run_part
+from .comparison import IMPORT, KERNEL, diff, run_part
 from .faults import Sample, kind_of
 from .layer import Layer, Source, Values
 
-IMPORT, KERNEL = "import and lowering", "schedules and kernels"
+COMPILE = "compile error"  # the kind of fault of a layer without values
 
 
 def faults(
     source: Source, rows: Iterable[LayerErrors], inputs: list[Values], target: tvm.target.Target, folder: Path
 ) -> list[Fault]:
     """A fault for each wrong layer in `rows` (of all layers), with files in `folder` for the first of each pattern."""
-    seen: set[tuple] = set()
     results = []
     for row, layer in zip(rows, source.layers, strict=True):
         if not row.wrong:
             continue
-        stage = IMPORT if row.relay.wrong else KERNEL
         values = [source.record(image, [*layer.inputs, layer.output]) for image in inputs]
-        outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
-        kind = kind_of(_sample(source, layer, stage, outputs, inputs))
-        pattern = (row.operators, stage, kind.name)
-        files = () if pattern in seen else _files(source, layer, values[0], outputs, folder)
+        if row.failure:
+            fault = Fault(row.name, row.operators, row.failure.stage, COMPILE, row.failure.reason, alone=True)
+            content = {"expected": values[0][layer.output]}
+        else:
+            fault, content = _fault(source, layer, row, values, inputs, target)
+        results.append((layer, fault, values[0], content))
+    return with_files(source, results, folder)
+
+
+def with_files(source: Source, rows: Iterable[tuple[Layer, Fault, Values, Values]], folder: Path) -> list[Fault]:
+    """The faults in `rows`, each with its layer, the values of its inputs, and other arrays to write.
+
+    The first of each pattern gets two files: its layer as a model, and the arrays, inputs by their names in the model.
+    """
+    seen: set[tuple] = set()
+    results = []
+    for layer, fault, values, content in rows:
+        pattern = (fault.operators, fault.stage, fault.kind)
+        files = () if pattern in seen else _files(source, layer, values, content, folder)
         seen.add(pattern)
-        alone = diff(layer, outputs).wrong
-        results.append(Fault(row.name, row.operators, stage, kind.name, kind.evidence, alone, files))
+        results.append(replace(fault, files=files))
     return results
 
 
-def _sample(source: Source, layer: Layer, stage: str, outputs: Outputs, inputs: list[Values]) -> Sample:
-    """The outputs of all images together."""
-    ours, theirs = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
+def _fault(
+    source: Source,
+    layer: Layer,
+    row: LayerErrors,
+    values: list[Values],
+    inputs: list[Values],
+    target: tvm.target.Target,
+) -> tuple[Fault, Values]:
+    """The fault of a layer that computes wrong values, and what it should compute for the first image, and does."""
+    outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
+    stage = IMPORT if row.relay.wrong else KERNEL
+    pair = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
+    kind = kind_of(sample_of(layer, *pair, _real(source, layer, inputs)))
+    arrays = {"expected": outputs.source, "relay": outputs.relay, "library": outputs.library}
+    fault = Fault(row.name, row.operators, stage, kind.name, kind.evidence, diff(layer, outputs).wrong)
+    return fault, {name: images[0][layer.output] for name, images in arrays.items()}
+
+
+def _real(source: Source, layer: Layer, inputs: list[Values]) -> np.ndarray | None:
+    """What the source quantizes to the output, for all images together."""
+    if not layer.real:
+        return None
+    return np.concatenate([source.record(image, [layer.real])[layer.real] for image in inputs])
+
+
+def sample_of(layer: Layer, ours: Sequence[Values], theirs: Sequence[Values], real: np.ndarray | None = None) -> Sample:
+    """The outputs of all images together; `real` are those of the source before it quantizes them (None: unknown)."""
     values, right = (np.concatenate([image[layer.output] for image in images]) for images in (ours, theirs))
     if not layer.quantization:
         span = float(np.ptp(right)) or 1.0
         return Sample(values.astype(np.float64) / span, right.astype(np.float64) / span)
     scale, zero = layer.quantization.along(right.ndim)
     limits = np.iinfo(layer.quantization.dtype)
-    real = None
-    if layer.real:
-        recorded = [source.record(image, [layer.real])[layer.real] for image in inputs]
-        real = np.concatenate(recorded).astype(np.float64) / scale + zero
+    if real is not None:
+        real = real.astype(np.float64) / scale + zero
     values, right = (layer.quantization.steps(array).astype(np.float64) for array in (values, right))
     return Sample(values, right, real, zero, (limits.min, limits.max))
 
 
-def _files(source: Source, layer: Layer, values: Values, outputs: Outputs, folder: Path) -> tuple[str, str]:
-    """The layer as a model file; and its inputs by the names in that file, with what it should compute and does."""
+def _files(source: Source, layer: Layer, values: Values, content: Values, folder: Path) -> tuple[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     stem = "".join(letter if letter.isalnum() else "-" for letter in layer.name).strip("-")
     model, arrays = folder / f"{stem}{source.suffix}", folder / f"{stem}.npz"
     fed = source.write_part(model, [layer.output], set(layer.inputs), values)
-    content: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()}
-    content |= {"expected": outputs.source[0][layer.output]}
-    content |= {"relay": outputs.relay[0][layer.output], "library": outputs.library[0][layer.output]}
-    np.savez_compressed(arrays, **content)
+    by_name: dict[str, Any] = {name: values[tensor] for name, tensor in fed.items()} | content
+    np.savez_compressed(arrays, **by_name)
     return str(model), str(arrays)

@@ -37,7 +37,8 @@ def worst(rows: list[Errors]) -> Errors:
 
 
 def _range(source: np.ndarray) -> float:
+    """That of the values; of nearly equal ones a part of their size, since FP32 has no digits for less."""
     finite = source[np.isfinite(source)]
     if not finite.size:
         return 1.0
-    return float(np.ptp(finite)) or float(np.abs(finite).max()) or 1.0
+    return max(float(np.ptp(finite)), 0.01 * float(np.abs(finite).max())) or 1.0

@@ -14,6 +14,7 @@ from .layer import Layer, Quantization
 
 # Part of the layer before it, if nothing else reads that layer's output.
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh")
+PLUMBING = ("QuantizeLinear", "DequantizeLinear", "Cast")
 # Of these types are the tensors between layers; others, such as shapes, must stay constants for Relay.
 VALUES = (TensorProto.FLOAT, TensorProto.UINT8, TensorProto.INT8)
 
@@ -42,7 +43,7 @@ class Graph:
         """All layers. Each output of the model is the output of a layer."""
         outputs = [name for node in self.nodes for name in node.output if self._is_boundary(name)]
         boundaries = {*outputs, *self.inputs}
-        return [self._layer(name, boundaries) for name in outputs]
+        return [self.layer(name, boundaries) for name in outputs]
 
     def between(self, output: str, inputs: set[str]) -> list[onnx.NodeProto]:
         """The nodes that compute the tensor `output` from the tensors `inputs` and from constants, in order."""
@@ -56,9 +57,11 @@ class Graph:
         return [node for node in self.nodes if wanted & set(node.output)]
 
     def constant(self, name: str) -> np.ndarray:
-        """The value of an initializer or of a Constant node."""
+        """The value of an initializer or of a Constant node, or of a copy of them."""
         if name in self.initializers:
             return numpy_helper.to_array(self.initializers[name])
+        if self.producers[name].op_type == "Identity":
+            return self.constant(self.producers[name].input[0])
         (attribute,) = self.producers[name].attribute
         return numpy_helper.to_array(attribute.t)
 
@@ -73,6 +76,13 @@ class Graph:
     def _types(self) -> Mapping[str, int]:
         graph = self.model.graph
         return {v.name: v.type.tensor_type.elem_type for v in (*graph.value_info, *graph.input, *graph.output)}
+
+    @cached_property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shapes of tensors, as far as they are known."""
+        graph = self.model.graph
+        values = {v.name: v.type.tensor_type.shape.dim for v in (*graph.value_info, *graph.input, *graph.output)}
+        return {name: tuple(size.dim_value for size in sizes) for name, sizes in values.items()}
 
     def _is_boundary(self, name: str) -> bool:
         if not name or name in self.constants:
@@ -91,7 +101,8 @@ class Graph:
         fused = len(readers) == 1 and readers[0].op_type in ACTIVATIONS and not _is_activation(node)
         return not fused
 
-    def _layer(self, output: str, boundaries: set[str]) -> Layer:
+    def layer(self, output: str, boundaries: set[str]) -> Layer:
+        """The layer that computes the tensor `output` from others of the tensors `boundaries`."""
         nodes = self.between(output, boundaries - {output})
         live = [node for node in nodes if not set(node.output) <= self.constants]
         made = {name for node in live for name in node.output}
@@ -104,15 +115,16 @@ class Graph:
             inputs=tuple(inputs),
             output=output,
             real=last.input[0] if quantizes else None,
-            quantization=self._quantization(last) if quantizes else self._dequantization(output),
+            quantization=self.quantization(last) if quantizes else self._dequantization(output),
         )
 
     def _dequantization(self, name: str) -> Quantization | None:
         """That with which an integer tensor is read, such as the output of a maximum of integers."""
         readers = [node for node in self.consumers[name] if node.op_type == "DequantizeLinear"]
-        return self._quantization(readers[0]) if readers else None
+        return self.quantization(readers[0]) if readers else None
 
-    def _quantization(self, node: onnx.NodeProto) -> Quantization:
+    def quantization(self, node: onnx.NodeProto) -> Quantization:
+        """The scale and the zero point of a node that quantizes or dequantizes."""
         axis = next((attribute.i for attribute in node.attribute if attribute.name == "axis"), 1)
         scale = self.constant(node.input[1])
         has_zero = len(node.input) > 2 and node.input[2]
@@ -121,9 +133,8 @@ class Graph:
 
 
 def _main(nodes: list[onnx.NodeProto]) -> onnx.NodeProto:
-    """The node that names a layer: the first that neither quantizes nor is an activation."""
-    plumbing = ("QuantizeLinear", "DequantizeLinear")
-    return next((node for node in nodes if node.op_type not in plumbing), nodes[-1])
+    """The node that names a layer: the first that does not only change the type."""
+    return next((node for node in nodes if node.op_type not in PLUMBING), nodes[-1])
 
 
 def _is_activation(node: onnx.NodeProto) -> bool:

@@ -44,7 +44,7 @@ class TorchSource:
         with torch.inference_mode():
             values = graph.run(zeros, [name for operation in graph.live for name in operation.outputs])
         floats = {
-            name: _quantization(value)
+            name: quantization_of(value)
             for name, value in values.items()
             if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.dtype in QUANTIZED)
         }
@@ -174,7 +174,8 @@ def _outputs(module: torch.jit.ScriptModule, names: list[str], inputs: list[Valu
     return [(result[0] if isinstance(result, tuple) else result).numpy() for result in results]
 
 
-def _quantization(value: torch.Tensor) -> Quantization | None:
+def quantization_of(value: torch.Tensor) -> Quantization | None:
+    """The scale and the zero point of a quantized tensor; None for others."""
     if value.dtype not in QUANTIZED:
         return None
     scale, zero = np.float64(value.q_scale()), np.int64(value.q_zero_point())

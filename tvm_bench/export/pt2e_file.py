@@ -37,20 +37,33 @@ def load_program(path: Path) -> nn.Module:
 def save_onnx(module: GraphModule, path: Path, inputs: Sequence[TensorSpec]) -> None:
     """Write `module` as an ONNX file of QDQ pairs, with INT8 weights and INT32 biases."""
     with replace_with(path) as temporary:
-        onnx_file.save_from_module(_with_fake_quantization(module), temporary, inputs)
+        onnx_file.save_from_module(with_fake_quantization(module), temporary, inputs)
         model = onnx.load(temporary)
         onnx_integers.store_integers(model.graph)
         onnx.save(model, temporary)
 
 
-def _with_fake_quantization(module: GraphModule) -> GraphModule:
+class FakeQuantize(nn.Module):
+    """Rounds a tensor to the steps of a quantization, whose limits are `low` and `high`."""
+
+    def __init__(self, scale: float, zero: int, low: int, high: int):
+        super().__init__()
+        self.scale, self.zero, self.low, self.high = scale, zero, low, high
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """The rounded values."""
+        return torch.fake_quantize_per_tensor_affine(values, self.scale, self.zero, self.low, self.high)
+
+
+def with_fake_quantization(module: GraphModule) -> GraphModule:
     """Replace each pair of quantize and dequantize by one fake quantization, which the ONNX exporter knows."""
     graph = module.graph
     for node in list(graph.nodes):
         if node.target is pairs.quantize_per_tensor.default:
             data, scale, zero, low, high, _ = node.args
+            module.add_submodule(node.name, FakeQuantize(scale, zero, low, high))
             with graph.inserting_before(node):
-                fake = graph.call_function(torch.fake_quantize_per_tensor_affine, (data, scale, zero, low, high))
+                fake = graph.call_module(node.name, (data,))
             for user in list(node.users):
                 user.replace_all_uses_with(fake)
                 graph.erase_node(user)

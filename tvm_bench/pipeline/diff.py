@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..host.files import replace_with
 from ..report import layer_errors as report
-from ..spec.layer_errors import Fault, LayerErrors
+from ..spec import formats
+from ..spec.layer_errors import ExportErrors, Fault, LayerErrors
 from ..spec.variant import RunSpec, Variant
 from . import steps
 from .workbench import Workbench
@@ -18,10 +20,14 @@ IMAGES = 2
 
 @dataclass(frozen=True)
 class Diff:
-    """The layers of one variant, its faults, and the Markdown file with both."""
+    """The layers of one variant, its faults, and the Markdown file with both.
+
+    `exported` are the layers of the ONNX file against PyTorch (None: the library is not built from an export).
+    """
 
     variant: str
     layers: tuple[LayerErrors, ...]
+    exported: tuple[ExportErrors, ...] | None
     faults: tuple[Fault, ...]
     page: Path
 
@@ -40,6 +46,7 @@ def layers(bench: Workbench, variant: Variant, images: int = IMAGES, *, whole: b
     """
     variant = replace(variant, backend="relay", tuned=False)
     source, _ = steps.source(bench, variant)
+    export = _export(bench, variant) if whole else None
     request = {
         "source": str(source),
         "feed": bench.feed(variant.batch),
@@ -48,19 +55,41 @@ def layers(bench: Workbench, variant: Variant, images: int = IMAGES, *, whole: b
         "target": bench.run_spec.target,
         "folder": str(_folder(bench) / f"{variant.label}-faults"),
         "whole": whole,
+        "export": export,
     }
-    options = {"inputs": (source,), "depends": bench.about["data_version"], "show": whole}
+    inputs = (source, *([Path(export["module"]), Path(export["onnx"])] if export else ()))
+    options = {"inputs": inputs, "depends": bench.about["data_version"], "show": whole}
     return bench.job("diff", request, f"{variant.label}{'' if whole else '-layers'}", **options)["result"]
+
+
+def _export(bench: Workbench, variant: Variant) -> dict[str, Any] | None:
+    """The files of a PyTorch module and of the ONNX file that was exported from it, for the verb `diff`.
+
+    ONNX Runtime quantizes an ONNX file: then that file is the exported one. None: no ONNX file was exported.
+    """
+    if variant.resolved_frontend != "onnx":
+        return None
+    quantization = bench.recipe.quantization if variant.precision != "fp32" else None
+    parent_of = partial(formats.parent, is_onnx=bench.model_spec.is_onnx, quantization=quantization)
+    file = ("onnx", variant.precision)
+    while (parent := parent_of(*file)) and parent[0] == "onnx":
+        file = parent
+    if not parent:
+        return None
+    module, onnx = (steps.prepare(bench, *row, variant.batch)[0] for row in (parent, file))
+    return {"module": str(module), "onnx": str(onnx), "pt2e": file[1] != parent[1]}
 
 
 def _compared(bench: Workbench, variant: Variant, images: int) -> Diff:
     result = layers(bench, variant, images, whole=True)
     rows = tuple(map(LayerErrors.from_dict, result["layers"]))
+    exported = result["exported"]
+    modules = None if exported is None else tuple(map(ExportErrors.from_dict, exported))
     faults = tuple(map(Fault.from_dict, result["faults"]))
     page = _folder(bench) / f"{variant.label}.md"
     with replace_with(page) as path:
-        path.write_text(report.page(variant.name, rows, faults))
-    return Diff(variant.name, rows, faults, page)
+        path.write_text(report.page(variant.name, rows, modules, faults))
+    return Diff(variant.name, rows, modules, faults, page)
 
 
 def _folder(bench: Workbench) -> Path:

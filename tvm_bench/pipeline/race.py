@@ -144,8 +144,11 @@ def _with_layers(row: Row, bench: Workbench, variant: Variant) -> Row:
         result = diff.layers(bench, variant, whole=False)
     except (UserError, JobError):
         return row
-    wrong = [layer.name for layer in map(LayerErrors.from_dict, result["layers"]) if layer.wrong]
-    layers = {"count": len(result["layers"]), "wrong": len(wrong), "first": wrong[0] if wrong else None}
+    compared = list(map(LayerErrors.from_dict, result["layers"]))
+    if any(layer.failure for layer in compared):
+        return row
+    wrong = [layer.name for layer in compared if layer.wrong]
+    layers = {"count": len(compared), "wrong": len(wrong), "first": wrong[0] if wrong else None}
     distances = {**row.distances, "itself": result["itself"]} if row.distances else None
     return replace(row, layers=layers, distances=distances)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..spec.layer_errors import RANGE_LIMIT, SHARE_LIMIT, Errors, Fault, LayerErrors
+from ..spec.layer_errors import RANGE_LIMIT, SHARE_LIMIT, Errors, ExportErrors, Fault, LayerErrors
 from .table import Table, markdown
 
 LEGEND = (
@@ -18,17 +18,34 @@ LEGEND = (
     f"and marked with **!**, if it is off by more than one step, if more than {SHARE_LIMIT:.0%} of its values are off, "
     f"or if it is off by more than {RANGE_LIMIT:g} of its range."
 )
+EXPORT_LEGEND = (
+    "PyTorch to ONNX: the layers of the exported file by ONNX Runtime against PyTorch. They are fed with what PyTorch "
+    "computed, and named after its modules. A function, such as a sum, is a layer of its own if a module reads it, "
+    "else a part of the next layer. A file that ONNX Runtime quantizes is compared before that."
+)
+EXPORT_HEADER = ("layer", "operators", "error", "off", "SQNR dB")
 HEADER = ("layer", "operators", "relay", "kernel", "library", "off", "SQNR dB", "accumulated", "SQNR dB")
-PLUMBING = ("DequantizeLinear", "QuantizeLinear")
+PLUMBING = ("DequantizeLinear", "QuantizeLinear", "Cast")
 
 
-def page(name: str, layers: Sequence[LayerErrors], faults: Sequence[Fault]) -> str:
-    """A Markdown page on one variant."""
-    paragraphs = [f"# {name}: layer by layer", verdict(layers), *map(sentence, faults), LEGEND]
-    return "\n\n".join([*paragraphs, markdown([table(layers)])]) + "\n"
+def page(
+    name: str, layers: Sequence[LayerErrors], exported: Sequence[ExportErrors] | None, faults: Sequence[Fault]
+) -> str:
+    """A Markdown page on one variant. `exported` are the layers of the ONNX file against PyTorch (None: no export)."""
+    paragraphs = [f"# {name}: layer by layer", *verdicts(layers, exported), *map(sentence, faults), LEGEND]
+    tables = [table(layers)]
+    if exported is not None:
+        paragraphs.append(EXPORT_LEGEND)
+        tables.append(export_table(exported))
+    return "\n\n".join([*paragraphs, markdown(tables)]) + "\n"
 
 
-def verdict(layers: Sequence[LayerErrors]) -> str:
+def verdicts(layers: Sequence[LayerErrors], exported: Sequence[ExportErrors] | None) -> list[str]:
+    """A sentence on the library, and one on the export if there is one."""
+    return [verdict(layers)] + ([] if exported is None else [f"PyTorch to ONNX: {verdict(exported)}"])
+
+
+def verdict(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
     """Whether the layers are right, and which is the first that is not."""
     wrong = [layer for layer in layers if layer.wrong]
     if not wrong:
@@ -50,16 +67,27 @@ def table(layers: Sequence[LayerErrors], *, only_wrong: bool = False) -> Table:
     return Table("Layers", HEADER, [_line(layer) for layer in shown])
 
 
+def export_table(layers: Sequence[ExportErrors], *, only_wrong: bool = False) -> Table:
+    """A line for each layer of the exported file."""
+    shown = [layer for layer in layers if layer.wrong or not only_wrong]
+    lines = [[_name(row), _operators(row.operators), *_numbers(row.errors)] for row in shown]
+    return Table("Layers from PyTorch to ONNX", EXPORT_HEADER, lines)
+
+
+def _name(layer: LayerErrors | ExportErrors) -> str:
+    return f"{'! ' if layer.wrong else ''}{layer.name}"
+
+
 def _line(layer: LayerErrors) -> list[str]:
     accumulated = layer.accumulated
+    if layer.failure:
+        return [_name(layer), _operators(layer.operators), "does not compile"]
     return [
-        f"{'! ' if layer.wrong else ''}{layer.name}",
+        _name(layer),
         _operators(layer.operators),
         _error(layer.relay),
         _error(layer.kernel),
-        _error(layer.library),
-        f"{layer.library.share:.2%}",
-        _decibels(layer.library),
+        *_numbers(layer.library),
         _error(accumulated) if accumulated else "",
         _decibels(accumulated) if accumulated else "",
     ]
@@ -67,6 +95,10 @@ def _line(layer: LayerErrors) -> list[str]:
 
 def _operators(names: Sequence[str]) -> str:
     return "+".join(name for name in names if name not in PLUMBING) or names[-1]
+
+
+def _numbers(errors: Errors) -> list[str]:
+    return [_error(errors), f"{errors.share:.2%}", _decibels(errors)]
 
 
 def _error(errors: Errors) -> str:

@@ -29,7 +29,7 @@ def rich_table(model: str, table: Table) -> rich.table.Table:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    title = Text(f"{model}: {table.title.lower()}", style="bold")
+    title = Text(f"{model}: {table.title[:1].lower()}{table.title[1:]}", style="bold")
     shown = RichTable(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     for index, name in enumerate(table.header):
         shown.add_column(

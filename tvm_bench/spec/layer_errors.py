@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,13 +37,25 @@ class Errors:
         return not self.largest <= RANGE_LIMIT  # not `>`: NaN is wrong too
 
 
+# Of a layer without values.
+INFINITE = Errors("range", -math.inf, math.inf, 1.0)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a layer does not compile: the `stage` that raised an error, and its `reason`."""
+
+    stage: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class LayerErrors:
     """The errors of one layer on the inputs that the source computed.
 
     `relay` is Relay after import and lowering, before fusion, against the source; `kernel` is the library against
     Relay, `library` the library against the source. `accumulated` are the errors of the whole model at this place
-    (None: not run).
+    (None: not run). A layer with a `failure` does not compile, and its errors are infinite.
     """
 
     name: str
@@ -51,6 +64,7 @@ class LayerErrors:
     kernel: Errors
     library: Errors
     accumulated: Errors | None = None
+    failure: Failure | None = None
 
     @property
     def wrong(self) -> bool:
@@ -62,7 +76,27 @@ class LayerErrors:
         """The inverse of `asdict`; the fields may come from JSON."""
         names = ("relay", "kernel", "library", "accumulated")
         errors = {name: Errors(**fields[name]) if fields[name] else None for name in names}
-        return cls(**{**fields, **errors, "operators": tuple(fields["operators"])})
+        failure = Failure(**fields["failure"]) if fields.get("failure") else None
+        return cls(**{**fields, **errors, "operators": tuple(fields["operators"]), "failure": failure})
+
+
+@dataclass(frozen=True)
+class ExportErrors:
+    """The errors of one layer of an exported ONNX file against PyTorch, on the inputs that PyTorch computed."""
+
+    name: str
+    operators: tuple[str, ...]
+    errors: Errors
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the layer is off by more than its source may be."""
+        return self.errors.wrong
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> ExportErrors:
+        """The inverse of `asdict`; the fields may come from JSON."""
+        return cls(fields["name"], tuple(fields["operators"]), Errors(**fields["errors"]))
 
 
 @dataclass(frozen=True)

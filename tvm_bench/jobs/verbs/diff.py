@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...backends.relay import target as relay_target
+from ...compress import pt2e
 from ...data import feeds
+from ...diff import exported
 from ...diff.comparison import accumulated, compared
 from ...diff.faulty_layers import faults
 from ...diff.layer import Source, Values
 from ...diff.severed_onnx import OnnxSource
 from ...diff.severed_torch import TorchSource
+from ...export import module_file, pt2e_file
 from ...host.progress import Progress
 from ...measure.metrics import distances
 from ...spec.feed import FeedRequest
+from ...spec.layer_errors import ExportErrors, Fault
 from ...spec.tensors import from_json
 
-STEPS = 6  # of the progress
+STEPS = 7  # of the progress
 IMAGES_OF_ITSELF = 64
 
 
@@ -33,28 +37,34 @@ def run(
     target: str | None,
     folder: str,
     whole: bool,
+    export: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Compare the layers of the model file `source` on the first `images` test images, built for `target`.
 
     Returns `layers` (fields of `LayerErrors`), in execution order, and `faults` (fields of `Fault`), whose files are
     written to `folder`. With `whole`, the errors that accumulate in the whole model too; without, `itself`: the
     distances of the source's answers from its own in another order of rounding (see `measure.metrics`).
+
+    `export` are the files of a PyTorch `module` and of the `onnx` exported from it, and whether `pt2e` quantized the
+    module between them. Then `exported` are the layers of the ONNX file against the module (fields of `ExportErrors`).
     """
     cpu = relay_target.resolve(target, threads)
     request = FeedRequest.from_dict(feed)
     with Progress("diff", STEPS) as progress:
         model = _opened(Path(source), feed)
         inputs = list(_inputs(model, request, images))
+        progress.step("PyTorch, module by module")
+        modules, export_faults = _exported(export, request, inputs, Path(folder)) if export else (None, [])
         rows = compared(model, inputs, cpu, progress.step)
         if whole:
             progress.step("the whole model")
-            errors = accumulated(model, inputs, cpu)
-            rows = [replace(row, accumulated=error) for row, error in zip(rows, errors, strict=True)]
+            rows = accumulated(model, rows, inputs, cpu)
         progress.step("faults")
-        results = faults(model, rows, inputs, cpu, Path(folder))
+        results = [*export_faults, *faults(model, rows, inputs, cpu, Path(folder))]
     files = [file for fault in results for file in fault.files]
     return {
         "layers": [asdict(row) for row in rows],
+        "exported": [asdict(row) for row in modules] if modules is not None else None,
         "faults": [asdict(row) for row in results],
         "itself": None if whole else _itself(model, list(_inputs(model, request, IMAGES_OF_ITSELF))),
         "outputs": files,
@@ -65,6 +75,16 @@ def _opened(path: Path, feed: dict[str, Any]) -> Source:
     if path.suffix == OnnxSource.suffix:
         return OnnxSource.of(path)
     return TorchSource.of(path, from_json(feed["inputs"]))
+
+
+def _exported(
+    export: dict[str, Any], request: FeedRequest, inputs: list[Values], folder: Path
+) -> tuple[list[ExportErrors], list[Fault]]:
+    module = module_file.load(Path(export["module"]))
+    if export["pt2e"]:  # there is no file of the quantized module
+        calibration = feeds.load(request, "calibration").batches(request.inputs[0].shape[0], None)
+        module = pt2e_file.with_fake_quantization(pt2e.quantize(module, calibration, request.inputs, pairs=True))
+    return exported.compared(module, Path(export["onnx"]), inputs, folder / "export")
 
 
 def _itself(model: Source, inputs: list[Values]) -> dict[str, float]:
