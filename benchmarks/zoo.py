@@ -35,7 +35,8 @@ from tvm_bench.spec.backends import FRONTENDS
 
 ROOT = Path(__file__).parents[1]
 PAGE, ROWS = ROOT / "docs" / "zoo.md", ROOT / "docs" / "results" / "zoo.json"
-TOGETHER = 2  # networks that are built at the same time
+GROUP = 8  # networks that are built before they race
+TOGETHER = 2  # of these, networks that are built at the same time
 SHORTEST = ["--rounds", "1", "--samples", "1"]
 IMAGE = ["--input-shape", "3,224,224"]
 RANDOM = ["--weights", "random", *IMAGE]
@@ -120,7 +121,7 @@ def selected(networks: Iterable[Network], patterns: tuple[str, ...]) -> list[Net
 
 def groups(networks: list[Network]) -> list[list[Network]]:
     """The networks in groups that are built and checked before they race."""
-    return [networks[start : start + 2 * TOGETHER] for start in range(0, len(networks), 2 * TOGETHER)]
+    return [networks[start : start + GROUP] for start in range(0, len(networks), GROUP)]
 
 
 def bench(network: Network, race: list[str], folder: Path, minutes: float) -> str:

@@ -32,12 +32,6 @@ def model_spec(
 
 def run_spec(
     *,
-    model: str,
-    weights: str,
-    input_shape: tuple[Any, Any],
-    dims: tuple[tuple[str, int], ...],
-    inputs: str | None,
-    data: str | None,
     recipe: str,
     threads: int | tuple[int, ...],
     artifacts: Path,
@@ -50,21 +44,14 @@ def run_spec(
     task: str | None = None,
     calibration: int | None = None,
     default_precisions: tuple[str, ...] = ("fp32", "int8"),
+    **subject: Any,
 ) -> RunSpec:
-    """The run spec of these options. Embedded weights imply their data, a recipe its precision."""
+    """The run spec of these options, with those of `model_spec`. A recipe implies its precision."""
     if not precision:
         quantization = parse(recipe).quantization
         precision = ("fp32", quantization.precision) if quantization else default_precisions
     return RunSpec(
-        model_spec=model_spec(
-            model=model,
-            weights=weights,
-            input_shape=input_shape,
-            dims=dims,
-            inputs=inputs,
-            data=data,
-            recipe=recipe,
-        ),
+        model_spec=model_spec(recipe=recipe, **subject),
         precisions=precision,
         frontends=frontends,
         target=target,

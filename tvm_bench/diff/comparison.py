@@ -37,11 +37,17 @@ class Outputs:
         return Outputs(*([a | b for a, b in zip(*pair, strict=True)] for pair in pairs))
 
 
-def compared(source: Source, inputs: list[Values], target: tvm.target.Target, note: Note) -> list[LayerErrors]:
-    """Compare all layers on all `inputs`, one dictionary for each image. Those that do not compile have a `failure`."""
+def compared(
+    source: Source, inputs: list[Values], target: tvm.target.Target, note: Note, *, unfused: bool = True
+) -> list[LayerErrors]:
+    """Compare all layers on all `inputs`, one dictionary for each image. Those that do not compile have a `failure`.
+
+    Without `unfused`, Relay before fusion is not run, which takes a third of the time: the errors `relay` are those of
+    the library.
+    """
     note("the source model, layer by layer")
     values = [source.record(image) for image in inputs]
-    outputs, failures = _run_layers(source, source.layers, values, target, note)
+    outputs, failures = _run_layers(source, source.layers, values, target, note, unfused)
     return [
         LayerErrors(layer.name, layer.operators, INFINITE, INFINITE, INFINITE, failure=failures[layer.output])
         if layer.output in failures
@@ -51,7 +57,7 @@ def compared(source: Source, inputs: list[Values], target: tvm.target.Target, no
 
 
 def _run_layers(
-    source: Source, layers: list[Layer], values: list[Values], target: tvm.target.Target, note: Note
+    source: Source, layers: list[Layer], values: list[Values], target: tvm.target.Target, note: Note, unfused: bool
 ) -> tuple[Outputs, dict[str, Failure]]:
     """Run severed `layers`. If they do not compile, run halves of them, down to those that fail, by their outputs."""
     stages: list[str] = []
@@ -62,7 +68,7 @@ def _run_layers(
 
     names, cuts = [layer.output for layer in layers], {layer.output for layer in source.layers}
     try:
-        return run_part(source, names, cuts, values, target, entered), {}
+        return run_part(source, names, cuts, values, target, entered, unfused=unfused), {}
     except Exception as error:  # of any kind: front ends, passes and schedules raise what they like
         if len(layers) == 1:
             nothing: list[Values] = [{} for _ in values]
@@ -70,7 +76,8 @@ def _run_layers(
     note("the layers that do not compile")
     middle = len(layers) // 2
     (first, failures), (second, others) = (
-        _run_layers(source, half, values, target, lambda _: None) for half in (layers[:middle], layers[middle:])
+        _run_layers(source, half, values, target, lambda _: None, unfused)
+        for half in (layers[:middle], layers[middle:])
     )
     return first.joined(second), {**failures, **others}
 
@@ -92,14 +99,22 @@ def run_part(
     values: list[Values],
     target: tvm.target.Target,
     note: Note = lambda _: None,
+    *,
+    unfused: bool = True,
 ) -> Outputs:
-    """Compile the part that computes `outputs` from `cuts`, and run it on the recorded `values` of each image."""
+    """Compile the part that computes `outputs` from `cuts`, and run it on the recorded `values` of each image.
+
+    Without `unfused`, the outputs `relay` are those of the library.
+    """
     note(IMPORT)
     module, feeds = _module(source, outputs, cuts, values, target)
-    note(RELAY)
-    relay = _answers(builds.unfused(module), feeds, outputs)
+    relay = None
+    if unfused:
+        note(RELAY)
+        relay = _answers(builds.unfused(module), feeds, outputs)
     note(KERNEL)
     library = _answers(builds.by_project(module, target).library, feeds, outputs)
+    relay = relay or library
     return Outputs([{name: image[name] for name in outputs} for image in values], relay, library)
 
 

@@ -61,11 +61,12 @@ def _fault(
 ) -> tuple[Fault, Values]:
     """The fault of a layer that computes wrong values, and what it should compute for the first image, and does."""
     outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
-    stage = IMPORT if row.relay.wrong else KERNEL
+    alone = diff(layer, outputs)
+    stage = IMPORT if (alone if alone.wrong else row).relay.wrong else KERNEL
     pair = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)
     kind = kind_of(sample_of(layer, *pair, _real(source, layer, inputs)))
     arrays = {"expected": outputs.source, "relay": outputs.relay, "library": outputs.library}
-    fault = Fault(row.name, row.operators, stage, kind.name, kind.evidence, diff(layer, outputs).wrong)
+    fault = Fault(row.name, row.operators, stage, kind.name, kind.evidence, alone.wrong)
     return fault, {name: images[0][layer.output] for name, images in arrays.items()}
 
 

@@ -39,5 +39,15 @@ def shape_of(expression: relay.Expr) -> Shape:
     return get_const_tuple(expression.checked_type.shape)
 
 
+def is_scalar(expression: relay.Expr) -> bool:
+    """Whether it is a constant with one element."""
+    return isinstance(expression, relay.Constant) and expression.data.numpy().size == 1
+
+
+def number(constant: relay.Constant) -> float:
+    """The value of such a constant."""
+    return constant.data.numpy().item()
+
+
 def name_of(expression: relay.Expr) -> str:
     return getattr(expression.op, "name", "") if isinstance(expression, relay.Call) else ""

@@ -9,7 +9,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of, shape_of
+from .calls import in_order, is_scalar, name_of, number, shape_of
 
 
 @relay.transform.function_pass(opt_level=0)
@@ -26,8 +26,7 @@ class _Lowering(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         if not _is_grouped(call):
             return super().visit_call(call)
-        data, weight, zero = *map(self.visit, call.args[:2]), _scalar(call.args[2])
-        assert zero is not None, "see _is_grouped"
+        data, weight, zero = *map(self.visit, call.args[:2]), number(call.args[2])
         attributes, padding = call.attrs, call.attrs.padding
         if zero and any(padding):
             top, left, bottom, right = (int(side) for side in padding)
@@ -58,12 +57,6 @@ def _is_grouped(call: relay.Call) -> bool:
     data, weight, *zeros = call.args[:4]
     types = (data.checked_type.dtype, weight.checked_type.dtype)
     layouts = (call.attrs.data_layout, call.attrs.kernel_layout)
-    zero, weight_zero = map(_scalar, zeros)
-    integer = types == ("uint8", "int8") and layouts == ("NCHW", "OIHW") and zero is not None and weight_zero == 0
+    scalars = all(map(is_scalar, zeros)) and number(zeros[1]) == 0
+    integer = types == ("uint8", "int8") and layouts == ("NCHW", "OIHW") and scalars
     return integer and 1 < call.attrs.groups != shape_of(data)[1]
-
-
-def _scalar(expression: relay.Expr) -> int | None:
-    """The value of a constant with one element, else None."""
-    constant = isinstance(expression, relay.Constant) and expression.data.numpy().size == 1
-    return int(expression.data.numpy().item()) if constant else None

@@ -14,6 +14,7 @@ import numpy as np
 import tvm
 from tvm import relay
 
+from .calls import is_scalar, number
 from .schedules.override import operator_attribute
 
 RULE = "FTVMFakeQuantizationToInteger"
@@ -31,9 +32,9 @@ def _clip(call: relay.Call, types: Mapping[relay.Expr, Any], tvms: Callable) -> 
     """The clip in steps of the quantization of its data; by TVM's rule if that differs between channels."""
     quantization = types[call.args[0]]
     parameters = quantization.scale, quantization.zero_point
-    if not all(isinstance(value, relay.Constant) and value.data.numpy().size == 1 for value in parameters):
+    if not all(map(is_scalar, parameters)):
         return tvms(call, types)
-    scale, zero = (value.data.numpy().item() for value in parameters)
+    scale, zero = map(number, parameters)
     range_of_type = np.iinfo(quantization.dtype)
     steps = np.round(np.array([call.attrs.a_min, call.attrs.a_max]) / scale) + zero
     low, high = np.clip(steps, range_of_type.min, range_of_type.max)

@@ -9,7 +9,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of, shape_of
+from .calls import in_order, is_scalar, name_of, number, shape_of
 
 AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d", "mean")
 SUMS = {"qnn.add": relay.add, "qnn.subtract": relay.subtract}
@@ -39,18 +39,18 @@ class RoundedOnce:
 class _Rounding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         name, dtype = name_of(call), str(getattr(call.checked_type, "dtype", ""))
-        if name == "qnn.quantize" and dtype in BYTES and all(map(_is_scalar, call.args[1:])):
-            return _quantized_float(self.visit(call.args[0]), *map(_number, call.args[1:]), dtype=dtype)
-        if name in SUMS and dtype in BYTES and all(map(_is_scalar, call.args[2:])):
+        if name == "qnn.quantize" and dtype in BYTES and all(map(is_scalar, call.args[1:])):
+            return _quantized_float(self.visit(call.args[0]), *map(number, call.args[1:]), dtype=dtype)
+        if name in SUMS and dtype in BYTES and all(map(is_scalar, call.args[2:])):
             return _sum(SUMS[name], *map(self.visit, call.args), dtype=dtype)
-        if name == "qnn.avg_pool2d" and dtype in BYTES and all(map(_is_scalar, call.args[1:])):
+        if name == "qnn.avg_pool2d" and dtype in BYTES and all(map(is_scalar, call.args[1:])):
             attributes = {key: call.attrs[key] for key in POOLING}
             data = _steps(self.visit(call.args[0]), call.args[2])
             average = relay.nn.avg_pool2d(data, call.attrs.pool_size, **attributes)
             return quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_requantize(call) and dtype in BYTES and _is_average(_before_cast(call.args[0])):
             average, zero = self._average(_before_cast(call.args[0]))
-            average -= _float(_number(call.args[2]) - zero)
+            average -= _float(number(call.args[2]) - zero)
             return quantized(*_rescaled(average, call), BYTES[dtype], dtype)
         if _is_average(call):
             return quantized(*self._average(call), ANY_BYTE, dtype)
@@ -71,14 +71,14 @@ def _sum(
     operator: Callable, left: relay.Expr, right: relay.Expr, *parameters: relay.Constant, dtype: str
 ) -> relay.Expr:
     left_scale, left_zero, right_scale, right_zero, scale, zero = parameters
-    left = _steps(left, left_zero) * _float(_number(left_scale) / _number(scale))
-    right = _steps(right, right_zero) * _float(_number(right_scale) / _number(scale))
-    return quantized(operator(left, right), _number(zero), BYTES[dtype], dtype)
+    left = _steps(left, left_zero) * _float(number(left_scale) / number(scale))
+    right = _steps(right, right_zero) * _float(number(right_scale) / number(scale))
+    return quantized(operator(left, right), number(zero), BYTES[dtype], dtype)
 
 
 def _steps(data: relay.Expr, zero: relay.Constant) -> relay.Expr:
     """Quantized `data` as float steps above the zero point: padding with 0 is right for these."""
-    return relay.cast(data, "float32") - _float(_number(zero))
+    return relay.cast(data, "float32") - _float(number(zero))
 
 
 def _requantized(data: relay.Expr, call: relay.Call, dtype: str) -> relay.Expr:
@@ -96,7 +96,7 @@ def _requantized(data: relay.Expr, call: relay.Call, dtype: str) -> relay.Expr:
 
 def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
     """Float steps of the input scale of `call` in steps of its output scale, and the zero point of the output."""
-    from_scale, _, scale, zero = map(_number, call.args[1:])
+    from_scale, _, scale, zero = map(number, call.args[1:])
     return value * _float(from_scale / scale), zero
 
 
@@ -126,7 +126,7 @@ def quantized(value: relay.Expr, zero: float, limits: tuple[int, int], dtype: st
 
 
 def _is_requantize(expression: relay.Expr) -> bool:
-    return name_of(expression) == "qnn.requantize" and all(map(_is_scalar, expression.args[1:]))
+    return name_of(expression) == "qnn.requantize" and all(map(is_scalar, expression.args[1:]))
 
 
 def _before_cast(expression: relay.Expr) -> relay.Expr:
@@ -137,14 +137,6 @@ def _before_cast(expression: relay.Expr) -> relay.Expr:
 def _is_average(expression: relay.Expr) -> bool:
     """Whether the expression is an average of quantized values, in their steps."""
     return name_of(expression) in AVERAGES and expression.checked_type.dtype == "int32"
-
-
-def _is_scalar(expression: relay.Expr) -> bool:
-    return isinstance(expression, relay.Constant) and expression.data.numpy().size == 1
-
-
-def _number(constant: relay.Constant) -> float:
-    return constant.data.numpy().item()
 
 
 def _float(value: float) -> relay.Constant:

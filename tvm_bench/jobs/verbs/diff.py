@@ -42,8 +42,9 @@ def run(
     """Compare the layers of the model file `source` on the first `images` test images, built for `target`.
 
     Returns `layers` (fields of `LayerErrors`), in execution order, and `faults` (fields of `Fault`), whose files are
-    written to `folder`. With `whole`, the errors that accumulate in the whole model too; without, `itself`: the
-    distances of the source's answers from its own in another order of rounding (see `measure.metrics`).
+    written to `folder`. With `whole`, the errors of Relay before fusion, and those that accumulate in the whole model
+    too; without, `itself`: the distances of the source's answers from its own in another order of rounding (see
+    `measure.metrics`).
 
     `export` are the files of a PyTorch `module` and of the `onnx` exported from it, and whether `pt2e` quantized the
     module between them. Then `exported` are the layers of the ONNX file against the module (fields of `ExportErrors`).
@@ -55,7 +56,7 @@ def run(
         inputs = list(_inputs(model, request, images))
         progress.step("PyTorch, module by module")
         modules, export_faults = _exported(export, request, inputs, Path(folder)) if export else (None, [])
-        rows = compared(model, inputs, cpu, progress.step)
+        rows = compared(model, inputs, cpu, progress.step, unfused=whole)
         if whole:
             progress.step("the whole model")
             rows = accumulated(model, rows, inputs, cpu)
