@@ -74,7 +74,8 @@ def main(
     keep: bool,
 ) -> None:
     rows = zoo_page.load(ROWS)
-    networks = selected([*torchvision_networks(), *others(), *onnx_files(onnx)], patterns)
+    everything = [*torchvision_networks(), *others(), *onnx_files(onnx)]
+    networks = selected(everything, patterns)
     if changed_since:
         changed = code_changed(changed_since)
         pending = [n for n in networks if changed and differs(n, rows.get(n.name), artifacts / n.name, minutes)]
@@ -90,9 +91,9 @@ def main(
                 progress.step(network.name)
                 rows[network.name] = measured(network, race, artifacts / network.name, minutes)
                 zoo_page.save(rows, ROWS)
+                PAGE.write_text(zoo_page.page(rows, [network.name for network in everything]))
                 if not keep:
                     shutil.rmtree(artifacts / network.name, ignore_errors=True)
-    PAGE.write_text(zoo_page.page(rows, " ".join(sys.argv[1:])))
     click.echo(str(PAGE))
 
 

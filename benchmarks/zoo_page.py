@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import geometric_mean
@@ -75,15 +75,21 @@ def _row(fields: dict[str, Any]) -> Row:
     return Row(**{**fields, "cells": {label: Cell(**cell) for label, cell in fields["cells"].items()}})
 
 
-def page(rows: dict[str, Row], arguments: str) -> str:
-    """The page: totals, a table for each precision, and the reasons of all failures."""
+def page(rows: dict[str, Row], networks: Sequence[str]) -> str:
+    """The page: totals, a table for each precision, and the reasons of all failures.
+
+    `networks` are the names of all that are to be measured, in the order of the page.
+    """
+    rows = {name: rows[name] for name in [*networks, *rows] if name in rows}
     measured = sorted({f"{row.date} at {row.commit[:8]}" for row in rows.values()})
+    missing = [name for name in networks if name not in rows]
     return "\n".join(
         [
             "# The zoo: Relay and ONNX Runtime on many networks",
             "",
-            f"By `python benchmarks/zoo.py{' ' * bool(arguments)}{arguments}`, untuned, batch size 1, random weights "
-            f"that are fitted to images. Measured: {', '.join(measured)}.",
+            "By `python benchmarks/zoo.py`, untuned, batch size 1, random weights that are fitted to images. Measured: "
+            f"{len(rows)} networks, {', '.join(measured)}.",
+            *([f"Not measured yet: {', '.join(missing)}."] if missing else []),
             "",
             NOTES,
             "",
