@@ -260,6 +260,12 @@ def test_quantizing_padding_and_blocking_the_input_is_exact():
         ((1, 24, 97, 131), 5, 2, 1),
         ((7, 40, 13, 9), 3, 1, 1),
         ((1, 32, 28, 28), 3, 1, 2),
+        ((1, 48, 14, 14), 5, 1, 2),
+        ((2, 24, 13, 19), 3, 1, 4),
+        ((1, 16, 11, 15), 5, 2, 3),
+        ((1, 32, 9, 7), 3, 1, 12),
+        ((1, 20, 12, 12), 3, 2, 2),
+        ((1, 17, 12, 12), 3, 1, 2),
         ((1, 16, 14, 14), 7, 1, 1),
         ((2, 8, 1, 5), 3, 1, 1),
         ((1, 10, 12, 12), 3, 2, 1),
@@ -278,7 +284,9 @@ def test_depthwise_convolution_is_right_on_odd_sizes(precision, shape, kernel, s
         data, weight, out = data.astype(np.float32), weight.astype(np.float32), "float32"
     attributes = {"strides": (stride,) * 2, "dilation": (dilation,) * 2, "groups": shape[1]}
     output = convolution(data, weight, out, padding=(padding, padding), **attributes)
-    np.testing.assert_array_equal(run(relay.nn.relu(output), data)[0], exact)
+    result, kernels, _ = run(relay.nn.relu(output), data)
+    np.testing.assert_array_equal(result, exact)
+    assert ("contrib_depthwise_conv2d_NCHWc" in kernels) == (shape[1] != 17 or dilation == 1), "in blocks of channels"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,8 @@ def strategy(
         compute = topi.nn.conv2d_NCHWc_int8 if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
     result = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
-    result.add_implementation(wrapped, wrap_topi_schedule(partial(_schedule, tile=tile)), name="direct.x86")
+    schedule = partial(_schedule, tile=tile, stride=convolution.strides[0])
+    result.add_implementation(wrapped, wrap_topi_schedule(schedule), name="direct.x86")
     return result
 
 
@@ -66,8 +67,13 @@ def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> 
 
 
 def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> relay.Expr | None:
-    """An INT8 convolution in blocks of 16 or 8 channels; None for any other. TVM's own blocks have 16."""
+    """An INT8 convolution in blocks of 16 or 8 channels, or a dilated depthwise one in blocks; None for any other.
+
+    TVM's own blocks for INT8 have 16. It leaves dilated depthwise convolutions in NCHW, without a schedule for CPUs.
+    """
     convolution = conv_workload.of(attrs, *types)
+    if convolution.depthwise and set(convolution.dilation) != {1}:
+        return _blocked_depthwise(attrs, inputs, convolution)
     if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
         return None
     out = block_size(convolution.kernel[0], INT8_BLOCKS)
@@ -80,6 +86,20 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
         "channels": convolution.kernel[0],
     }
     return relay.nn.contrib_conv2d_nchwc(*inputs, **{**attrs, **changed})
+
+
+def _blocked_depthwise(attrs: Any, inputs: list, convolution: conv_workload.Convolution) -> relay.Expr | None:
+    vector = get_simd_32bit_lanes()
+    block = block_size(convolution.kernel[0], (vector, HALF_BLOCK, *range(vector, 1, -1)))
+    if attrs.data_layout != "NCHW" or attrs.kernel_layout != "OIHW" or not block:
+        return None
+    changed = {
+        "data_layout": f"NCHW{block}c",
+        "kernel_layout": f"OIHW1i{block}o",
+        "out_layout": f"NCHW{block}c",
+        "channels": convolution.kernel[0],
+    }
+    return relay.nn.contrib_depthwise_conv2d_nchwc(*inputs, **{**attrs, **changed})
 
 
 def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]) -> relay.Expr | None:
@@ -127,18 +147,20 @@ def has_few_products(convolution: conv_workload.Convolution) -> bool:
     return convolution.dtype == "fp32" and (pointwise or products <= FEW_PRODUCTS)
 
 
-def _schedule(outs: list[te.Tensor], tile: Tile) -> te.Schedule:
+def _schedule(outs: list[te.Tensor], tile: Tile, stride: int) -> te.Schedule:
     schedule = te.create_schedule([out.op for out in outs])
 
     def visit(op: te.Operation) -> None:
         if op.tag in TAGS:
-            _schedule_convolution(schedule, op, outs[0].op, tile)
+            _schedule_convolution(schedule, op, outs[0].op, tile, stride)
 
     traverse_inline(schedule, outs[0].op, visit)
     return schedule
 
 
-def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Operation, tile: Tile) -> None:
+def _schedule_convolution(
+    s: te.Schedule, convolution: te.Operation, last: te.Operation, tile: Tile, stride: int
+) -> None:
     accumulator = s.cache_write(convolution.output(0), "local")
     if not convolution.same_as(last):
         s[convolution].compute_inline()
@@ -147,7 +169,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     outer_block, o = s[last].split(o, per_block)
     padded = convolution.input_tensors[0]
     row, h = s[last].split(h, per_row)
-    rows, row = s[last].split(row, _tiles_per_task(convolution, per_row) if convolution.tag == DEPTHWISE else 1)
+    rows, row = s[last].split(row, _tiles_per_task(convolution, per_row, stride) if convolution.tag == DEPTHWISE else 1)
     column, w = s[last].split(w, per_column)
     s[last].reorder(image, outer_block, rows, row, column, h, w, o, k)
     s[last].vectorize(k)
@@ -185,13 +207,13 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
         s[accumulator].unroll(axis)
 
 
-def _tiles_per_task(depthwise: te.Operation, per_row: int) -> int:
+def _tiles_per_task(depthwise: te.Operation, per_row: int, stride: int) -> int:
     """Tiles above each other that a task computes: it pads the rows between them once, if they fit the L1 cache."""
     padded = depthwise.input_tensors[0]
     *_, padded_height, padded_width, block = get_const_tuple(padded.shape)
     images, blocks, height, *_ = get_const_tuple(depthwise.output(0).shape)
     row_bytes = padded_width * block * tvm.DataType(padded.dtype).bits // 8
-    tiles, stride = height // per_row, padded_height // height
+    tiles = height // per_row
     fitting = [
         count
         for count in range(1, tiles + 1)
