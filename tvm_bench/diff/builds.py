@@ -30,7 +30,7 @@ def by_project(module: tvm.IRModule, target: tvm.target.Target) -> Compiled:
 
 def unfused(module: tvm.IRModule, target: tvm.target.Target | None = None) -> tvm.runtime.Module:
     """A build of a lowered module in which each operator is a kernel by TVM's own schedules, without new layouts."""
-    with tvm.transform.PassContext(opt_level=0):
+    with tvm.transform.PassContext(opt_level=0, config=compiler.lowering(module)):
         return relay.build(module, target=target or tvm.target.Target(PLAIN)).module
 
 

@@ -59,7 +59,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
         _schedules(plan, target) as (config, records),
         tvm.transform.PassContext(
             3,
-            config=config | _lowering(module),
+            config=config | lowering(module),
             instruments=[fusion],
             disabled_pass=[scale_folding.TVMS_PASS] if own else [],
         ),
@@ -79,7 +79,7 @@ def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
     return tvm.transform.Sequential(steps)(module)
 
 
-def _lowering(module: tvm.IRModule) -> dict[str, bool]:
+def lowering(module: tvm.IRModule) -> dict[str, bool]:
     """Options of TIR. Some operators bind vectors with `let` once their common subexpressions are eliminated.
 
     These are a bilinear resize, and rows of a table that are selected by a computed index.

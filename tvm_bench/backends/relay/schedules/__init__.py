@@ -15,7 +15,7 @@ from tvm import relay, topi
 from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
-from . import batch_matmul, dense, direct_conv, global_pool, grouped_conv, input_layout, vector_math, winograd
+from . import batch_matmul, dense, direct_conv, global_pool, grouped_conv, input_layout, resize, vector_math, winograd
 from .conv_workload import Convolution
 from .override import attribute, check_version, registration
 
@@ -61,6 +61,7 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         # Relay has copied the functions that are registered for its schedules of pooling.
         attribute(topi.x86, "schedule_adaptive_pool", global_pool.schedule),
         vector_math.using(),
+        resize.using(),
     ):
         yield
 
