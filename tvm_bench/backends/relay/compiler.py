@@ -82,7 +82,7 @@ def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
 def lowering(module: tvm.IRModule) -> dict[str, bool]:
     """Options of TIR. Some operators bind vectors with `let` once their common subexpressions are eliminated.
 
-    These are a bilinear resize, and rows of a table that are selected by a computed index.
+    These are resizes, transposed convolutions, and rows of a table that are selected by a computed index.
     """
     found: list[bool] = []
     relay.analysis.post_order_visit(module["main"], lambda node: found.append(_binds_vectors(node)))
@@ -91,7 +91,8 @@ def lowering(module: tvm.IRModule) -> dict[str, bool]:
 
 def _binds_vectors(node: relay.Expr) -> bool:
     operator = name_of(node)
-    return operator == "image.resize2d" or (operator == "take" and not isinstance(node.args[1], relay.Constant))
+    moves = operator in ("image.resize2d", "nn.conv2d_transpose")
+    return moves or (operator == "take" and not isinstance(node.args[1], relay.Constant))
 
 
 @contextmanager

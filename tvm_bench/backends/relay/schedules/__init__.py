@@ -15,7 +15,19 @@ from tvm import relay, topi
 from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
-from . import batch_matmul, dense, direct_conv, global_pool, grouped_conv, input_layout, resize, vector_math, winograd
+from . import (
+    batch_matmul,
+    dense,
+    direct_conv,
+    global_pool,
+    grouped_conv,
+    input_layout,
+    kernel_trim,
+    resize,
+    transposed_conv,
+    vector_math,
+    winograd,
+)
 from .conv_workload import Convolution
 from .override import attribute, check_version, registration
 
@@ -43,7 +55,11 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         )
 
     def legalize(attrs: Any, inputs: list, types: list) -> relay.Expr | None:
-        return grouped_conv.merge(attrs, inputs, types) or direct_conv.legalize(attrs, inputs, types)
+        return (
+            kernel_trim.legalize(attrs, inputs, types)
+            or grouped_conv.merge(attrs, inputs, types)
+            or direct_conv.legalize(attrs, inputs, types)
+        )
 
     blocked = partial(direct_conv.strategy, schedule_of=schedule_of)
     with (
@@ -58,6 +74,8 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         registration(strategy.batch_matmul_strategy, batch_matmul.strategy),
         # TVM has no hook for the size of blocks.
         attribute(conv2d_alter_op, "_get_default_config", direct_conv.configure),
+        # TVM has registered nothing for CPUs.
+        attribute(topi.nn, "conv2d_transpose_legalize", transposed_conv.legalize),
         # Relay has copied the functions that are registered for its schedules of pooling.
         attribute(topi.x86, "schedule_adaptive_pool", global_pool.schedule),
         vector_math.using(),

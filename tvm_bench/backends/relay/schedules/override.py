@@ -5,6 +5,7 @@ TVM 0.19 has no public way to do this for one build. The project relies on these
 - `dispatch_dict` of a `tvm.target.generic_func`, and `generic_func_node` of an `override_native_generic_func`;
 - `_alter_conv2d_layout`, `_conv2d_legalize` and `_get_default_config` of `tvm.topi.x86.conv2d_alter_op`;
 - `_get_default_config` of `tvm.topi.x86.conv2d`, and the strategies in `tvm.relay.op.strategy.x86`;
+- `topi.nn.conv2d_transpose_legalize`, which Relay calls by this name;
 - `topi.x86.schedule_adaptive_pool`, which the strategy of pooling calls by this name;
 - the attributes `llvm.FLowerIntrinsic` and `TVectorizable` of TIR operators.
 
