@@ -54,7 +54,8 @@ def registered(port):
         return 0
 
 
-@pytest.mark.parametrize("tuner", ["metaschedule", pytest.param("autoscheduler", marks=pytest.mark.slow)])
+@pytest.mark.slow  # two minutes each
+@pytest.mark.parametrize("tuner", ["metaschedule", "autoscheduler"])
 def test_a_fleet_continues_when_a_server_dies_while_it_measures(fleet, tmp_path, tuner):
     port, servers = fleet
     at_rest = {server.pid: sessions(server) for server in servers}

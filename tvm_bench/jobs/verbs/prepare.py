@@ -111,7 +111,7 @@ def run(
         batch=batch,
         quantization=Quantize.from_dict(quantization or {"precision": precision}),
         settings=settings or {},
-        calibration_images=(description["calibration"] or {}).get("images"),
+        calibration_images=(description.get("calibration") or {}).get("images"),
     )
     packages.need(formats.FORMATS[kind, precision].packages)
     if precision == "bf16":
