@@ -23,8 +23,15 @@ RULE = "FTVMFakeQuantizationToInteger"
 @contextmanager
 def using() -> Iterator[None]:
     """While the context is open, TVM's `FakeQuantizationToInteger` clips by the rule of this file."""
-    tvms = tvm.ir.Op.get("clip").get_attr(RULE)
-    with operator_attribute("clip", RULE, lambda call, types: _clip(call, types, tvms)):
+    with replaced_rule("clip", _clip):
+        yield
+
+
+@contextmanager
+def replaced_rule(operator: str, rule: Callable) -> Iterator[None]:
+    """While the context is open, `FakeQuantizationToInteger` calls `rule(call, types, TVM's own rule)`."""
+    tvms = tvm.ir.Op.get(operator).get_attr(RULE)
+    with operator_attribute(operator, RULE, lambda call, types: rule(call, types, tvms)):
         yield
 
 

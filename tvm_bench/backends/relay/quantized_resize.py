@@ -9,22 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import tvm
 from tvm import relay
 
 from .calls import is_scalar, number
-from .quantized_clip import RULE
+from .quantized_clip import replaced_rule
 from .rounding import BYTES, quantized
-from .schedules.override import operator_attribute
-
-OPERATOR = "image.resize2d"
 
 
 @contextmanager
 def using() -> Iterator[None]:
     """While the context is open, TVM's `FakeQuantizationToInteger` resizes by the rule of this file."""
-    tvms = tvm.ir.Op.get(OPERATOR).get_attr(RULE)
-    with operator_attribute(OPERATOR, RULE, lambda call, types: _resize(call, types, tvms)):
+    with replaced_rule("image.resize2d", _resize):
         yield
 
 

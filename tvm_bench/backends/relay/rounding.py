@@ -1,4 +1,4 @@
-"""A pass for quantized sums and averages: they are rounded once, and half to even."""
+"""A pass for quantized sums, averages and requantizations: they are rounded once, and half to even."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ ZERO_BITS = np.float32(INTEGERS).view(np.int32).item()  # `INTEGERS` + n has the
 
 @relay.transform.function_pass(opt_level=0)
 class RoundedOnce:
-    """Computes quantized sums and averages in float, rounded once and half to even, as ONNX and PyTorch define them.
+    """Computes quantized sums, averages and requantizations in float, rounded once and half to even.
+
+    So ONNX and PyTorch define them.
 
     TVM rounds both inputs of a sum to the grid of the sum, an error that adds up over residual blocks. It converts
     each value to the scale of an average before it averages, and cuts off the remainder, so that averages are too
