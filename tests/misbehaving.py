@@ -17,3 +17,7 @@ def not_utf8():
 
 def divided():
     return 1 / 0
+
+
+def waiting():
+    raise RuntimeError(f"threads wait: {os.environ.get('OMP_WAIT_POLICY', 'as usual')}")

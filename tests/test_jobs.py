@@ -117,6 +117,16 @@ def test_a_job_that_is_killed_is_told(tmp_path):
         launcher.run(described(tmp_path, "tests.misbehaving:killed"))
 
 
+def test_idle_threads_sleep_only_in_jobs_that_time_nothing(tmp_path, monkeypatch):
+    job = described(tmp_path, "tests.misbehaving:waiting")
+    with pytest.raises(launcher.JobError, match="threads wait: PASSIVE"):
+        launcher.run(job)
+    assert launcher.UNTIMED.isdisjoint({"build", "measure", "operators", "profile", "tune"})
+    monkeypatch.setattr(launcher, "UNTIMED", frozenset())
+    with pytest.raises(launcher.JobError, match="threads wait: as usual"):
+        launcher.run(job)
+
+
 def test_output_that_is_not_utf8_harms_nothing(tmp_path):
     with pytest.raises(launcher.JobError, match="exit code 3 and no receipt: caf"):
         launcher.run(described(tmp_path, "tests.misbehaving:not_utf8"))

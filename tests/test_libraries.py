@@ -1,6 +1,7 @@
 """Libraries built by TVM for the tiny network: right answers by both front ends, and nothing opened unchecked."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 import tvm_bench
+from tests.conftest import ROOT
 from tvm_bench import data
 from tvm_bench.backends import eager, onnxruntime
 from tvm_bench.backends.relay import target
@@ -73,6 +75,19 @@ assert numpy.array_equal(model.get_output(0).numpy(), golden["output_0"])
 assert "tvm_bench" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code, str(built / "int8-relay-pytorch")], check=True, cwd="/")
+
+
+@pytest.mark.skipif(cpu.available() < 2, reason="needs two CPUs")
+def test_a_loaded_library_runs_with_the_thread_count_of_its_build_or_of_the_call(built):
+    code = """
+import sys, pathlib, tvm, tvm_bench
+for threads in (1, 2):
+    tvm_bench.load(pathlib.Path(sys.argv[1]), threads=threads)
+    print(tvm.get_global_func("runtime.NumThreads")())
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    command = [sys.executable, "-c", code, built / "fp32-relay-onnx"]
+    assert subprocess.check_output(command, cwd=ROOT, env=environment, text=True).split() == ["1", "2"]
 
 
 def test_the_manifest_says_what_was_built(built):

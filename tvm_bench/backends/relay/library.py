@@ -15,6 +15,8 @@ from ...spec.errors import UserError
 from ...spec.tensors import Arrays, from_json
 from .artifact import open_verified
 
+SHARED_CPUS = -3  # of TVM's `AffinityMode`: no thread is bound to one CPU
+
 
 def load(artifact: Path, *, threads: int | None = None) -> Library:
     """Check the manifest, then open the library. `threads` defaults to the thread count of the build.
@@ -33,8 +35,9 @@ class Library:
 
     def __init__(self, about: dict[str, Any], factory: tvm.runtime.Module, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
-            # TVM's default is half of the logical cores.
-            tvm.get_global_func("runtime.config_threadpool")(1, threads)
+            # TVM starts half as many threads as there are logical cores. Only a list of CPUs makes it start more.
+            cpus = [str(number) for number in os.sched_getaffinity(0)]
+            tvm.get_global_func("runtime.config_threadpool")(SHARED_CPUS, threads, cpus)
         self.manifest = about
         self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
         self.spec = InputSpec.from_dict(about["spec"]) if about["spec"] else None
