@@ -54,7 +54,8 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
 def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
     """The passes of `relay.build` up to the layouts of its kernels, with constants folded by NumPy.
 
-    `relay.build` repeats them, and finds nothing left to do.
+    `relay.build` repeats them, and finds nothing left to do. `SimplifyExpr` is left to it, because it takes long: it
+    infers all types again for each of its patterns.
     """
     transform = relay.transform
     steps = [
@@ -68,7 +69,6 @@ def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
         FoldWithNumPy(),
         transform.FoldConstant(),
         transform.FoldScaleAxis(),
-        transform.SimplifyExpr(),
         transform.CanonicalizeCast(),
         transform.CanonicalizeOps(),
         transform.FlattenAtrousConv(),
