@@ -79,13 +79,8 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
     out = block_size(convolution.kernel[0], INT8_BLOCKS)
     into = block_size(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
     assert out and into, "else there are no tiles"
-    changed = {
-        "data_layout": f"NCHW{into}c",
-        "kernel_layout": f"OIHW{into // int8_dot.BYTES}i{out}o{int8_dot.BYTES}i",
-        "out_layout": f"NCHW{out}c",
-        "channels": convolution.kernel[0],
-    }
-    return relay.nn.contrib_conv2d_nchwc(*inputs, **{**attrs, **changed})
+    kernel_layout = f"OIHW{into // int8_dot.BYTES}i{out}o{int8_dot.BYTES}i"
+    return relay.nn.contrib_conv2d_nchwc(*inputs, **_in_blocks(attrs, convolution, into, kernel_layout, out))
 
 
 def _blocked_depthwise(attrs: Any, inputs: list, convolution: conv_workload.Convolution) -> relay.Expr | None:
@@ -93,13 +88,21 @@ def _blocked_depthwise(attrs: Any, inputs: list, convolution: conv_workload.Conv
     block = block_size(convolution.kernel[0], (vector, HALF_BLOCK, *range(vector, 1, -1)))
     if attrs.data_layout != "NCHW" or attrs.kernel_layout != "OIHW" or not block:
         return None
-    changed = {
-        "data_layout": f"NCHW{block}c",
-        "kernel_layout": f"OIHW1i{block}o",
-        "out_layout": f"NCHW{block}c",
+    changed = _in_blocks(attrs, convolution, block, f"OIHW1i{block}o", block)
+    return relay.nn.contrib_depthwise_conv2d_nchwc(*inputs, **changed)
+
+
+def _in_blocks(
+    attrs: Any, convolution: conv_workload.Convolution, into: int, kernel_layout: str, out: int
+) -> dict[str, Any]:
+    """The attributes of a convolution of blocks of `into` channels to blocks of `out` channels."""
+    return {
+        **attrs,
+        "data_layout": f"NCHW{into}c",
+        "kernel_layout": kernel_layout,
+        "out_layout": f"NCHW{out}c",
         "channels": convolution.kernel[0],
     }
-    return relay.nn.contrib_depthwise_conv2d_nchwc(*inputs, **{**attrs, **changed})
 
 
 def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]) -> relay.Expr | None:

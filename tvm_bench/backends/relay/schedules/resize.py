@@ -75,18 +75,23 @@ def _compute(attrs: Any, inputs: list[te.Tensor], out: relay.TensorType) -> list
 
 def _along(data: te.Tensor, axis: int, size: int, attrs: Any, *, name: str, dtype: str | None) -> te.Tensor:
     """`data` resized along an axis; cast to `dtype`, if that is given."""
-    source = int(data.shape[axis])
-    position, nearest = _positions(source, size, attrs), attrs.method == "nearest_neighbor"
-    limits = tir.const(0), tir.const(source - 1)
+    source, mode = int(data.shape[axis]), attrs.coordinate_transformation_mode
+    nearest = attrs.method == "nearest_neighbor"
+    repeats = size // source if nearest and mode == "asymmetric" and size % source == 0 else None
+    sizes, limits = (tir.const(source), tir.const(size)), (tir.const(0), tir.const(source - 1))
+
+    def position(i: tir.Var) -> tir.PrimExpr:
+        """The position in the source of an output, as TVM computes it."""
+        return tvms.get_inx(i, *sizes, mode)
+
     index = te.compute((size,), lambda i: _index(position(i), attrs), name="index")
     low = te.compute((size,), lambda i: tir.Max(limits[0], tir.Min(index[i], limits[1])), name="low")
-    exact = nearest and attrs.coordinate_transformation_mode == "asymmetric" and size % source == 0
     high = te.compute((size,), lambda i: tir.Max(limits[0], tir.Min(index[i] + 1, limits[1])), name="high")
     weight = te.compute((size,), lambda i: position(i) - index[i].astype("float32"), name="weight")
 
     def value(*indices: tir.Var) -> tir.PrimExpr:
         before, i, after = indices[:axis], indices[axis], indices[axis + 1 :]
-        result = data(*before, i // (size // source) if exact else low[i], *after)
+        result = data(*before, i // repeats if repeats else low[i], *after)
         if not nearest:
             other = data(*before, high[i], *after).astype("float32")
             result = result.astype("float32") * (1.0 - weight[i]) + other * weight[i]
@@ -96,17 +101,7 @@ def _along(data: te.Tensor, axis: int, size: int, attrs: Any, *, name: str, dtyp
     return te.compute(shape, value, name=name, tag=TAG if dtype else "")
 
 
-def _positions(source: int, size: int, attrs: Any) -> Any:
-    """The position in the source of each output, as TVM computes it."""
-    mode = attrs.coordinate_transformation_mode
-    exact = attrs.method == "nearest_neighbor" and mode == "asymmetric" and size % source == 0
-    sizes = tir.const(source), tir.const(size)
-    return lambda i: i // (size // source) if exact else tvms.get_inx(i, *sizes, mode)
-
-
 def _index(position: tir.PrimExpr, attrs: Any) -> tir.PrimExpr:
-    if position.dtype == "int32":
-        return position
     if attrs.method == "linear":
         return te.floor(position).astype("int32")
     corners = attrs.coordinate_transformation_mode == "align_corners"
