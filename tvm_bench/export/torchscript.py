@@ -14,6 +14,7 @@ from torch import nn
 from ..host.files import replace_with
 from ..models.tensors import flat_outputs, zeros
 from ..spec.tensors import TensorSpec
+from . import trace_constants
 
 
 def save_traced(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> None:
@@ -21,7 +22,9 @@ def save_traced(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> 
     buffer = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode(), flat_outputs(module), _plain_attention():
         warnings.simplefilter("ignore")  # deprecation of torch.jit, which Relay's front end needs
-        torch.jit.save(torch.jit.trace(module, zeros(inputs)), buffer)
+        traced = torch.jit.trace(module, zeros(inputs))
+        trace_constants.fold(traced)
+        torch.jit.save(traced, buffer)
     with replace_with(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
