@@ -67,6 +67,18 @@ def test_a_tile_fits_the_registers_and_divides_the_outputs():
                 assert blocks % b == 0 and r * b + b + 1 <= registers
 
 
+@pytest.mark.parametrize(("channels", "window"), [(64, 2), (64, 7), (256, 7)])
+def test_tokens_of_windows_become_an_image(channels, window):
+    tokens, other = np.random.default_rng(0).random((2, 1, 196, channels), dtype=np.float32)
+    count = 14 // window
+    a, b = variables(tokens, other)
+    windows = relay.reshape(a + b + relay.const(np.ones(channels, np.float32)), (count, count, window, window, -1, 1))
+    rows = relay.reshape(relay.transpose(windows, (0, 2, 1, 3, 4, 5)), (14, 14, channels))
+    result, _ = run(relay.reshape(relay.transpose(rows, (2, 0, 1)), (1, channels, 14, 14)), tokens, other)
+    expected = (tokens + other + 1).reshape(count, count, window, window, channels).transpose(4, 0, 2, 1, 3)
+    np.testing.assert_array_equal(result, expected.reshape(1, channels, 14, 14))
+
+
 @pytest.mark.parametrize(("rows", "inputs"), [(49, 96), (5, 50), (3, 7), (2, 768)])
 def test_layer_norm_is_one_kernel_with_what_follows(rows, inputs):
     random = np.random.default_rng(0)

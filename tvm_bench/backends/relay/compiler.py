@@ -17,6 +17,8 @@ from .calls import name_of
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
+WINDOWED = 6  # axes of an image that is divided into windows: batch, channels, and two for rows and columns each
+
 
 @dataclass(frozen=True)
 class Schedules:
@@ -82,7 +84,8 @@ def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
 def lowering(module: tvm.IRModule) -> dict[str, bool]:
     """Options of TIR. Some operators bind vectors with `let` once their common subexpressions are eliminated.
 
-    These are resizes, transposed convolutions, and rows of a table that are selected by a computed index.
+    These are resizes, transposed convolutions, rows of a table that are selected by a computed index, and the
+    transposes that divide an image into windows.
     """
     found: list[bool] = []
     relay.analysis.post_order_visit(module["main"], lambda node: found.append(_binds_vectors(node)))
@@ -91,8 +94,11 @@ def lowering(module: tvm.IRModule) -> dict[str, bool]:
 
 def _binds_vectors(node: relay.Expr) -> bool:
     operator = name_of(node)
-    moves = operator in ("image.resize2d", "nn.conv2d_transpose")
-    return moves or (operator == "take" and not isinstance(node.args[1], relay.Constant))
+    if operator == "take":
+        return not isinstance(node.args[1], relay.Constant)
+    if operator == "transpose":
+        return len(node.attrs.axes or ()) >= WINDOWED
+    return operator in ("image.resize2d", "nn.conv2d_transpose")
 
 
 @contextmanager
