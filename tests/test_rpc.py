@@ -81,6 +81,7 @@ def sessions(server):
     return len(psutil.Process(server.pid).children(recursive=True))
 
 
+@pytest.mark.slow  # it waits for a minute
 def test_a_fleet_that_cannot_measure_costs_no_trial(fleet, cli, tmp_path):
     port, _ = fleet
     options = ("tune", "--model", TINY, "--precision", "fp32", "--tuner", "metaschedule", "--threads", "1")
