@@ -41,7 +41,7 @@ SHORTEST = ["--rounds", "1", "--samples", "1"]
 IMAGE = ["--input-shape", "3,224,224"]
 RANDOM = ["--weights", "random", *IMAGE]
 DATA = ["--data", "fashion-mnist", "--calibration-images", "64"]
-UNTUNED = ["--logs", os.devnull]  # else the three networks with tuning records have tuned libraries
+UNTUNED = ["--logs", os.devnull]  # without it, networks that have tuning records get tuned libraries too
 SUBJECT = ["--precision", "fp32,int8", "--frontend", ",".join(FRONTENDS), *DATA, *UNTUNED]
 
 

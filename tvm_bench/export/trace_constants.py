@@ -55,7 +55,7 @@ class _Folding:
     def _computed(self, node: Node) -> bool:
         try:
             value = self._value(node)
-        except (RuntimeError, NotImplementedError, AttributeError, TypeError, _Unknown):
+        except (RuntimeError, AttributeError, TypeError, _Unknown):
             return False
         self.known[node.output().debugName()] = value
         return True
@@ -65,9 +65,9 @@ class _Folding:
         if kind == "prim::Constant":
             return node.output().toIValue()
         if kind == "prim::GetAttr":
-            attribute = _attribute(self.traced, node.output())
-            self.attributes.add(_storage(attribute))
-            return attribute
+            weight = attribute(self.traced, node.output())
+            self.attributes.add(_storage(weight))
+            return weight
         if kind == "aten::size":
             sizes = _tensor_like(inputs[0]).shape
             return sizes[self._constant(inputs[1])] if len(inputs) > 1 else list(sizes)
@@ -132,7 +132,8 @@ def _storage(value: Any) -> int | None:
     return value.untyped_storage().data_ptr() if isinstance(value, torch.Tensor) else None
 
 
-def _attribute(traced: torch.jit.ScriptModule, value: Value) -> Any:
+def attribute(traced: torch.jit.ScriptModule, value: Value) -> Any:
+    """The weight, buffer or submodule of `traced` that `value` of its inlined graph is."""
     if value.node().kind() == "prim::Param":
         return traced
-    return getattr(_attribute(traced, value.node().input()), value.node().s("name"))
+    return getattr(attribute(traced, value.node().input()), value.node().s("name"))

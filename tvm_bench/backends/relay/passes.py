@@ -46,8 +46,14 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
     ]
     # Products of two activations, as of attention, stay in float32: TVM has no fast kernel for u8 x u8.
     in_float = operator_attribute("nn.batch_matmul", quantized_clip.RULE, None)
-    rules = quantized_clip.using(), quantized_resize.using()
-    with target, while_importing(), in_float, rules[0], rules[1], tvm.transform.PassContext(opt_level=3):
+    with (
+        target,
+        while_importing(),
+        in_float,
+        quantized_clip.using(),
+        quantized_resize.using(),
+        tvm.transform.PassContext(opt_level=3),
+    ):
         return tvm.transform.Sequential(steps)(module)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch._C import Node, Value
 
+from ...export.trace_constants import attribute
 from .torch_operators import (
     FIXED,
     FLOATS,
@@ -76,7 +77,7 @@ class _Rewriter:
         """Make constants of weights such as `layer_scale`: TVM takes them for scales of a quantization."""
         name = node.s("name")
         if "_scale" in name or "_zero_point" in name:
-            weight = self._attribute(node.output())
+            weight = attribute(self.traced, node.output())
             if isinstance(weight, torch.Tensor) and weight.numel() > 1:
                 with self.graph.insert_point_guard(node):
                     node.output().replaceAllUsesWith(self._new_constant(weight.detach()))
@@ -157,9 +158,4 @@ class _Rewriter:
         """The number or list that `value` is: a constant, or an attribute of the module."""
         if value.node().kind() == "prim::ListConstruct":
             return [self._constant(entry) for entry in value.node().inputs()]
-        return self._attribute(value) if value.node().kind() == "prim::GetAttr" else value.toIValue()
-
-    def _attribute(self, value: Value) -> Any:
-        if value.node().kind() == "prim::Param":
-            return self.traced
-        return getattr(self._attribute(value.node().input()), value.node().s("name"))
+        return attribute(self.traced, value) if value.node().kind() == "prim::GetAttr" else value.toIValue()
