@@ -35,8 +35,7 @@ from tvm_bench.spec.backends import FRONTENDS
 
 ROOT = Path(__file__).parents[1]
 PAGE, ROWS = ROOT / "docs" / "zoo.md", ROOT / "docs" / "results" / "zoo.json"
-GROUP = 8  # networks that are built before they race
-TOGETHER = 2  # of these, networks that are built at the same time
+TOGETHER = 2  # networks that are built at the same time, before they race
 SHORTEST = ["--rounds", "1", "--samples", "1"]
 IMAGE = ["--input-shape", "3,224,224"]
 RANDOM = ["--weights", "random", *IMAGE]
@@ -123,7 +122,7 @@ def selected(networks: Iterable[Network], patterns: tuple[str, ...]) -> list[Net
 
 def groups(networks: list[Network]) -> list[list[Network]]:
     """The networks in groups that are built and checked before they race."""
-    return [networks[start : start + GROUP] for start in range(0, len(networks), GROUP)]
+    return [networks[start : start + TOGETHER] for start in range(0, len(networks), TOGETHER)]
 
 
 def bench(network: Network, race: list[str], folder: Path, minutes: float) -> str:

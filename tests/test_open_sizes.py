@@ -174,7 +174,8 @@ def test_the_task_is_guessed_from_the_outputs():
         return task.guess(inputs, [TensorSpec(f"y{i}", shape) for i, shape in enumerate(shapes)])
 
     assert guess((1, 1000)) == guess((1, 4), inputs=[TensorSpec("t", (1, 6), "int64")]) == "classification"
-    assert guess((1, 22, 8400)) == guess((1, 25200, 85)) == guess((1, 8400, 4), (1, 8400, 80)) == "detection"
+    assert guess((1, 22, 8400)) == guess((1, 25200, 85)) == "detection"
+    assert guess((1, 8732, 4), (1, 8732, 91)) == guess((1, 300, 4), (1, 300)) == "detection"
     assert guess((1, 21, 640, 640)) == guess((1, 1, 640, 640)) == "segmentation"
     assert guess((1, 40, 97)) == guess((1, 3, 640, 640)) == guess((1, 5), (1, 8)) == "any"
     with pytest.raises(UserError, match="--task classification needs"):

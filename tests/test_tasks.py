@@ -5,18 +5,20 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.conftest import ROOT
 from tvm_bench import data
 from tvm_bench.data.preprocess import InputSpec
 from tvm_bench.measure import detection, segmentation
-from tvm_bench.models import outputs, torchvision_models, torchvision_tasks
+from tvm_bench.models import outputs, torchvision_boxes, torchvision_models, torchvision_tasks
 from tvm_bench.models.structure import structure
+from tvm_bench.models.tensors import flatten
 from tvm_bench.pipeline import race
 from tvm_bench.spec.constraints import Constraints
 from tvm_bench.spec.errors import UserError
-from tvm_bench.spec.tensors import image_input
+from tvm_bench.spec.tensors import TensorSpec, image_input
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 SPEC = InputSpec((3, 32, 32), 32)
@@ -157,9 +159,55 @@ def test_a_detector_is_scored(coco, tmp_path):
     assert all(row.map is not None and 0 <= row.map <= row.map50 for row in results.variants)
 
 
+@pytest.mark.parametrize("name", ["ssdlite320_mobilenet_v3_large", "retinanet_resnet50_fpn", "fcos_resnet50_fpn"])
+def test_boxes_of_a_detector_of_torchvision_are_its_own(name, monkeypatch):
+    models = torchvision_models.import_torchvision().models
+    torch.manual_seed(0)
+    detector, size, classes = torchvision_tasks.detector(models, name, 4).eval(), 64, ("a", "b", "c")
+    for head in (detector.head.classification_head, detector.head.regression_head):
+        for parameter in head.parameters():
+            parameter.data += torch.randn_like(parameter) * 0.02  # by default, all scores are alike
+    image = torch.rand(1, 3, size, size)
+    raw = flatten(torchvision_tasks.Heads(detector)(image))
+    specs = [TensorSpec(key, tuple(value.shape), "float32") for key, value in raw.items()]
+    decoder = torchvision_boxes.Decoder(name, classes, specs, (size, size))
+    boxes, scores = (array[0] for array in decoder([value.numpy(force=True) for value in raw.values()]))
+
+    # The detector itself, without suppression of overlapping boxes.
+    detector.transform = models.detection.transform.GeneralizedRCNNTransform(size, size, [0] * 3, [1] * 3)
+    detector.score_thresh, detector.topk_candidates, detector.detections_per_img = -1, 10**6, 10**6
+    monkeypatch.setattr("torchvision.ops.boxes.batched_nms", lambda boxes, scores, *_: scores.argsort(descending=True))
+    (right,) = detector([image[0]])
+    for index in range(len(classes)):
+        own = right["labels"] == index + 1
+        order = np.argsort(-scores[:, index], kind="stable")
+        np.testing.assert_allclose(scores[order, index], right["scores"][own].numpy(force=True), atol=1e-6)
+        total = right["boxes"][own].numpy(force=True).mean(axis=0)
+        np.testing.assert_allclose(boxes.clip(0, size).mean(axis=0), total, atol=1e-3)
+    assert decoder.overlap == detector.nms_thresh
+
+
+def test_boxes_with_scores_of_each_class_are_scored(coco):
+    labels = data.load(f"coco:{coco}", "test").labels_for(SPEC)
+    boxes = np.tile(labels[:, :1, :4], (1, 3, 1))
+    scores = np.zeros((4, 3, 2), np.float32)
+    scores[:, :, 1] = 0.9, 0.8, 0.7  # three boxes over each other: two are suppressed
+    scores[:, 0, 0] = 1e-2
+    assert detection.can_score([TensorSpec("b", (1, 3, 4), "float32"), TensorSpec("s", (1, 3, 2), "float32")])
+    assert [list(found[2]) for found in detection.detections([boxes, scores])] == [[1, 0]] * 4
+    assert detection.average_precision([boxes, scores], labels)["map"] == pytest.approx(1)
+
+
+def test_a_detector_of_torchvision_is_scored_on_its_own_classes_only():
+    published = ("__background__", "circle", "N/A", "square")
+    assert torchvision_boxes.has_classes(published, ("circle", "square"))
+    assert not torchvision_boxes.has_classes(published, ("square", "circle"))
+
+
 @pytest.mark.slow
 def test_a_detector_of_torchvision_from_model_to_report(coco, tmp_path):
     results, _ = raced("retinanet_resnet50_fpn", coco, tmp_path, 64)
+    assert all(row.map is not None and 0 <= row.map <= row.map50 for row in results.variants)
     names = [output["name"] for output in results.variants[0].output_errors["reference"]]
     assert any("bbox_regression" in name for name in names) and any("cls_logits" in name for name in names)
 

@@ -11,13 +11,17 @@ from ..spec import task as tasks
 from ..spec.tensors import TensorSpec
 
 MIN_SCORE, MAX_OVERLAP, MAX_BOXES = 1e-3, 0.7, 300  # as YOLOv8 is evaluated
+MOST_CANDIDATES = 30_000  # before boxes that overlap are suppressed
 Detections = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (left, top, right, bottom), scores and classes
 
 
-def average_precision(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict[str, float]:
+def average_precision(
+    outputs: Sequence[np.ndarray], labels: np.ndarray, overlap: float = MAX_OVERLAP
+) -> dict[str, float]:
     """COCO's `map` (IoU 0.50 to 0.95) and `map50`, 0 to 1.
 
-    `outputs` are those of a detector, see `detections`; `labels` is (images, boxes, 5), see `data.coco`.
+    `outputs` are those of a detector, see `detections`; `labels` is (images, boxes, 5), see `data.coco`. Of boxes whose
+    IoU is larger than `overlap`, the best one counts.
     """
     import torch
 
@@ -25,7 +29,7 @@ def average_precision(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict
     from torchmetrics.detection import MeanAveragePrecision
 
     metric = MeanAveragePrecision(backend="faster_coco_eval")
-    for found, rows in zip(detections(outputs), labels, strict=True):
+    for found, rows in zip(detections(outputs, overlap), labels, strict=True):
         boxes, scores, classes = map(torch.from_numpy, found)
         right = torch.from_numpy(rows[rows[:, 4] >= 0])
         metric.update(
@@ -37,52 +41,58 @@ def average_precision(outputs: Sequence[np.ndarray], labels: np.ndarray) -> dict
 
 
 def can_score(outputs: Sequence[TensorSpec]) -> bool:
-    """Whether `detections` can read the outputs of a detector: raw ones with scores, or boxes with their scores."""
-    if len(outputs) == 1:
-        return tasks.box_axis(outputs[0]) == 1
-    return any(spec.shape[2:] == (4,) for spec in outputs) and any(
-        len(spec.shape) == 2 and spec.dtype.startswith("float") for spec in outputs
-    )
+    """Whether `detections` can read the outputs of a detector."""
+    return tasks.box_axis(outputs[0]) == 1 if len(outputs) == 1 else tasks.boxes_with_scores(outputs)
 
 
-def detections(outputs: Sequence[np.ndarray]) -> list[Detections]:
+def detections(outputs: Sequence[np.ndarray], overlap: float = MAX_OVERLAP) -> list[Detections]:
     """The boxes of each image.
 
     `outputs` are raw, (images, 4 + classes, boxes) with centre, size and a score for each class, as YOLOv8 returns
-    them; or boxes (images, boxes, 4), and scores and classes (images, boxes) each.
+    them; or boxes (images, boxes, 4) with scores (images, boxes, classes). Overlapping boxes of these are suppressed.
+    Or they are the boxes that are left, with scores (images, boxes) and, if there are several classes, these.
     """
     if len(outputs) == 1:
-        return [_decoded(image) for image in outputs[0]]
-    boxes = next(output for output in outputs if output.ndim == 3 and output.shape[2] == 4)
-    flat = [output for output in outputs if output.ndim == 2]
-    scores = next(output for output in flat if output.dtype.kind == "f")
-    classes = next((output for output in flat if output is not scores), np.zeros_like(scores))
+        return [_best(*_corners(image), overlap) for image in outputs[0]]
+    i = next(i for i, output in enumerate(outputs) if output.ndim == 3 and output.shape[2] == tasks.BOX)
+    boxes, others = outputs[i], [*outputs[:i], *outputs[i + 1 :]]
+    scores = next(other for other in others if other.dtype.kind == "f" and other.shape[:2] == boxes.shape[:2])
+    if scores.ndim == 3:
+        return [_best(*image, overlap) for image in zip(boxes, scores, strict=True)]
+    classes = next((other for other in others if other.shape == scores.shape and other is not scores), None)
+    labels = np.zeros(scores.shape) if classes is None else classes
     return [
         (box.astype(np.float32), score.astype(np.float32), label.astype(np.int64))
-        for box, score, label in zip(boxes, scores, classes, strict=True)
+        for box, score, label in zip(boxes, scores, labels, strict=True)
     ]
 
 
-def _decoded(raw: np.ndarray) -> Detections:
-    raw = raw.T if raw.shape[0] < raw.shape[1] else raw
-    classes, scores = raw[:, 4:].argmax(axis=1), raw[:, 4:].max(axis=1)
-    centres, halves = raw[:, :2], raw[:, 2:4] / 2
-    boxes = np.concatenate([centres - halves, centres + halves], axis=1).astype(np.float32)
+def _corners(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (left, top, right, bottom) and scores (boxes, classes) of a raw output (4 + classes, boxes)."""
+    raw = raw.T
+    centres, halves = raw[:, :2], raw[:, 2 : tasks.BOX] / 2
+    return np.concatenate([centres - halves, centres + halves], axis=1), raw[:, tasks.BOX :]
+
+
+def _best(boxes: np.ndarray, scores: np.ndarray, overlap: float) -> Detections:
+    """Non-maximum suppression within each class, of boxes (boxes, 4) with scores (boxes, classes)."""
+    rows, classes = np.nonzero(scores > MIN_SCORE)
+    order = np.argsort(-scores[rows, classes], kind="stable")[:MOST_CANDIDATES]
+    rows, classes = rows[order], classes[order]
+    candidates = boxes[rows].astype(np.float32)
     # A shift by class keeps boxes of different classes apart.
-    shifted = boxes + (classes * (boxes.max(initial=0) + 1))[:, None]
-    kept = _without_overlaps(shifted, scores)
-    return boxes[kept], scores[kept].astype(np.float32), classes[kept]
+    shifts = classes * (np.ptp(candidates) + 1) if len(rows) else classes
+    kept = _without_overlaps(candidates + shifts[:, None].astype(np.float32), overlap)
+    return candidates[kept], scores[rows, classes][kept].astype(np.float32), classes[kept]
 
 
-def _without_overlaps(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
-    """Non-maximum suppression: indices of boxes in the order of their scores."""
-    order = np.argsort(-scores, kind="stable")
-    order = order[scores[order] > MIN_SCORE]
-    kept: list[int] = []
-    while len(order) and len(kept) < MAX_BOXES:
-        best, rest = order[0], order[1:]
+def _without_overlaps(boxes: np.ndarray, overlap: float) -> list[int]:
+    """The indices of the boxes that overlap no better one. The best box is the first."""
+    left, kept = np.arange(len(boxes)), list[int]()
+    while len(left) and len(kept) < MAX_BOXES:
+        best, left = left[0], left[1:]
         kept.append(int(best))
-        order = rest[_overlaps(boxes[best], boxes[rest]) <= MAX_OVERLAP]
+        left = left[_overlaps(boxes[best], boxes[left]) <= overlap]
     return kept
 
 

@@ -43,9 +43,13 @@ class Heads(nn.Module):
 def build(models: ModuleType, name: str, classes: int) -> nn.Module:
     """An untrained network; 0 `classes` are those of the published weights. A detector has one more, the background."""
     if name in DETECTORS:
-        count = classes + 1 if classes else DETECTION_CLASSES
-        return Heads(models.get_model(name, weights=None, weights_backbone=None, num_classes=count))
+        return Heads(detector(models, name, classes + 1 if classes else DETECTION_CLASSES))
     return models.get_model(name, weights=None, weights_backbone=None, num_classes=classes or SEGMENTATION_CLASSES)
+
+
+def detector(models: ModuleType, name: str, scores: int) -> nn.Module:
+    """torchvision's own detector, untrained, with so many `scores` for each box."""
+    return models.get_model(name, weights=None, weights_backbone=None, num_classes=scores)
 
 
 def is_for_task(name: str) -> bool:

@@ -47,6 +47,7 @@ def evaluate(
         "against": {name: [str(path) for path in paths] for name, paths in against.items()},
         "out": [str(path) for path in out],
         "checks": str(_check_answers(bench, variant)),
+        "detector": bench.about["detector"],
     }
     inputs = (*_shipped(artifact), *(path for paths in against.values() if paths != out for path in paths))
     options = {"threads": variant.threads, "masked": True, "timeout": seconds}

@@ -11,14 +11,14 @@ from .tensors import TensorSpec
 CLASSIFICATION, DETECTION, SEGMENTATION, ANY = TASKS = ("classification", "detection", "segmentation", "any")
 BOX = 4  # numbers of a box
 # Detectors predict boxes for each cell of grids with these strides, at most so many for a cell.
-STRIDES, BOXES_PER_CELL = (4, 8, 16, 32, 64), (1, 2, 3, 4, 6, 9)
+STRIDES, BOXES_PER_CELL = (4, 8, 16, 32, 64, 128), (1, 2, 3, 4, 6, 9)
 
 
 def guess(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
     """The task.
 
     It is classification for one output (batch, classes), segmentation for maps of the size of the image, detection for
-    an output with numbers for each box; otherwise any.
+    an output with numbers for each box, or boxes with their scores; otherwise any.
     """
     if len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].shape[1] > 1:
         return CLASSIFICATION
@@ -27,7 +27,7 @@ def guess(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
         return ANY
     if any(len(spec.shape) == 4 and spec.shape[2:] == image and spec.shape[1] != 3 for spec in outputs):
         return SEGMENTATION
-    return DETECTION if any(box_axis(spec, image) for spec in outputs) else ANY
+    return DETECTION if boxes_with_scores(outputs) or any(box_axis(spec, image) for spec in outputs) else ANY
 
 
 def check(task: str, outputs: Sequence[TensorSpec]) -> None:
@@ -62,6 +62,16 @@ def box_axis(output: TensorSpec, image: Sequence[int] | None = None) -> int | No
     if numbers < BOX or (image is not None and boxes not in _box_counts(image)):
         return None
     return axis
+
+
+def boxes_with_scores(outputs: Sequence[TensorSpec]) -> bool:
+    """Whether there are boxes (batch, boxes, 4), and scores (batch, boxes) or (batch, boxes, classes)."""
+    boxes = next((spec for spec in outputs if spec.shape[2:] == (BOX,)), None)
+    return boxes is not None and any(
+        spec.dtype.startswith("float") and spec.shape[:2] == boxes.shape[:2] and len(spec.shape) in (2, 3)
+        for spec in outputs
+        if spec is not boxes
+    )
 
 
 def _box_counts(image: Sequence[int]) -> set[int]:

@@ -19,6 +19,8 @@ from ...export import onnx_file, onnx_layers
 from ...host import user_code
 from ...measure.detection import can_score
 from ...models import layer_sizes, outputs, resolve, with_named_inputs
+from ...models.torchvision_boxes import has_classes
+from ...models.torchvision_tasks import DETECTORS
 from ...models.weights import state_hash
 from ...spec import task as tasks
 from ...spec.errors import UserError
@@ -95,7 +97,8 @@ def run(
         "architecture": network.architecture,
         "mcpu": mcpu,
         "task": task,
-        "labelled": bool(test and test.task == task and _labelled(test, network)),
+        "detector": {"name": model.model, "classes": network.classes} if model.model in DETECTORS else None,
+        "labelled": bool(test and test.task == task and _labelled(model, test, network)),
         "images": feed.size if feed else 0,
         "feed": feed.name if feed else "",
         "data_version": _version(model),
@@ -157,10 +160,11 @@ def _calibration(request: FeedRequest, most: int | None) -> dict[str, object]:
     return {"data": feed.name, "images": min(feed.size, most or feed.size)}
 
 
-def _labelled(test: Dataset, network: Network) -> bool:
+def _labelled(model: ModelSpec, test: Dataset, network: Network) -> bool:
     """Whether there are labels, which for a classifier stand for its own classes, in the same order."""
     if test.task == tasks.DETECTION:
-        return can_score(network.outputs)
+        named = has_classes(network.classes, test.classes)
+        return named if model.model in DETECTORS else can_score(network.outputs)
     if test.task == tasks.SEGMENTATION:
         return True
     return test.labels is not None and len(test.classes) == network.scores and network.classes in ((), test.classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from ... import backends
 from ...data import feeds
 from ...host.files import replace_with
 from ...measure import comparison, timed_inputs
+from ...measure.detection import average_precision
 from ...measure.metrics import agreement, distances
-from ...measure.scoring import SCORING
+from ...measure.scoring import SCORING, Scores
 from ...spec import task as tasks
 from ...spec.feed import SYNTHETIC, FeedRequest
-from ...spec.tensors import Arrays, from_json
+from ...spec.tensors import Arrays, TensorSpec, from_json
 
 MOST_BYTES = 512e6  # of all answers together; with larger outputs, fewer samples are compared
 
@@ -35,12 +36,14 @@ def run(
     against: dict[str, list[str]],
     out: list[str],
     checks: str,
+    detector: dict[str, Any] | None = None,
 ) -> dict[str, object]:
     """Run the variant on the first `limit` test samples (None: all), or on fewer if its answers are large.
 
     Writes each output, (samples, …), to its file in `out`, and what `measure` needs to `checks`: the answers to the
     timed inputs, and these inputs if they are the user's. Without data, the inputs are seeded noise: enough to compare
-    variants, and never scored.
+    variants, and never scored. `detector` has the name and the classes of a detector of torchvision, whose outputs
+    are decoded first.
 
     Returns the scores of the `task` if the samples are `labelled`, and `output_errors`: for the files `against`
     `reference` and `source`, how each of the `outputs` differs. For a classifier also `agreement` with the reference, a
@@ -63,8 +66,23 @@ def run(
         "output_errors": {name: comparison.compared(task, specs, answers, other) for name, other in others.items()},
     }
     if labelled and test.labels is not None:
-        result |= SCORING[task](answers, test.labels[:count])
+        rows = test.labels[:count]
+        result |= _boxes_scored(detector, specs, request, answers, rows) if detector else SCORING[task](answers, rows)
     return result | (_agreement(answers[0], others) if task == tasks.CLASSIFICATION else {})
+
+
+def _boxes_scored(
+    detector: dict[str, Any],
+    outputs: Sequence[TensorSpec],
+    request: FeedRequest,
+    answers: list[np.ndarray],
+    labels: np.ndarray,
+) -> Scores:
+    """The score of a detector of torchvision, from its raw outputs."""
+    from ...models.torchvision_boxes import Decoder
+
+    decoder = Decoder(**detector, outputs=outputs, size=request.inputs[0].shape[2:])
+    return average_precision(decoder(answers), labels, decoder.overlap)
 
 
 def _agreement(logits: np.ndarray, others: dict[str, list[np.ndarray]]) -> dict[str, object]:
