@@ -2,20 +2,26 @@
 
 import contextlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from tests import networks
 from tests.conftest import ROOT
+from tests.runs import a_run
 from tvm_bench import data
-from tvm_bench.data.preprocess import InputSpec
+from tvm_bench.data.preprocess import IMAGENET_MEAN, IMAGENET_STD, InputSpec
+from tvm_bench.data.preprocess import normalize as normalize_image
+from tvm_bench.jobs.verbs import describe
 from tvm_bench.measure import detection, segmentation
 from tvm_bench.models import outputs, torchvision_boxes, torchvision_models, torchvision_tasks
 from tvm_bench.models.structure import structure
 from tvm_bench.models.tensors import flatten
 from tvm_bench.pipeline import race
+from tvm_bench.report import summary_text
 from tvm_bench.spec.constraints import Constraints
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.tensors import TensorSpec, image_input
@@ -202,6 +208,22 @@ def test_a_detector_of_torchvision_is_scored_on_its_own_classes_only():
     published = ("__background__", "circle", "N/A", "square")
     assert torchvision_boxes.has_classes(published, ("circle", "square"))
     assert not torchvision_boxes.has_classes(published, ("square", "circle"))
+
+
+def test_images_are_normalized_as_the_user_says(coco, tmp_path):
+    path = str(networks.save(networks.Detector, tmp_path / "detector.onnx"))
+    notes = {}
+    for normalize, black in ((None, -np.divide(IMAGENET_MEAN, IMAGENET_STD)), ("-1..1", [-1] * 3)):
+        model_spec = ModelSpec(path, data=f"coco:{coco}", normalize=normalize)
+        spec = InputSpec.from_dict(describe.run(model_spec.request(), 1, False, None, 1, [])["spec"])
+        np.testing.assert_allclose(normalize_image(Image.new("RGB", (1, 1)), spec).ravel(), black, rtol=1e-6)
+        run = replace(a_run(), settings={"model": model_spec.request(), "threads": 1})
+        notes[normalize] = str(summary_text.summarize(run).sections)
+    assert "an ONNX file does not say how" in notes[None] and "normalized to -1..1 (--normalize)" in notes["-1..1"]
+    with pytest.raises(UserError, match="--normalize is for images, and the inputs are tokens"):
+        describe.run(
+            ModelSpec("tests.networks:words", normalize="0..1", samples="synthetic").request(), 1, False, None, 1, []
+        )
 
 
 @pytest.mark.slow

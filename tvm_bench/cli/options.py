@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ..spec import backends
+from ..spec.feed import NORMALIZATIONS
 from ..spec.task import TASKS
 from ..spec.variant import PRECISIONS
 from .parsing import dims, input_shapes, listed, numbers, recipe, thread_counts, threads
@@ -56,6 +57,12 @@ SUBJECT = (
         metavar="FILE",
         help="Inputs that are not images: an .npz file (arrays by input name, first axis = sample), a folder of such "
         "files with one sample each, or synthetic. Used to check, calibrate and time.",
+    ),
+    click.option(
+        "--normalize",
+        type=click.Choice(list(NORMALIZATIONS)),
+        help="How the pixels of images become numbers: by ImageNet's mean and deviation, or scaled to a range.  "
+        "[default: as the model defines it; imagenet for an ONNX file]",
     ),
     click.option(
         "--recipe",

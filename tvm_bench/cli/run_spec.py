@@ -19,6 +19,7 @@ def model_spec(
     dims: tuple[tuple[str, int], ...],
     inputs: str | None,
     data: str | None,
+    normalize: str | None,
     recipe: str,
 ) -> ModelSpec:
     """The model spec of these options. Embedded weights imply their data."""
@@ -27,7 +28,7 @@ def model_spec(
     if data is None and not inputs and weights == "default" and embedded_weights(model).exists():
         data = "fashion-mnist"
     image, shapes = input_shape
-    return ModelSpec(model, weights, image, data, recipe, shapes, dims, inputs)
+    return ModelSpec(model, weights, image, data, recipe, shapes, dims, inputs, normalize)
 
 
 def run_spec(

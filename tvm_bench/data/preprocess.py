@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..spec.feed import NORMALIZATIONS
 from ..spec.tensors import TensorSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = NORMALIZATIONS["imagenet"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class InputSpec:
 def image_spec(inputs: Sequence[TensorSpec]) -> InputSpec | None:
     """The spec of a model with one image input, float32 (batch, 1 or 3, height, width); None for any other model.
 
-    The scaling is ImageNet's, because a file does not state its own.
+    The normalization is ImageNet's, because a file does not state its own.
     """
     if (
         len(inputs) != 1

@@ -71,7 +71,7 @@ def summarize(results: Results) -> Summary:
     """The summary of the results."""
     first, *others = verdicts(results)
     sections = [
-        Section(Kind.NOTES, [*_task(results), *notes(first)]),
+        Section(Kind.NOTES, [*_task(results), *_normalization(results), *notes(first)]),
         Section(Kind.FRONT, front(first.race)),
         Section(Kind.SWEEP, [_other_race(verdict) for verdict in others]),
         Section(Kind.FLAGGED, [f"{row.name} cannot win: {row.flagged}." for row in results.variants if row.flagged]),
@@ -87,6 +87,16 @@ def _task(results: Results) -> list[str]:
     if task == CLASSIFICATION:
         return []
     return [f"Task: {task} ({results.settings['task_from']}). --task overrides it."]
+
+
+def _normalization(results: Results) -> list[str]:
+    """How images become the input, where the model does not define it."""
+    model = results.settings.get("model", {})
+    if normalize := model.get("normalize"):
+        return [f"Images are normalized to {normalize} (--normalize)."]
+    if model.get("data") and model["model"].endswith(".onnx"):
+        return ["Images are normalized as ImageNet's are: an ONNX file does not say how. --normalize overrides it."]
+    return []
 
 
 def headline(verdict: Verdict) -> str:

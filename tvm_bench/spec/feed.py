@@ -9,6 +9,13 @@ from typing import Any
 from .tensors import TensorSpec, from_json
 
 SYNTHETIC = "synthetic"
+# How the pixels of an image become numbers: (pixel / 255 - mean) / deviation, by channel.
+NORMALIZATIONS = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "0..1": ((0.0,) * 3, (1.0,) * 3),
+    "-1..1": ((0.5,) * 3, (0.5,) * 3),
+    "0..255": ((0.0,) * 3, (1 / 255,) * 3),
+}
 
 
 @dataclass(frozen=True)

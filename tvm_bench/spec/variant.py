@@ -27,7 +27,8 @@ class ModelSpec:
     """A model: its source, its weights, its data, and the recipe that compresses it.
 
     `shapes` are shapes of inputs by name, and `dims` sizes of named dimensions, as pairs. `samples` is the path of
-    samples, or `synthetic`, for inputs that are not images.
+    samples, or `synthetic`, for inputs that are not images. `normalize` is one of `feed.NORMALIZATIONS`; None: the
+    model's own, or ImageNet's.
     """
 
     model: str
@@ -38,6 +39,7 @@ class ModelSpec:
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     dims: tuple[tuple[str, int], ...] = ()
     samples: str | None = None
+    normalize: str | None = None
 
     @property
     def slug(self) -> str:
@@ -50,6 +52,7 @@ class ModelSpec:
             name += "-" + "x".join(map(str, self.input_shape))
         name += "".join(f"-{label}{'x'.join(map(str, shape))}" for label, shape in self.shapes)
         name += "".join(f"-{label}{size}" for label, size in self.dims)
+        name += f"-{self.normalize}" if self.normalize else ""
         return re.sub(r"[^\w.+-]+", "_", f"{name}+{self.recipe}" if self.recipe else name)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from ...models.torchvision_tasks import DETECTORS
 from ...models.weights import state_hash
 from ...spec import task as tasks
 from ...spec.errors import UserError
-from ...spec.feed import SYNTHETIC, FeedRequest
+from ...spec.feed import NORMALIZATIONS, SYNTHETIC, FeedRequest
 from ...spec.tensors import TensorSpec, to_json
 from ...spec.variant import ModelSpec
 
@@ -79,6 +79,8 @@ def run(
     test = datasets.load(model.data, "test") if model.data else None
     network = _onnx(model, batch) if model.is_onnx else _pytorch(model, batch, test, tuple(layers))
     _check(network, model, batch, task)
+    if model.normalize:
+        network = _normalized(network, model.normalize)
     task = task or tasks.guess(network.inputs, network.outputs)
     request = FeedRequest(network.inputs, asdict(network.spec) if network.spec else None, model.data, model.samples)
     if answers and task != tasks.CLASSIFICATION and not (model.data or model.samples):
@@ -117,6 +119,16 @@ def _check(network: Network, model: ModelSpec, batch: int, task: str | None) -> 
         raise UserError(f"the output {single[0].text} has no batch size of {batch} as its first size. Give --batch 1.")
     if task:
         tasks.check(task, network.outputs)
+
+
+def _normalized(network: Network, normalize: str) -> Network:
+    if network.spec is None:
+        raise UserError(
+            f"--normalize is for images, and the inputs are {', '.join(spec.text for spec in network.inputs)}. Remove "
+            "--normalize."
+        )
+    mean, std = NORMALIZATIONS[normalize]
+    return replace(network, spec=replace(network.spec, mean=mean, std=std))
 
 
 def _version(model: ModelSpec) -> str:
