@@ -187,6 +187,23 @@ def test_attention_of_pytorch_is_converted(tmp_path):
         np.testing.assert_allclose(executor(tokens).numpy(), layer(torch.from_numpy(tokens)), atol=1e-5)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("shape", [(8,), (3, 8), (2, 3, 8), (2, 3, 5, 8)])
+def test_a_linear_layer_keeps_its_weights_once(shape, bias, tmp_path):
+    layer, path, inputs = nn.Linear(8, 6, bias=bias).eval(), tmp_path / "layer.pt", [TensorSpec("x", shape)]
+    torchscript.save_traced(layer, path, inputs)
+    module = relay.transform.FoldConstant()(frontend.relay_from_torchscript(path, inputs))
+    constants = []
+    relay.analysis.post_order_visit(
+        module["main"], lambda e: constants.append(e.data.numpy().size) if isinstance(e, relay.Constant) else None
+    )
+    assert sorted(constants) == ([6] if bias else []) + [48]
+    x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    executor = relay.create_executor("graph", module, tvm.cpu(), "llvm").evaluate()
+    with torch.inference_mode():
+        np.testing.assert_allclose(executor(x).numpy(), layer(torch.from_numpy(x)), atol=1e-6)
+
+
 @pytest.mark.parametrize("transposed", [True, False], ids=["transposed", "plain"])
 @pytest.mark.parametrize(("rows", "inputs", "columns"), [(7, 17, 5), (50, 16, 49), (1, 3, 33), (5, 4, 16)])
 def test_a_product_of_batches_is_right_with_what_follows(rows, inputs, columns, transposed):

@@ -48,7 +48,7 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
         traced = torch.jit.load(str(source))
         torch_quantized.rewrite(traced)
         shapes = [(i.name, (i.shape, i.dtype)) for i in inputs]
-        conversions = torch_converters.MISSING | torch_attention.CONVERSIONS
+        conversions = torch_converters.FLOAT | torch_attention.CONVERSIONS
         module, parameters = relay.frontend.from_pytorch(traced, shapes, conversions)
     return _bound(module, parameters, inputs)
 
