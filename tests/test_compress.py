@@ -18,7 +18,7 @@ from tvm_bench.export import onnx_file, qdq
 from tvm_bench.jobs.verbs import layers
 from tvm_bench.models.shapes import reshape, shapes_of
 from tvm_bench.spec.errors import UserError
-from tvm_bench.spec.tensors import image_input
+from tvm_bench.spec.tensors import TensorSpec, image_input
 
 SHAPE = (3, 32, 32)
 INPUTS = [image_input(SHAPE)]
@@ -217,9 +217,30 @@ def test_static_quantization_by_torch(module, unchanged, pictures, observer, per
     assert (weight.qscheme() == torch.per_channel_affine) == per_channel
     error = (quantized(pictures) - module(pictures)).square().mean() / module(pictures).square().mean()
     assert 0 < error < 0.05
-    again = ptq.skeleton(module, INPUTS)
+    again = ptq.skeleton(module, INPUTS, observer=observer)
     again.load_state_dict(quantized.state_dict())
     assert torch.equal(again(pictures), quantized(pictures))
+
+
+class Residual(nn.Module):
+    """A tensor with two readers, of which layer norm always has a histogram observer."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(6)
+
+    def forward(self, x):
+        swapped = x.transpose(1, 2).swapaxes(-1, -2).relu().swapaxes(-1, -2)
+        return swapped + self.norm(swapped)
+
+
+@pytest.mark.parametrize("observer", ["minmax", "histogram", "entropy"])
+def test_a_tensor_with_two_readers_is_quantized_in_the_same_places_again(observer):
+    inputs, x = [TensorSpec("x", (1, 6, 5))], torch.randn(1, 6, 5)
+    quantized = ptq.quantize_static(Residual().eval(), [(x.numpy(),)] * 2, inputs, observer=observer)
+    again = ptq.skeleton(Residual(), inputs, observer=observer)
+    again.load_state_dict(quantized.state_dict())
+    assert torch.equal(again(x), quantized(x))
 
 
 @pytest.mark.parametrize("groups", [1, 128])
@@ -307,7 +328,7 @@ def test_quantization_aware_training_learns_and_is_exported_alike(module, unchan
     loss = nn.functional.cross_entropy(simulated[0], labels).item()
     assert nn.functional.cross_entropy(answers, labels).item() == pytest.approx(loss, rel=0.1)
     assert (quantized.get_submodule("block.0").weight().qscheme() == torch.per_channel_affine) == per_channel
-    again = ptq.skeleton(module, INPUTS)
+    again = ptq.skeleton(module, INPUTS, observer="minmax")
     again.load_state_dict(quantized.state_dict())
     assert torch.equal(again(pictures), answers)
     onnx_file.save_from_module(quantized, tmp_path / "qat.onnx", [image_input(SHAPE, 64)])

@@ -59,12 +59,14 @@ def quantize_static(
     return converted(prepared)
 
 
-def skeleton(module: nn.Module, inputs: Sequence[TensorSpec]) -> nn.Module:
+def skeleton(module: nn.Module, inputs: Sequence[TensorSpec], *, observer: str) -> nn.Module:
     """`module` quantized without calibration, for `load_state_dict` to fill: the file says per tensor or per channel.
 
-    It takes `module` apart, whose weights must be finite; their values do not matter.
+    It takes `module` apart, whose weights must be finite; their values do not matter. `observer` must be that of the
+    file: a tensor with several readers is quantized once for those that have the same one.
     """
-    return _converted(_prepared(module.eval(), inputs, _mapping(module, per_channel=True, observer="minmax")))
+    structure = "histogram" if observer == "histogram" else "minmax"  # `entropy` has that of the second
+    return _converted(_prepared(module.eval(), inputs, _mapping(module, per_channel=True, observer=structure)))
 
 
 def prepared_for(

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..backends.relay import torch_quantized
 from ..spec.tensors import TensorSpec
 from .layer import Layer, Quantization, Values
 from .torch_graph import ENGINE, QUANTIZED, Operation, TorchGraph
@@ -88,10 +89,16 @@ class TorchSource:
         return _outputs(self.graph.traced, self.inputs, inputs)
 
     def run_otherwise(self, inputs: list[Values]) -> list[np.ndarray]:
-        """The same by FBGEMM: the x86 engine gives most convolutions to oneDNN, which rounds in another order."""
+        """The same by FBGEMM, with PyTorch's float operators between.
+
+        The x86 engine gives most convolutions to oneDNN, which rounds in another order. Relay gets quantized operators
+        such as layer norm as a dequantization, the float operator and a quantization, which PyTorch can run too.
+        """
         torch.backends.quantized.engine = "fbgemm"
         try:
-            return _outputs(torch.jit.load(str(self.path)).eval(), self.inputs, inputs)
+            traced = torch.jit.load(str(self.path)).eval()
+            torch_quantized.rewrite(traced)
+            return _outputs(traced, self.inputs, inputs)
         finally:
             torch.backends.quantized.engine = ENGINE
 

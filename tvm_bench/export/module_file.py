@@ -33,10 +33,12 @@ def save(
     precision: str,
     inputs: Sequence[TensorSpec],
     sizes: dict[str, list[int]] | None = None,
+    observer: str = "minmax",
 ) -> None:
     """Write `module`, which `models.resolve` builds by the name `model` with `classes` outputs. It takes `inputs`.
 
     `sizes` are the shapes of its tensors before quantization, which pruning may have reduced; None: the present ones.
+    `observer` is that of an INT8 module, see `ptq.quantize_static`.
     """
     state = {
         "model": model,
@@ -44,6 +46,7 @@ def save(
         "precision": precision,
         "inputs": to_json(inputs),
         "sizes": sizes or shapes_of(module),
+        "observer": observer,
         "state": module.state_dict(),
     }
     buffer = io.BytesIO()  # torch's own writer hides the error of a full disk
@@ -60,7 +63,7 @@ def load(path: Path) -> nn.Module:
     file format for such a network that can be read without running code.
     """
     saved = torch.load(path, weights_only=True)
-    module = _skeleton(saved["precision"], _network(saved), from_json(saved["inputs"]))
+    module = _skeleton(saved["precision"], _network(saved), from_json(saved["inputs"]), saved["observer"])
     module.load_state_dict(saved["state"], assign=True)
     return module.eval()
 
@@ -71,7 +74,7 @@ def _network(saved: dict) -> nn.Module:
     return module
 
 
-def _skeleton(precision: str, network: nn.Module, inputs: Sequence[TensorSpec]) -> nn.Module:
+def _skeleton(precision: str, network: nn.Module, inputs: Sequence[TensorSpec], observer: str) -> nn.Module:
     """`network`, converted to the structure that it has in `precision`, without values."""
     if precision == "fp32":
         return network
@@ -81,7 +84,7 @@ def _skeleton(precision: str, network: nn.Module, inputs: Sequence[TensorSpec]) 
         # Quantization rejects the NaN that undefined memory may hold. NumPy's zeros take no memory until written to.
         parameter.data = torch.from_numpy(np.zeros(parameter.shape, np.float32))
     if precision == "int8":
-        return ptq.skeleton(network, inputs)
+        return ptq.skeleton(network, inputs, observer=observer)
     return dynamic.skeleton(network, precision)
 
 

@@ -30,7 +30,7 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
 
 def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import an ONNX file with fixed shapes."""
-    from . import onnx_folding
+    from . import onnx_converters, onnx_folding  # noqa: F401  # the first replaces converters of TVM
 
     module, parameters = relay.frontend.from_onnx(onnx_folding.opened(source), freeze_params=True)
     return _bound(module, parameters, inputs)

@@ -135,6 +135,7 @@ def write_module(request: Request) -> Method:
         precision=request.precision,
         inputs=request.singles,
         sizes=None if request.precision == "fp32" else module_file.sizes(request.source),
+        observer=_observer(request),
     )
     return method
 
@@ -232,7 +233,7 @@ def _module(request: Request) -> tuple[nn.Module, Method]:
         )
     if request.quantization.aware:
         return _trained_int8(module, request)
-    per_channel, observer = _per_channel(request), request.quantization.observer or "histogram"
+    per_channel, observer = _per_channel(request), _observer(request)
     quantized = ptq.quantize_static(
         module,
         request.calibration(CALIBRATION_BATCH),
@@ -295,6 +296,11 @@ def _quantized_onnx(request: Request) -> Method:
 
 def _per_channel(request: Request) -> bool:
     return request.quantization.per_channel is not False
+
+
+def _observer(request: Request) -> str:
+    """That of a quantized module; quantization-aware training has its own, without histograms."""
+    return "minmax" if request.quantization.aware else request.quantization.observer or "histogram"
 
 
 def _need_bf16() -> None:
