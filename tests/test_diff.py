@@ -23,11 +23,6 @@ SIZE = 14
 SHAPE = (1, 8, SIZE, SIZE)
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 class Qdq:
     """Builds a QDQ network layer by layer, with parameters as ONNX Runtime's quantization writes them."""
 

@@ -16,11 +16,6 @@ SHAPE = (4, 6, 6)
 INPUTS = [image_input(SHAPE)]
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 class Float(nn.Module):
     def __init__(self):
         super().__init__()

@@ -7,11 +7,6 @@ from tvm import relay
 from tests.test_schedules import run
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 @pytest.mark.parametrize("shape", [(1, 2, 7, 7, 16), (7, 3, 13, 17, 16), (1, 5, 1, 1, 8)])
 @pytest.mark.parametrize("pool", [relay.nn.global_avg_pool2d, relay.nn.global_max_pool2d])
 def test_it_is_right_and_sums_up_whole_vectors(pool, shape):

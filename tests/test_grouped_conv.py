@@ -12,11 +12,6 @@ from tvm_bench.backends.relay import passes, schedules, target
 from tvm_bench.backends.relay.schedules import conv_workload, int8_dot
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize(
     ("shape", "outputs", "groups", "kernel", "stride", "dilation", "blocked"),

@@ -35,7 +35,6 @@ def tiny_module():
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOPHUB_LOCATION", "NONE")
         patch.setenv("TVM_NUM_THREADS", "2")
         import tvm
         from tvm import relay

@@ -18,8 +18,7 @@ from tvm_bench.backends.relay.tuners.request import TuningStep
 
 
 @pytest.mark.skipif(not test_schedules.RUNS, reason="this CPU has no INT8 dot product")
-def test_metaschedule_is_offered_the_dot_product(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+def test_metaschedule_is_offered_the_dot_product():
     chosen = target.resolve(None, 1)
     data = relay.var("data", shape=(1, 16, 14, 14), dtype="uint8")
     weights = relay.const(np.ones((16, 16, 3, 3), np.int8))
@@ -58,9 +57,8 @@ class Payload:
         return (os.mkdir, (self.path,))
 
 
-def test_a_cost_model_is_learned_from_records_and_never_unpickled(tmp_path, monkeypatch):
+def test_a_cost_model_is_learned_from_records_and_never_unpickled(tmp_path):
     """MetaSchedule's own file of a cost model is a pickle: one that lies among the records must not be opened."""
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
     dense = relay.nn.dense(relay.var("data", shape=(1, 16)), relay.const(np.ones((16, 16), np.float32)))
     (task,) = metaschedule._extracted(tvm.IRModule.from_expr(dense), target.resolve(None, 1))
     key = records.task_key(task.dispatched[0])

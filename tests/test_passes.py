@@ -18,11 +18,6 @@ SCALE = 0.0625  # a power of two: float32 has all values, so that ties are ties 
 HALVED = {"kernel_shape": [2, 2], "strides": [2, 2]}
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 def run(module, **data):
     cpu_target = target.resolve(None, 1)
     module = passes.lower_quantization(module, cpu_target)

@@ -67,8 +67,7 @@ def test_the_onnx_file_has_integers_only(module, images, tmp_path):
     assert {"QLinearConv", "QLinearAdd"} <= operators and not {"Conv", "Add"} & operators
 
 
-def test_relay_answers_as_onnx_runtime(module, images, tmp_path, monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+def test_relay_answers_as_onnx_runtime(module, images, tmp_path):
     path, cpu = tmp_path / "int8.onnx", target.resolve(None, 1)
     pt2e_file.save_onnx(pt2e.quantize(module, [(images,)], INPUTS, pairs=True), path, INPUTS)
     lowered = passes.lower_quantization(frontend.relay_from_file(path, INPUTS), cpu)

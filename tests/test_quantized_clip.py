@@ -11,11 +11,6 @@ from tests.test_schedules import run
 from tvm_bench.backends.relay import passes, target
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 @pytest.mark.parametrize(
     ("scale", "zero"),
     [

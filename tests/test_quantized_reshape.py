@@ -13,12 +13,6 @@ from tvm_bench.diff.severed_onnx import OnnxSource
 from tvm_bench.export import onnx_file, qdq
 from tvm_bench.spec.tensors import TensorSpec
 
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 RESHAPES = {
     "split": (lambda x: relay.reshape(x, (2, 3, 2, 2, 4)), lambda x: x.reshape(2, 3, 2, 2, 4)),
     "transpose": (lambda x: relay.transpose(x, (2, 3, 0, 1)), lambda x: x.transpose(2, 3, 0, 1)),

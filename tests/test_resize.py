@@ -12,11 +12,6 @@ from tvm_bench.backends.relay import passes, target
 from tvm_bench.diff import builds
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 def by_tvm(output, data):
     """What the operators answer by TVM's own schedules, one kernel each."""
     module = relay.transform.InferType()(tvm.IRModule.from_expr(output))

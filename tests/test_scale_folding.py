@@ -9,11 +9,6 @@ from tvm.contrib import graph_executor
 from tvm_bench.backends.relay import compiler, target
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 def network(size):
     """A constant scale (as of a batch norm) and a computed one, each before a 1x1 convolution of 16 channels."""
     random = np.random.default_rng(0)

@@ -17,11 +17,6 @@ from tvm_bench.backends.relay.schedules import conv_workload, int8_dot, override
 from tvm_bench.host.cpu import host_features
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 @pytest.fixture
 def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_OUTPUTS", 0)

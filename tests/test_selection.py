@@ -45,17 +45,15 @@ def test_the_winner_is_faster_beyond_the_noise():
 @pytest.fixture(scope="module")
 def convolution(tmp_path_factory):
     """A model of one convolution, its target, its build by default schedules, and a record of another schedule."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOPHUB_LOCATION", "NONE")
-        weight = relay.const(np.ones((32, 32, 3, 3), np.float32))
-        output = relay.nn.conv2d(relay.var("data", shape=(1, 32, 14, 14)), weight, channels=32, kernel_size=(3, 3))
-        module, cpu_target = relay.transform.InferType()(tvm.IRModule.from_expr(output)), target.resolve(None, 1)
-        default = compiler.compiled(module, cpu_target, compiler.Schedules())
-        (kernel,) = (kernel for kernel in default.kernels.values() if kernel.convolution)
-        folder = tmp_path_factory.mktemp("templates")
-        record = {"convolution": kernel.convolution, "schedule": kernel.candidates[1], "default": kernel.candidates[0]}
-        (folder / templates.NAME).write_text(json.dumps({**record, "ms": 1.0, "default_ms": 2.0}) + "\n")
-        yield module, cpu_target, default, {"templates": folder}
+    weight = relay.const(np.ones((32, 32, 3, 3), np.float32))
+    output = relay.nn.conv2d(relay.var("data", shape=(1, 32, 14, 14)), weight, channels=32, kernel_size=(3, 3))
+    module, cpu_target = relay.transform.InferType()(tvm.IRModule.from_expr(output)), target.resolve(None, 1)
+    default = compiler.compiled(module, cpu_target, compiler.Schedules())
+    (kernel,) = (kernel for kernel in default.kernels.values() if kernel.convolution)
+    folder = tmp_path_factory.mktemp("templates")
+    record = {"convolution": kernel.convolution, "schedule": kernel.candidates[1], "default": kernel.candidates[0]}
+    (folder / templates.NAME).write_text(json.dumps({**record, "ms": 1.0, "default_ms": 2.0}) + "\n")
+    yield module, cpu_target, default, {"templates": folder}
 
 
 @pytest.mark.parametrize(

@@ -19,11 +19,6 @@ from tvm_bench.export import onnx_file, torchscript
 from tvm_bench.spec.tensors import TensorSpec
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 def run(output, *arrays):
     """Build `output`, whose variables are named a, b, ...; returns its answer and the names of its kernels."""
     build = compiler.compiled(

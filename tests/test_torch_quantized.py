@@ -124,8 +124,7 @@ def imported(module, path):
     return [executor.get_output(i).numpy() for i in range(executor.get_num_outputs())]
 
 
-def test_each_operator_is_within_one_step(quantized, tmp_path, monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
+def test_each_operator_is_within_one_step(quantized, tmp_path):
     results = imported(quantized, tmp_path / "operators.pt")
     with torch.no_grad():
         expected = [tensor.numpy() for tensor in quantized(images())]
@@ -135,7 +134,7 @@ def test_each_operator_is_within_one_step(quantized, tmp_path, monkeypatch):
     assert {name: error for name, error in errors.items() if error > 1.01} == {}
 
 
-def test_attention_is_traced_as_operators_that_relay_has(tmp_path, monkeypatch):
+def test_attention_is_traced_as_operators_that_relay_has(tmp_path):
     class Attention(nn.Module):
         def __init__(self):
             super().__init__()
@@ -144,7 +143,6 @@ def test_attention_is_traced_as_operators_that_relay_has(tmp_path, monkeypatch):
         def forward(self, tokens):
             return self.attention(tokens, tokens, tokens, need_weights=False)[0]
 
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
     inputs = [TensorSpec("input", (1, 4, 8))]
     torchscript.save_traced(Attention().eval(), tmp_path / "attention.pt", inputs)
     frontend.relay_from_file(tmp_path / "attention.pt", inputs)

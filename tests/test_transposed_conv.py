@@ -11,11 +11,6 @@ from tvm_bench.backends.relay import target
 from tvm_bench.diff import builds
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 @pytest.mark.parametrize(
     ("shape", "outputs", "kernel", "stride", "padding", "extra"),
     [

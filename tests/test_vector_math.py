@@ -19,11 +19,6 @@ FUNCTIONS = {  # the function in float64, its range in this test, and whether th
 LARGEST_ERROR = {"exp": 2e-7, "sigmoid": 2e-7, "tanh": 5e-7, "erf": 5e-7}
 
 
-@pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    monkeypatch.setenv("TOPHUB_LOCATION", "NONE")
-
-
 def built(output):
     with schedules.using(), tvm.transform.PassContext(3):
         return relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))

@@ -30,9 +30,10 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
 
 def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import an ONNX file with fixed shapes."""
-    from . import onnx_converters, onnx_folding  # noqa: F401  # the first replaces converters of TVM
+    from . import onnx_converters, onnx_folding, onnx_rewrites  # noqa: F401  # the first replaces converters of TVM
 
-    module, parameters = relay.frontend.from_onnx(onnx_folding.opened(source), freeze_params=True)
+    model = onnx_rewrites.rewritten(onnx_folding.opened(source))
+    module, parameters = relay.frontend.from_onnx(model, freeze_params=True)
     return _bound(module, parameters, inputs)
 
 

@@ -18,7 +18,7 @@ def clip(_: type, inputs: list, attributes: dict, parameters: dict) -> relay.Exp
     dtype = np.dtype(infer_type(data).checked_type.dtype)
     ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     limits = [end if limit is None else limit.data.numpy().item() for limit, end in zip((low, high), ends, strict=True)]
-    return relay.clip(data, *map(float, limits))
+    return relay.clip(data, float(min(limits)), float(limits[1]))  # the upper limit wins
 
 
 onnx_frontend.Clip._impl_v11 = classmethod(clip)
