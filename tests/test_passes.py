@@ -131,6 +131,14 @@ def test_pixels_between_two_steps_are_rounded_as_onnx_says():
     np.testing.assert_array_equal(run(module, **data), by_onnxruntime(model, data))
 
 
+def test_one_more_than_erf_is_rounded_as_onnx_says():
+    """As in GELU: 1 is 127.5 steps. One in a hundred differs, because LLVM rounds product and sum only once."""
+    data = {"x0": ((np.random.default_rng(0).integers(0, 256, SHAPE) - 128) * (2 / 255)).astype(np.float32)}
+    model = qdq_model("Add", [(2 / 255, 128)], (2 / 255, 0), operand=1)
+    module, _ = relay.frontend.from_onnx(model, freeze_params=True)
+    assert (run(module, **data) != by_onnxruntime(model, data)).mean() < 0.02
+
+
 @pytest.mark.parametrize("zero", [0, 117])
 @pytest.mark.parametrize("operator", ["avg_pool2d", "adaptive_avg_pool2d", "add"])
 def test_what_pytorch_quantizes_is_rounded_as_by_pytorch(operator, zero):

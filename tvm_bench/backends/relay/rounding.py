@@ -16,6 +16,7 @@ SUMS = {"qnn.add": relay.add, "qnn.subtract": relay.subtract}
 POOLING = ("strides", "padding", "dilation", "layout", "out_layout", "ceil_mode", "count_include_pad")
 BYTES = {"uint8": (0, 255), "int8": (-128, 127)}
 ANY_BYTE = (-128, 255)
+TIE = 1e-3  # of a step
 INTEGERS = 1.5 * 2**23  # from 2**23 to 2**24, float32 has all integers and no fractions
 ZERO_BITS = np.float32(INTEGERS).view(np.int32).item()  # `INTEGERS` + n has these bits + n
 
@@ -42,7 +43,10 @@ class _Rounding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         name, dtype = name_of(call), str(getattr(call.checked_type, "dtype", ""))
         if name == "qnn.quantize" and dtype in BYTES and all(map(is_scalar, call.args[1:])):
-            return _quantized_float(self.visit(call.args[0]), *map(number, call.args[1:]), dtype=dtype)
+            data, (scale, zero) = call.args[0], map(number, call.args[1:])
+            visited = self.visit(data)
+            steps = _quotient(visited, scale) if _has_ties(data, scale) else visited * _float(1 / scale)
+            return quantized(steps, zero, BYTES[dtype], dtype)
         if name in SUMS and dtype in BYTES and all(map(is_scalar, call.args[2:])):
             return _sum(SUMS[name], *map(self.visit, call.args), dtype=dtype)
         if name == "qnn.avg_pool2d" and dtype in BYTES and all(map(is_scalar, call.args[1:])):
@@ -102,12 +106,17 @@ def _rescaled(value: relay.Expr, call: relay.Call) -> tuple[relay.Expr, float]:
     return value * _float(from_scale / scale), zero
 
 
-def _quantized_float(data: relay.Expr, scale: float, zero: float, *, dtype: str) -> relay.Expr:
-    """`data` in steps of `scale`, rounded half to even, plus `zero`."""
+def _has_ties(data: relay.Expr, scale: float) -> bool:
+    """Whether `data` often lies exactly between two steps, where a product with 1 / scale rounds to the wrong side.
+
+    Scaled pixels do, and the 1 + erf(x) of a GELU.
+    """
     if isinstance(data, relay.Var):
-        # Scaled pixels often lie exactly between two steps, where a product with 1 / scale rounds to the wrong side.
-        return quantized(_quotient(data, scale), zero, BYTES[dtype], dtype)
-    return quantized(data * _float(1 / scale), zero, BYTES[dtype], dtype)
+        return True
+    if name_of(data) not in ("add", "subtract"):
+        return False
+    constants = [a.args[0] if name_of(a) == "copy" else a for a in data.args]  # `FloatConstants` hides them
+    return any(is_scalar(c) and abs(number(c) / scale % 1 - 0.5) < TIE for c in constants)
 
 
 def _quotient(data: relay.Expr, divisor: float) -> relay.Expr:
