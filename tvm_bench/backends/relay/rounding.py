@@ -17,6 +17,7 @@ POOLING = ("strides", "padding", "dilation", "layout", "out_layout", "ceil_mode"
 BYTES = {"uint8": (0, 255), "int8": (-128, 127)}
 ANY_BYTE = (-128, 255)
 TIE = 1e-3  # of a step
+LARGE = 1e30  # more than any value; TVM takes a clip to the ends of float32 out
 INTEGERS = 1.5 * 2**23  # from 2**23 to 2**24, float32 has all integers and no fractions
 ZERO_BITS = np.float32(INTEGERS).view(np.int32).item()  # `INTEGERS` + n has these bits + n
 
@@ -44,9 +45,9 @@ class _Rounding(ExprMutator):
         name, dtype = name_of(call), str(getattr(call.checked_type, "dtype", ""))
         if name == "qnn.quantize" and dtype in BYTES and all(map(is_scalar, call.args[1:])):
             data, (scale, zero) = call.args[0], map(number, call.args[1:])
-            visited = self.visit(data)
-            steps = _quotient(visited, scale) if _has_ties(data, scale) else visited * _float(1 / scale)
-            return quantized(steps, zero, BYTES[dtype], dtype)
+            if _has_ties(data, scale):
+                return quantized(_quotient(self._sum_with_constant(data), scale), zero, BYTES[dtype], dtype)
+            return quantized(self.visit(data) * _float(1 / scale), zero, BYTES[dtype], dtype)
         if name in SUMS and dtype in BYTES and all(map(is_scalar, call.args[2:])):
             return _sum(SUMS[name], *map(self.visit, call.args), dtype=dtype)
         if name == "qnn.avg_pool2d" and dtype in BYTES and all(map(is_scalar, call.args[1:])):
@@ -63,6 +64,22 @@ class _Rounding(ExprMutator):
         if name == "qnn.requantize" and dtype in BYTES and all(isinstance(a, relay.Constant) for a in call.args[1:]):
             return _requantized(self.visit(call.args[0]), call, dtype)
         return super().visit_call(call)
+
+    def _sum_with_constant(self, data: relay.Expr) -> relay.Expr:
+        """`data` as float32 has it.
+
+        Without the clip, which changes nothing, LLVM makes one operation of the product of a dequantization and the
+        sum, and rounds once.
+        """
+        if not isinstance(data, relay.Call):
+            return self.visit(data)
+        terms = [
+            relay.clip(_steps(self.visit(term.args[0]), term.args[2]) * _float(number(term.args[1])), -LARGE, LARGE)
+            if name_of(term) == "qnn.dequantize" and all(map(is_scalar, term.args[1:]))
+            else self.visit(term)
+            for term in data.args
+        ]
+        return relay.Call(data.op, terms, data.attrs)
 
     def _average(self, call: relay.Call) -> tuple[relay.Expr, float]:
         """The average in float steps above its zero point, and the zero point (0 if it is unknown here)."""
