@@ -41,7 +41,7 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
     """Import a traced module, FP32 or quantized."""
     import torch
 
-    from . import torch_attention, torch_converters, torch_quantized
+    from . import torch_arguments, torch_attention, torch_converters, torch_quantized  # noqa: F401  # it replaces
 
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():

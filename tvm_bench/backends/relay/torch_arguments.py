@@ -1,0 +1,142 @@
+"""Arguments of PyTorch's operators that TVM 0.19's front end ignores: they are computed here, or refused.
+
+Found by the sample inputs that PyTorch tests its operators with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from tvm import relay
+from tvm.relay.frontend.common import infer_shape, infer_type
+from tvm.relay.frontend.pytorch import PyTorchOpConverter
+
+Convert = Callable[[list, list], Any]  # of the inputs and their types
+
+
+def _scaled_sum(add: Convert) -> Convert:
+    """`aten::add` with its third input, by which the second one is multiplied."""
+
+    def convert(inputs: list, types: list) -> relay.Expr:
+        if len(inputs) > 2 and inputs[2] != 1:
+            dtype = infer_type(inputs[1]).checked_type.dtype if isinstance(inputs[1], relay.Expr) else types[0]
+            inputs = [inputs[0], relay.const(inputs[2], dtype) * _expression(inputs[1], dtype)]
+        return add(inputs[:2], types[:2])
+
+    return convert
+
+
+def _expression(value: relay.Expr | float, dtype: str) -> relay.Expr:
+    return value if isinstance(value, relay.Expr) else relay.const(value, dtype)
+
+
+def _rounded_quotient(divide: Convert) -> Convert:
+    """`aten::div` with its third input, the way of rounding. Of integers, the quotient is a float before that."""
+
+    def convert(inputs: list, types: list) -> relay.Expr:
+        rounding = inputs[2] if len(inputs) > 2 else None
+        integers = all(map(_is_integer, inputs[:2]))
+        if integers:
+            inputs = [relay.cast(_expression(value, "int32"), "float32") for value in inputs[:2]]
+        quotient = divide(inputs[:2], ["float32"] * 2 if integers else types[:2])
+        if rounding is None:
+            return quotient
+        rounded = {"floor": relay.floor, "trunc": relay.trunc}[rounding](quotient)
+        return relay.cast(rounded, "int64") if integers else rounded
+
+    return convert
+
+
+def _is_integer(value: relay.Expr | float) -> bool:
+    if isinstance(value, relay.Expr):
+        return "int" in infer_type(value).checked_type.dtype
+    return isinstance(value, int)
+
+
+ELEMENTWISE = {"add": _scaled_sum, "divide": _rounded_quotient}
+
+
+def _elementwise(tvms: Callable) -> Callable:
+    def make(self: PyTorchOpConverter, name: str) -> Convert:
+        convert = tvms(self, name)
+        return ELEMENTWISE[name](convert) if name in ELEMENTWISE else convert
+
+    return make
+
+
+def _variance(tvms: Callable) -> Callable:
+    """Variances with a correction other than 0 and 1; TVM reads any as 1."""
+
+    def convert(self: PyTorchOpConverter, inputs: list, types: list) -> Any:
+        correction = inputs[2] if len(inputs) > 2 else 1
+        if correction not in (None, 0, 1):
+            raise NotImplementedError(f"a variance with a correction of {correction:g}")
+        return tvms(
+            self,
+            [*inputs[:2], correction is None or bool(correction), *inputs[3:]] if len(inputs) > 2 else inputs,
+            types,
+        )
+
+    return convert
+
+
+def _instance_norm(tvms: Callable) -> Callable:
+    """With running statistics, an instance norm is a batch norm."""
+
+    def convert(self: PyTorchOpConverter, inputs: list, types: list) -> relay.Expr:
+        if inputs[5]:
+            return tvms(self, inputs, types)
+        return self.batch_norm([*inputs[:5], False, *inputs[6:]], types)
+
+    return convert
+
+
+def _average_pool(tvms: Callable) -> Callable:
+    def make(self: PyTorchOpConverter, dimensions: int) -> Convert:
+        pool = tvms(self, dimensions)
+
+        def convert(inputs: list, types: list) -> relay.Expr:
+            if len(inputs) > 6 and inputs[6] is not None:
+                raise NotImplementedError("an average pool with divisor_override")
+            return pool(inputs, types)
+
+        return convert
+
+    return make
+
+
+def _resize(tvms: Callable) -> Callable:
+    """TVM derives the scale from the sizes, as if they were never rounded."""
+
+    def make(self: PyTorchOpConverter, method: str) -> Convert:
+        resize = tvms(self, method)
+
+        def convert(inputs: list, types: list) -> relay.Expr:
+            factors = np.array([f for value in inputs[2:] for f in _floats(value)])
+            if factors.size:
+                sizes = factors * infer_shape(inputs[0])[-len(factors) :]
+                if not np.allclose(sizes, sizes.round()):
+                    raise NotImplementedError(f"a resize with a scale_factor that gives fractions of pixels ({sizes})")
+            return resize(inputs, types)
+
+        return convert
+
+    return make
+
+
+def _floats(value: object) -> list[float]:
+    values = value if isinstance(value, list) else [value]
+    return [v for v in values if isinstance(v, float)]
+
+
+REPLACED: dict[str, Callable] = {
+    "make_elemwise": _elementwise,
+    **dict.fromkeys(("variance", "std", "var_mean"), _variance),
+    "instance_norm": _instance_norm,
+    "make_avg_pool": _average_pool,
+    **dict.fromkeys(("make_upsample", "make_upsample3d"), _resize),
+}
+for name, replacement in REPLACED.items():
+    setattr(PyTorchOpConverter, name, replacement(getattr(PyTorchOpConverter, name)))
