@@ -1,11 +1,13 @@
-"""Arguments of PyTorch's operators that TVM 0.19's front end ignores: they are computed here, or refused.
+"""Arguments of PyTorch's operators that TVM 0.19's front end ignores, and operators that it lacks.
 
-Found by the sample inputs that PyTorch tests its operators with.
+They are computed here, or refused. Found by the sample inputs that PyTorch tests its operators with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import pi, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -93,6 +95,45 @@ def _instance_norm(tvms: Callable) -> Callable:
     return convert
 
 
+def _batch_norm(tvms: Callable) -> Callable:
+    def convert(self: PyTorchOpConverter, inputs: list, types: list) -> relay.Expr:
+        if inputs[5]:
+            raise NotImplementedError("a batch norm by the statistics of the batch")
+        return tvms(self, inputs, types)
+
+    return convert
+
+
+def _layer_norm(_tvms: Callable) -> Callable:
+    """Over any number of last axes, with and without weights; TVM takes one axis, and weights."""
+
+    def convert(_self: PyTorchOpConverter, inputs: list, _types: list) -> relay.Expr:
+        data, axes, weight, bias, epsilon, *_ = inputs
+        shape, size = infer_shape(data), prod(axes)
+        scale = relay.ones((size,), "float32") if weight is None else weight
+        shift = relay.zeros((size,), "float32") if bias is None else bias
+        if len(axes) == 1:
+            return relay.nn.layer_norm(data, scale, shift, epsilon=float(epsilon))
+        rows = relay.reshape(data, (*shape[: -len(axes)], size))
+        vectors = (relay.reshape(vector, (size,)) for vector in (scale, shift))
+        return relay.reshape(relay.nn.layer_norm(rows, *vectors, epsilon=float(epsilon)), shape)
+
+    return convert
+
+
+def _gelu(tvms: Callable) -> Callable:
+    """By `tanh`; TVM computes it by `erf` always."""
+
+    def convert(self: PyTorchOpConverter, inputs: list, types: list) -> relay.Expr:
+        if inputs[1:] != ["tanh"]:
+            return tvms(self, inputs, types)
+        x = inputs[0]
+        inner = (x + x * x * x * relay.const(0.044715)) * relay.const(sqrt(2 / pi))
+        return x * relay.const(0.5) * (relay.const(1.0) + relay.tanh(inner))
+
+    return convert
+
+
 def _average_pool(tvms: Callable) -> Callable:
     def make(self: PyTorchOpConverter, dimensions: int) -> Convert:
         pool = tvms(self, dimensions)
@@ -131,10 +172,43 @@ def _floats(value: object) -> list[float]:
     return [v for v in values if isinstance(v, float)]
 
 
+def _with_missing(tvms: Callable) -> Callable:
+    """The table of conversions, with those of operators that TVM lacks."""
+
+    def create(self: PyTorchOpConverter) -> None:
+        tvms(self)
+        self.convert_map |= {"aten::_convolution_mode": partial(_convolution_mode, self), "aten::mish": _mish}
+
+    return create
+
+
+def _convolution_mode(self: PyTorchOpConverter, inputs: list, types: list) -> relay.Expr:
+    """A convolution with `padding="same"` or `"valid"`. An odd sum of paddings has the larger one at the end."""
+    data, weight, bias, strides, mode, dilations, groups = inputs
+    kernel = infer_shape(weight)[2:]
+    totals = [d * (k - 1) if mode == "same" else 0 for d, k in zip(_each(dilations, kernel), kernel, strict=True)]
+    if any(total % 2 for total in totals):
+        data = relay.nn.pad(data, ((0, 0), (0, 0), *((0, total % 2) for total in totals)))
+    padding = [total // 2 for total in totals]
+    return self.convolution([data, weight, bias, strides, padding, dilations, False, [0] * len(kernel), groups], types)
+
+
+def _each(values: list[int], axes: Sequence[int]) -> list[int]:
+    return list(values) * len(axes) if len(values) == 1 else list(values)
+
+
+def _mish(inputs: list, _types: list) -> relay.Expr:
+    return inputs[0] * relay.tanh(relay.log(relay.const(1.0) + relay.exp(inputs[0])))
+
+
 REPLACED: dict[str, Callable] = {
     "make_elemwise": _elementwise,
     **dict.fromkeys(("variance", "std", "var_mean"), _variance),
+    "create_convert_map": _with_missing,
+    "batch_norm": _batch_norm,
     "instance_norm": _instance_norm,
+    "layer_norm": _layer_norm,
+    "gelu": _gelu,
     "make_avg_pool": _average_pool,
     **dict.fromkeys(("make_upsample", "make_upsample3d"), _resize),
 }
