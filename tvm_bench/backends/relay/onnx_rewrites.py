@@ -5,7 +5,9 @@ Found by ONNX's own tests of its operators, see tests/test_onnx_rewrites.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,35 +22,45 @@ class Graph:
     """The shapes and constants of a model whose shapes are fixed."""
 
     def __init__(self, model: onnx.ModelProto):
-        graph = onnx.shape_inference.infer_shapes(model).graph
-        values = (*graph.input, *graph.value_info, *graph.output)
-        sizes = {value.name: value.type.tensor_type.shape.dim for value in values}
-        tensors = {tensor.name: tensor for tensor in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                tensors[node.output[0]] = node.attribute[0].t
+        self._model = model
         self.opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        self.shapes = {name: [size.dim_value for size in dims] for name, dims in sizes.items()}
-        self.shapes |= {name: list(tensor.dims) for name, tensor in tensors.items()}
-        self.constants: Mapping[str, onnx.TensorProto] = tensors
+        self._constants: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self._constants[node.output[0]] = node.attribute[0].t
+
+    @cached_property
+    def _shapes(self) -> dict[str, list[int]]:
+        graph = onnx.shape_inference.infer_shapes(self._model).graph
+        values = (*graph.input, *graph.value_info, *graph.output)
+        return {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in values}
+
+    def shape(self, node: onnx.NodeProto, name: str) -> list[int]:
+        """The shape of an input or output of a node. Raises `NotImplementedError` if it is unknown."""
+        shape = list(self._constants[name].dims) if name in self._constants else self._shapes.get(name)
+        if not shape or 0 in shape:
+            raise NotImplementedError(f"{node.op_type} (node '{node.name}') with the unknown shape of '{name}'")
+        return shape
 
     def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray:
         """The value of an input. Raises `NotImplementedError` if it is computed."""
-        if node.input[position] not in self.constants:
+        if node.input[position] not in self._constants:
             raise NotImplementedError(f"{node.op_type} (node '{node.name}') with a computed input {position}")
-        return numpy_helper.to_array(self.constants[node.input[position]])
+        return numpy_helper.to_array(self._constants[node.input[position]])
 
 
 def rewritten(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model, whose shapes must be fixed, with rewritten nodes. Raises `NotImplementedError` for what TVM lacks."""
-    if not any(_rule(node) for node in model.graph.node):
-        return model
-    graph, result = Graph(model), onnx.ModelProto()
-    result.CopyFrom(model)
-    del result.graph.node[:]
+    graph, nodes = Graph(model), list[onnx.NodeProto]()
     for node in model.graph.node:
         attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-        result.graph.node.extend(rule(graph, node, attributes) if (rule := _rule(node)) else [node])
+        nodes += rule(graph, node, attributes) if (rule := _rule(node)) else [node]
+    if all(map(operator.is_, nodes, model.graph.node)):
+        return model
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    del result.graph.node[:]
+    result.graph.node.extend(nodes)
     return result
 
 
@@ -78,12 +90,14 @@ def _reduce(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes
 def _pool(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
     """Without windows that begin in the padding after the data, which TVM adds to round the number of windows up."""
     (node,) = _padded(graph, node, attributes)
+    if not attributes.get("ceil_mode"):
+        return [node]
     windows = _windows(graph, node, attributes)
     pads = attributes.get("pads", [0] * 2 * len(windows))
     before, after = pads[: len(windows)], pads[len(windows) :]
-    outputs = graph.shapes[node.output[0]][2:]
+    outputs = graph.shape(node, node.output[0])[2:]
     rounded_up = [-(-(size + b + a - k) // s) + 1 for (size, k, s), b, a in zip(windows, before, after, strict=True)]
-    if not attributes.get("ceil_mode") or rounded_up == outputs:
+    if rounded_up == outputs:
         return [node]
     if attributes.get("count_include_pad"):
         raise NotImplementedError(f"{node.op_type} with ceil_mode and count_include_pad (node '{node.name}')")
@@ -105,8 +119,8 @@ def _padded(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes
 
 def _windows(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> list[tuple[int, int, int]]:
     """For each axis: its size, the extent of the kernel and the stride."""
-    sizes = graph.shapes[node.input[0]][2:]
-    kernel = attributes.get("kernel_shape") or graph.shapes[node.input[1]][2:]
+    sizes = graph.shape(node, node.input[0])[2:]
+    kernel = attributes.get("kernel_shape") or graph.shape(node, node.input[1])[2:]
     strides, dilations = (attributes.get(name) or [1] * len(sizes) for name in ("strides", "dilations"))
     extents = [(k - 1) * dilation + 1 for k, dilation in zip(kernel, dilations, strict=True)]
     return list(zip(sizes, extents, strides, strict=True))
@@ -116,7 +130,7 @@ def _split(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
     """The sizes of the parts: TVM takes a number of parts only if they are equal."""
     if "num_outputs" not in attributes:
         return [node]
-    count, size = attributes.pop("num_outputs"), graph.shapes[node.input[0]][attributes.get("axis", 0)]
+    count, size = attributes.pop("num_outputs"), graph.shape(node, node.input[0])[attributes.get("axis", 0)]
     part, name = -(-size // count), f"{node.output[0]}.sizes"
     sizes = _constant(name, [part] * (count - 1) + [size - part * (count - 1)], np.int64)
     return [sizes, _with(node, attributes, [node.input[0], name])]
@@ -134,7 +148,7 @@ def _gelu(_graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
 
 def _group_norm(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
     """An instance norm of the groups, as PyTorch exports it. Opset 18 has a scale for each group."""
-    groups, shape = attributes["num_groups"], graph.shapes[node.input[0]]
+    groups, shape = attributes["num_groups"], graph.shape(node, node.input[0])
     name, channels = node.output[0], shape[1]
     scale, bias = (graph.constant(node, i) for i in (1, 2))
     scale, bias = (v.repeat(channels // len(v)).reshape(-1, *[1] * (len(shape) - 2)) for v in (scale, bias))
@@ -144,9 +158,9 @@ def _group_norm(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> N
     ]
     made += [_constant(f"{name}.scale", scale), _constant(f"{name}.bias", bias)]
 
-    def step(operator: str, inputs: list[str], output: str, **more: Any) -> None:
+    def step(kind: str, inputs: list[str], output: str, **more: Any) -> None:
         names = [text if text == node.input[0] else f"{name}.{text}" for text in inputs]
-        made.append(helper.make_node(operator, names, [f"{name}.{output}" if output else name], **more))
+        made.append(helper.make_node(kind, names, [f"{name}.{output}" if output else name], **more))
 
     step("Reshape", [node.input[0], "grouped"], "rows")
     step("InstanceNormalization", ["rows", "ones", "zeros"], "normed", epsilon=attributes.get("epsilon", 1e-5))
@@ -159,7 +173,7 @@ def _group_norm(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> N
 def _resize(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
     """Refused where TVM interpolates otherwise: it derives the scale from the sizes, as if they were never rounded."""
     scales = graph.constant(node, 2) if len(node.input) > 2 and node.input[2] else np.ones(0)
-    sizes = scales * np.array(graph.shapes[node.input[0]] if scales.size else [])
+    sizes = scales * graph.shape(node, node.input[0]) if (scales % 1).any() else scales
     odd = [name for name in ("antialias", "exclude_outside") if attributes.get(name)]
     odd += ["round_prefer_ceil"] if attributes.get("nearest_mode") == b"round_prefer_ceil" else []
     odd += ["scales that give fractions of pixels"] if not np.allclose(sizes, sizes.round()) else []
