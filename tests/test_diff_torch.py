@@ -34,6 +34,21 @@ class Quantized(nn.Module):
         return torch.ops.quantized.add(values, values, 0.1, 30).dequantize()
 
 
+class Biased(nn.Module):
+    """A quantized constant, such as the bias table of an attention, and a layer norm of quantized values."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Parameter(torch.randn(1, *SHAPE))
+
+    def forward(self, images):
+        values = torch.quantize_per_tensor(images, 0.0471, 60, torch.quint8)
+        table = torch.quantize_per_tensor(self.table, 0.0213, 128, torch.quint8)
+        values = torch.ops.quantized.add(values, table, 0.1, 30)
+        ones, zeros = torch.ones(6), torch.zeros(6)
+        return torch.ops.quantized.layer_norm(values, [6], ones, zeros, 1e-5, 0.02, 128).dequantize()
+
+
 def source_of(module, folder):
     torchscript.save_traced(module.eval(), folder / "module.pt", INPUTS)
     return TorchSource.of(folder / "module.pt", INPUTS)
@@ -54,8 +69,9 @@ def results(source, folder):
     [
         (Float(), [("_convolution", "batch_norm", "relu"), ("mul",), ("cat",), ("mean",)]),
         (Quantized(), [("quantize_per_tensor",), ("hardtanh",), ("add",), ("dequantize",)]),
+        (Biased(), [("quantize_per_tensor",), ("add",), ("layer_norm",), ("dequantize",)]),
     ],
-    ids=["float", "quantized"],
+    ids=["float", "quantized", "biased"],
 )
 def test_a_right_module_has_no_wrong_layer(module, operators, tmp_path):
     source = source_of(module, tmp_path)
@@ -65,10 +81,12 @@ def test_a_right_module_has_no_wrong_layer(module, operators, tmp_path):
     with torch.inference_mode():
         expected = module(*map(torch.from_numpy, images(source)[0].values()))
     np.testing.assert_array_equal(source.run(images(source))[0], expected.numpy())
+    (otherwise,) = source.run_otherwise(images(source))
+    np.testing.assert_allclose(otherwise, expected.numpy(), atol=0.021, err_msg="one step of the last scale")
 
 
 def test_a_wrong_conversion_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch_quantized, "rewrite", lambda traced: torch._C._jit_pass_inline(traced.graph))
+    monkeypatch.setattr(torch_quantized, "rewrite", lambda traced, **_: torch._C._jit_pass_inline(traced.graph))
     _, (fault,) = results(source_of(Quantized(), tmp_path), tmp_path)
     assert (fault.operators, fault.stage, fault.kind) == (("hardtanh",), IMPORT, "saturation"), fault
     model, arrays = fault.files

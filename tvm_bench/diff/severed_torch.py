@@ -97,7 +97,7 @@ class TorchSource:
         torch.backends.quantized.engine = "fbgemm"
         try:
             traced = torch.jit.load(str(self.path)).eval()
-            torch_quantized.rewrite(traced)
+            torch_quantized.rewrite(traced, limits=False)
             return _outputs(traced, self.inputs, inputs)
         finally:
             torch.backends.quantized.engine = ENGINE
@@ -143,10 +143,18 @@ class Part(nn.Module):
         self.weight_names = {name: f"weight{number}" for number, name in enumerate(graph.weights) if name in read}
         for name, attribute in self.weight_names.items():
             setattr(self, attribute, _holder(graph.weights[name]))
+        # Relay has no quantized constants, such as those of a bias table: they are quantized from floats.
+        constants = {name: graph.constants[name] for name in read & graph.constants.keys()}
+        quantized = {name: value for name, value in constants.items() if _is_quantized(value)}
+        self.quantized = {name: (f"constant{i}", quantization_of(quantized[name])) for i, name in enumerate(quantized)}
+        for name, (attribute, _) in self.quantized.items():
+            setattr(self, attribute, _holder(quantized[name].dequantize()))
 
     def forward(self, *fed: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """The values of the outputs."""
         values = {name: _held(getattr(self, attribute)) for name, attribute in self.weight_names.items()}
+        for name, (attribute, quantization) in self.quantized.items():
+            values[name] = _quantized(getattr(self, attribute), quantization)
         for name, tensor in zip(self.fed, fed, strict=True):
             values[name] = _quantized(tensor, self.tensors.get(name))
         results = self.source.run(values, self.outputs, self.operations)
@@ -194,6 +202,10 @@ def _quantized(value: torch.Tensor, quantization: Quantization | None) -> torch.
         return value
     dtype = torch.quint8 if quantization.dtype == "uint8" else torch.qint8
     return torch.quantize_per_tensor(value, float(quantization.scale), int(quantization.zero), dtype)
+
+
+def _is_quantized(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.is_quantized and value.qscheme() == torch.per_tensor_affine
 
 
 def _dequantized(value: torch.Tensor) -> torch.Tensor:

@@ -32,10 +32,13 @@ from .torch_operators import (
 QUINT8 = 13  # number of `torch.quint8` in TorchScript
 
 
-def rewrite(traced: torch.jit.ScriptModule) -> None:
-    """Inline the graph of `traced`, and rewrite its quantized operators in place."""
+def rewrite(traced: torch.jit.ScriptModule, *, limits: bool = True) -> None:
+    """Inline the graph of `traced`, and rewrite its quantized operators in place.
+
+    Without `limits`, those of clips stay as they are, and PyTorch can run the result; Relay needs them in bytes.
+    """
     torch._C._jit_pass_inline(traced.graph)
-    rewriter = _Rewriter(traced)
+    rewriter = _Rewriter(traced, limits=limits)
     for node in list(traced.graph.nodes()):
         rewriter.visit(node)
     torch._C._jit_pass_dce(traced.graph)  # TVM rejects quantized constants, also if nothing uses them
@@ -44,9 +47,10 @@ def rewrite(traced: torch.jit.ScriptModule) -> None:
 class _Rewriter:
     """The graph of `traced`, and the grid of each quantized value that has been visited, by name."""
 
-    def __init__(self, traced: torch.jit.ScriptModule):
+    def __init__(self, traced: torch.jit.ScriptModule, *, limits: bool):
         self.traced = traced
         self.graph = traced.graph
+        self.limits = limits
         self.grids: dict[str, Grid] = {}
 
     def visit(self, node: Node) -> None:
@@ -105,6 +109,8 @@ class _Rewriter:
 
     def _limit(self, node: Node, inputs: list[Value], grid: Grid) -> None:
         """Clip the bytes of the input to the limits in steps of its grid."""
+        if not self.limits:
+            return self._set(node, grid)
         limits = LIMITED[node.kind().removesuffix("_")] or [self._constant(value) for value in inputs[1:3]]
         with self.graph.insert_point_guard(node):
             constants = [self._new_constant(float(byte_of(limit, grid))) for limit in limits]
