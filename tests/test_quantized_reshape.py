@@ -39,7 +39,7 @@ def test_each_channel_keeps_its_grid(name):
 
 
 class Unbiased(nn.Module):
-    """A linear layer without bias on four axes, as in Swin Transformers: a MatMul in ONNX."""
+    """A linear layer without bias, as in Swin Transformers: a MatMul in ONNX."""
 
     def __init__(self):
         super().__init__()
@@ -50,10 +50,11 @@ class Unbiased(nn.Module):
         return self.layer(data)
 
 
-def test_a_product_without_bias_is_right(tmp_path):
+@pytest.mark.parametrize("shape", [(3, 16), (1, 5, 7, 16)])
+def test_a_product_without_bias_is_right(shape, tmp_path):
     torch.manual_seed(0)
-    inputs, path = [TensorSpec("data", (1, 5, 7, 16))], tmp_path / "layer.onnx"
-    batches = [(np.random.default_rng(i).standard_normal((1, 5, 7, 16)).astype(np.float32),) for i in range(4)]
+    inputs, path = [TensorSpec("data", shape)], tmp_path / "layer.onnx"
+    batches = [(np.random.default_rng(i).standard_normal(shape).astype(np.float32),) for i in range(4)]
     onnx_file.save_from_module(Unbiased().eval(), path, inputs)
     qdq.quantize(path, tmp_path / "int8.onnx", batches, vnni=True)
     source = OnnxSource.of(tmp_path / "int8.onnx")

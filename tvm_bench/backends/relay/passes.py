@@ -11,7 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from . import quantized_clip, quantized_reshape, quantized_resize
+from . import quantized_clip, quantized_dense, quantized_reshape, quantized_resize
 from .calls import in_order
 from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
@@ -51,6 +51,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         while_importing(),
         in_float,
         quantized_clip.using(),
+        quantized_dense.using(),
         quantized_reshape.using(),
         quantized_resize.using(),
         tvm.transform.PassContext(opt_level=3),

@@ -1,6 +1,6 @@
 """Reshapes and transposes of data that is quantized by channel, such as the product with a matrix of INT8 weights.
 
-TVM 0.19 leaves the axis of the channels where it was, and ends with a segmentation fault if its size has changed.
+TVM 0.19 leaves the axis of the channels where it was.
 """
 
 from __future__ import annotations
