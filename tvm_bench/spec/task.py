@@ -11,7 +11,7 @@ from .tensors import TensorSpec
 CLASSIFICATION, DETECTION, SEGMENTATION, ANY = TASKS = ("classification", "detection", "segmentation", "any")
 BOX = 4  # numbers of a box
 # Detectors predict boxes for each cell of grids with these strides, at most so many for a cell.
-STRIDES, BOXES_PER_CELL = (4, 8, 16, 32, 64, 128), (1, 2, 3, 4, 6, 9)
+STRIDES, BOXES_PER_CELL = (4, 8, 16, 32, 64), (1, 2, 3, 4, 6, 9)
 
 
 def guess(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> str:
