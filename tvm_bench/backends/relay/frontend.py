@@ -30,7 +30,7 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
 
 def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import an ONNX file with fixed shapes."""
-    from . import onnx_converters, onnx_folding, onnx_rewrites  # noqa: F401  # the first replaces converters of TVM
+    from . import onnx_converters, onnx_folding, onnx_rewrites  # noqa: F401  # the first patches TVM
 
     model = onnx_rewrites.rewritten(onnx_folding.opened(source))
     module, parameters = relay.frontend.from_onnx(model, freeze_params=True)
@@ -41,7 +41,7 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
     """Import a traced module, FP32 or quantized."""
     import torch
 
-    from . import torch_arguments, torch_attention, torch_converters, torch_quantized  # noqa: F401  # it replaces
+    from . import torch_arguments, torch_attention, torch_converters, torch_quantized  # noqa: F401  # the first patches TVM
 
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():

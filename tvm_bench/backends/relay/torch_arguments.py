@@ -72,14 +72,12 @@ def _variance(tvms: Callable) -> Callable:
     """Variances with a correction other than 0 and 1; TVM reads any as 1."""
 
     def convert(self: PyTorchOpConverter, inputs: list, types: list) -> Any:
-        correction = inputs[2] if len(inputs) > 2 else 1
+        if len(inputs) == 2:  # the second one says whether the variance is unbiased
+            return tvms(self, inputs, types)
+        data, axes, correction, *rest = inputs
         if correction not in (None, 0, 1):
             raise NotImplementedError(f"a variance with a correction of {correction:g}")
-        return tvms(
-            self,
-            [*inputs[:2], correction is None or bool(correction), *inputs[3:]] if len(inputs) > 2 else inputs,
-            types,
-        )
+        return tvms(self, [data, axes, correction != 0, *rest], types)
 
     return convert
 
