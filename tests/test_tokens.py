@@ -134,6 +134,9 @@ class Transformer(nn.Module):
         query, key, value = windows.permute(2, 0, 3, 1, 4)
         if self.scores == "fused":
             result = F.scaled_dot_product_attention(query, key, value, self.mask[:, None] >= 0)
+        elif self.scores == "einsum":
+            scores = torch.einsum("b h i d, b h j d -> b h i j", query, key * (width // self.heads) ** -0.5)
+            result = torch.einsum("b h i j, b h j d -> b h i d", (scores + self.bias).softmax(dim=-1), value)
         else:
             scores = query * (width // self.heads) ** -0.5 @ key.transpose(-2, -1)
             scores = scores + self.bias.unsqueeze(0)
@@ -144,7 +147,7 @@ class Transformer(nn.Module):
 
 
 @pytest.mark.parametrize("source", ["onnx", "torchscript"])
-@pytest.mark.parametrize("scores", ["bias", "mask", "fused"])
+@pytest.mark.parametrize("scores", ["bias", "mask", "fused", "einsum"])
 def test_a_transformer_is_right_by_both_front_ends(source, scores, tmp_path):
     torch.manual_seed(0)
     module, shape = Transformer(scores=scores).eval(), (1, 3, 20, 40)
@@ -164,6 +167,31 @@ def test_a_transformer_is_right_by_both_front_ends(source, scores, tmp_path):
     if (source, scores) != ("onnx", "fused"):  # PyTorch's exporter writes a softmax that takes NaN for 0
         assert "attention" in kernels and "softmax" not in kernels and "batch_matmul" not in kernels
     assert any("dense" in name and "erf" in name for name in build.kernels), "bias and GELU in the product's kernel"
+
+
+@pytest.mark.parametrize(
+    ("equation", "left", "right"),
+    [
+        ("bik, bkj -> bij", (3, 4, 5), (3, 5, 6)),
+        ("kib, bjk -> jbi", (5, 4, 3), (3, 6, 5)),
+        ("ik, kj -> ji", (4, 5), (5, 6)),
+        ("bik, k -> bi", (3, 4, 5), (5,)),
+        ("bhikl, bjlkh -> bhij", (2, 3, 4, 5, 6), (2, 7, 6, 5, 3)),
+        ("ik, kj", (4, 5), (5, 6)),
+        ("bik, jk -> ij", (3, 4, 5), (6, 5)),
+        ("ii, ij -> ij", (4, 4), (4, 5)),
+        ("b..., b... -> ...", (3, 4), (3, 4)),
+        ("ik, jk -> ij", (4, 5), (6, 1)),
+    ],
+)
+def test_sums_by_letters_are_right(equation, left, right):
+    random = np.random.default_rng(0)
+    arrays = [random.standard_normal(shape).astype(np.float32) for shape in (left, right)]
+    result, kernels = run(relay.einsum(variables(*arrays), equation), *arrays)
+    right = np.broadcast_to(arrays[1], (6, 5)) if arrays[1].shape == (6, 1) else arrays[1]
+    np.testing.assert_allclose(result, np.einsum(equation, arrays[0], right), atol=1e-5)
+    is_product = equation not in ("ik, kj", "bik, jk -> ij", "ii, ij -> ij", "b..., b... -> ...", "ik, jk -> ij")
+    assert ("batch_matmul" in kernels) == is_product
 
 
 class Attention(nn.MultiheadAttention):

@@ -14,6 +14,7 @@ from tvm import relay
 from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, tokens
 from .calls import name_of
+from .einsum import EinsumsAsProducts
 from .kernels import KernelInfo
 from .records import autoscheduler, metaschedule
 
@@ -77,7 +78,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
 
 def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
     infer = relay.transform.InferType()
-    steps = [infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
+    steps = [infer, EinsumsAsProducts(), infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
     return tvm.transform.Sequential(steps)(module)
 
 
