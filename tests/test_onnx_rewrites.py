@@ -34,6 +34,8 @@ REFUSED = {
     "roialign_mode_max": "RoiAlign with half_pixel or maxima",
     "lppool_2d_pads": "LpPool",
     "maxunpool_export_with_output_shape": "MaxUnpool",
+    "lstm_batchwise": "LSTM with layout",
+    "gru_batchwise": "GRU with layout",
 }
 
 

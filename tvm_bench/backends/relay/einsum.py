@@ -27,11 +27,10 @@ class EinsumsAsProducts:
 class _Products(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
-        tensors = call.args[0]
-        if name_of(call) != "einsum" or not isinstance(tensors, relay.Tuple) or len(tensors.fields) != 2:
+        if name_of(call) != "einsum" or not isinstance(call.args[0], relay.Tuple) or len(call.args[0].fields) != 2:
             return new
         letters = _letters(str(call.attrs.equation))
-        sizes = _sizes(letters[:2], [shape_of(tensor) for tensor in tensors.fields]) if letters else None
+        sizes = _sizes(letters[:2], [shape_of(tensor) for tensor in call.args[0].fields]) if letters else None
         return _product(new.args[0].fields, letters, sizes, call.checked_type.dtype) if sizes else new
 
 

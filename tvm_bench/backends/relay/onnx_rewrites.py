@@ -1,52 +1,20 @@
 """Rewrites the nodes of an ONNX graph that TVM 0.19 reads wrongly, or not at all, to nodes that it reads rightly.
 
-Found by ONNX's own tests of its operators, see tests/test_onnx_rewrites.py.
+What has none of these is in `onnx_refused.py`. Found by ONNX's own tests of its operators, tests/test_onnx_rewrites.py.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-Nodes = list[onnx.NodeProto]
-Attributes = dict[str, Any]
-
-
-class Graph:
-    """The shapes and constants of a model whose shapes are fixed."""
-
-    def __init__(self, model: onnx.ModelProto):
-        self._model = model
-        self.opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-        self._constants: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
-        for node in model.graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self._constants[node.output[0]] = node.attribute[0].t
-
-    @cached_property
-    def _shapes(self) -> dict[str, list[int]]:
-        graph = onnx.shape_inference.infer_shapes(self._model).graph
-        values = (*graph.input, *graph.value_info, *graph.output)
-        return {value.name: [size.dim_value for size in value.type.tensor_type.shape.dim] for value in values}
-
-    def shape(self, node: onnx.NodeProto, name: str) -> list[int]:
-        """The shape of an input or output of a node. Raises `NotImplementedError` if it is unknown."""
-        shape = list(self._constants[name].dims) if name in self._constants else self._shapes.get(name)
-        if not shape or 0 in shape:
-            raise NotImplementedError(f"{node.op_type} (node '{node.name}') with the unknown shape of '{name}'")
-        return shape
-
-    def constant(self, node: onnx.NodeProto, position: int) -> np.ndarray:
-        """The value of an input. Raises `NotImplementedError` if it is computed."""
-        if node.input[position] not in self._constants:
-            raise NotImplementedError(f"{node.op_type} (node '{node.name}') with a computed input {position}")
-        return numpy_helper.to_array(self._constants[node.input[position]])
+from . import onnx_refused
+from .onnx_graph import Attributes, Graph, Nodes
 
 
 def rewritten(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -170,30 +138,6 @@ def _group_norm(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> N
     return made
 
 
-def _resize(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
-    """Refused where TVM interpolates otherwise: it derives the scale from the sizes, as if they were never rounded."""
-    scales = graph.constant(node, 2) if len(node.input) > 2 and node.input[2] else np.ones(0)
-    sizes = scales * graph.shape(node, node.input[0]) if (scales % 1).any() else scales
-    odd = [name for name in ("antialias", "exclude_outside") if attributes.get(name)]
-    odd += ["round_prefer_ceil"] if attributes.get("nearest_mode") == b"round_prefer_ceil" else []
-    odd += ["scales that give fractions of pixels"] if not np.allclose(sizes, sizes.round()) else []
-    if odd:
-        raise NotImplementedError(f"Resize with {' and '.join(odd)} (node '{node.name}')")
-    return [node]
-
-
-def _roi_align(graph: Graph, node: onnx.NodeProto, attributes: Attributes) -> Nodes:
-    default = b"half_pixel" if graph.opset >= 16 else b"output_half_pixel"
-    position = attributes.get("coordinate_transformation_mode", default)
-    if position != b"output_half_pixel" or attributes.get("mode") == b"max":
-        raise NotImplementedError(f"RoiAlign with half_pixel or maxima (node '{node.name}')")
-    return [node]
-
-
-def _refused(_graph: Graph, node: onnx.NodeProto, _attributes: Attributes) -> Nodes:
-    raise NotImplementedError(f"{node.op_type} (node '{node.name}')")
-
-
 REDUCTIONS = ("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 RULES: dict[str, Callable[[Graph, onnx.NodeProto, Attributes], Nodes]] = {
     **dict.fromkeys((f"Reduce{name}" for name in REDUCTIONS), _reduce),
@@ -203,7 +147,5 @@ RULES: dict[str, Callable[[Graph, onnx.NodeProto, Attributes], Nodes]] = {
     "Dropout": _dropout,
     "Gelu": _gelu,
     "GroupNormalization": _group_norm,
-    "Resize": _resize,
-    "RoiAlign": _roi_align,
-    **dict.fromkeys(("LpPool", "MaxUnpool"), _refused),  # wrong for most attributes
+    **onnx_refused.RULES,
 }

@@ -15,6 +15,8 @@ from tvm import relay
 from tvm.relay.frontend.common import infer_shape, infer_type
 from tvm.relay.frontend.pytorch import PyTorchOpConverter
 
+from . import torch_recurrent
+
 Convert = Callable[[list, list], Any]  # of the inputs and their types
 
 
@@ -209,6 +211,7 @@ REPLACED: dict[str, Callable] = {
     "gelu": _gelu,
     "make_avg_pool": _average_pool,
     **dict.fromkeys(("make_upsample", "make_upsample3d"), _resize),
+    **torch_recurrent.REPLACED,
 }
 for name, replacement in REPLACED.items():
     setattr(PyTorchOpConverter, name, replacement(getattr(PyTorchOpConverter, name)))
