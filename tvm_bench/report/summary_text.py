@@ -93,7 +93,8 @@ def _normalization(results: Results) -> list[str]:
     """How images become the input, where the model does not define it."""
     model = results.settings.get("model", {})
     if normalize := model.get("normalize"):
-        return [f"Images are normalized to {normalize} (--normalize)."]
+        how = "as ImageNet's are" if normalize == "imagenet" else f"to {normalize}"
+        return [f"Images are normalized {how} (--normalize)."]
     if model.get("data") and model["model"].endswith(".onnx"):
         return ["Images are normalized as ImageNet's are: an ONNX file does not say how. --normalize overrides it."]
     return []

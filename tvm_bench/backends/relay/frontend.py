@@ -30,10 +30,11 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
 
 def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import an ONNX file with fixed shapes."""
-    from . import onnx_converters, onnx_folding, onnx_rewrites  # noqa: F401  # the first patches TVM
+    from . import onnx_converters, onnx_folding, onnx_rewrites
 
     model = onnx_rewrites.rewritten(onnx_folding.opened(source))
-    module, parameters = relay.frontend.from_onnx(model, freeze_params=True)
+    with onnx_converters.using():
+        module, parameters = relay.frontend.from_onnx(model, freeze_params=True)
     return _bound(module, parameters, inputs)
 
 
@@ -41,7 +42,7 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
     """Import a traced module, FP32 or quantized."""
     import torch
 
-    from . import torch_arguments, torch_attention, torch_converters, torch_quantized  # noqa: F401  # the first patches TVM
+    from . import torch_arguments, torch_attention, torch_converters, torch_quantized
 
     torch.backends.quantized.engine = "x86"
     with warnings.catch_warnings():
@@ -50,7 +51,8 @@ def relay_from_torchscript(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IR
         torch_quantized.rewrite(traced)
         shapes = [(i.name, (i.shape, i.dtype)) for i in inputs]
         conversions = torch_converters.FLOAT | torch_attention.CONVERSIONS
-        module, parameters = relay.frontend.from_pytorch(traced, shapes, conversions)
+        with torch_arguments.using(), torch_converters.using():
+            module, parameters = relay.frontend.from_pytorch(traced, shapes, conversions)
     return _bound(module, parameters, inputs)
 
 

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 from tvm import relay
 from tvm.relay.frontend import onnx as onnx_frontend
 from tvm.relay.frontend.common import infer_type
+
+from .schedules.override import attribute
+
+
+def using() -> AbstractContextManager[None]:
+    """While the context is open, TVM's front end converts by the functions of this file."""
+    return attribute(onnx_frontend.Clip, "_impl_v11", classmethod(clip))
 
 
 def clip(_: type, inputs: list, attributes: dict, parameters: dict) -> relay.Expr:
@@ -19,6 +28,3 @@ def clip(_: type, inputs: list, attributes: dict, parameters: dict) -> relay.Exp
     ends = (-np.inf, np.inf) if dtype.kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     limits = [end if limit is None else limit.data.numpy().item() for limit, end in zip((low, high), ends, strict=True)]
     return relay.clip(data, float(min(limits)), float(limits[1]))  # the upper limit wins
-
-
-onnx_frontend.Clip._impl_v11 = classmethod(clip)

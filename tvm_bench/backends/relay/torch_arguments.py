@@ -5,7 +5,8 @@ They are computed here, or refused. Found by the sample inputs that PyTorch test
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from math import pi, prod, sqrt
 from typing import Any
@@ -16,8 +17,18 @@ from tvm.relay.frontend.common import infer_shape, infer_type
 from tvm.relay.frontend.pytorch import PyTorchOpConverter
 
 from . import torch_recurrent
+from .schedules.override import attribute
 
 Convert = Callable[[list, list], Any]  # of the inputs and their types
+
+
+@contextmanager
+def using() -> Iterator[None]:
+    """While the context is open, TVM's front end converts by the functions of this file."""
+    with ExitStack() as stack:
+        for name, replacement in REPLACED.items():
+            stack.enter_context(attribute(PyTorchOpConverter, name, replacement(getattr(PyTorchOpConverter, name))))
+        yield
 
 
 def _scaled_sum(add: Convert) -> Convert:
@@ -213,5 +224,3 @@ REPLACED: dict[str, Callable] = {
     **dict.fromkeys(("make_upsample", "make_upsample3d"), _resize),
     **torch_recurrent.REPLACED,
 }
-for name, replacement in REPLACED.items():
-    setattr(PyTorchOpConverter, name, replacement(getattr(PyTorchOpConverter, name)))

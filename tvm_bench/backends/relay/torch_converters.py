@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from tvm import relay
@@ -11,8 +12,21 @@ from tvm.relay.frontend.common import infer_shape
 
 from .calls import name_of
 from .rounding import quantized
+from .schedules.override import attribute
 
 Converter = Callable[[list, object], relay.Expr]  # of the inputs and their types
+
+
+@contextmanager
+def using() -> Iterator[None]:
+    """While the context is open, TVM's front end converts quantized operators by the functions of this file."""
+    add_scales = without_scales_of_biases(qnn_torch.add_input_quant_params_to_op_inputs)
+    with (
+        attribute(qnn_torch, "convert_map", qnn_torch.convert_map | QUANTIZED),  # it wins over a custom map
+        attribute(qnn_torch, "_do_bias_and_requantize", in_float),
+        attribute(qnn_torch, "add_input_quant_params_to_op_inputs", add_scales),
+    ):
+        yield
 
 
 def channel_shuffle(inputs: list, _: object) -> relay.Expr:
@@ -101,6 +115,3 @@ QUANTIZED = {
     "quantized::linear": of_any_rank(qnn_torch._linear()),
     "quantized::linear_relu": of_any_rank(qnn_torch._linear(with_relu=True)),
 }
-qnn_torch._do_bias_and_requantize = in_float
-qnn_torch.add_input_quant_params_to_op_inputs = without_scales_of_biases(qnn_torch.add_input_quant_params_to_op_inputs)
-qnn_torch.convert_map |= QUANTIZED  # TVM's own converters of quantized operators win over a custom map
