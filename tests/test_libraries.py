@@ -77,6 +77,19 @@ assert "tvm_bench" not in sys.modules
     subprocess.run([sys.executable, "-c", code, str(built / "int8-relay-pytorch")], check=True, cwd="/")
 
 
+def test_image_files_are_classified(built, spec, tmp_path):
+    images = [tmp_path / f"{i}.png" for i in range(8)]
+    for i, path in enumerate(images):
+        data.load("fashion-mnist", "test").image(i).save(path)
+    library = tvm_bench.load(built / "fp32-relay-onnx")
+    scores = np.concatenate([library((library.preprocess(path),))[0] for path in images])
+    np.testing.assert_array_equal(scores, answers(library, spec)[:8])
+    for best, right in zip(library.predict(images, top=3), scores, strict=True):
+        names, probabilities = zip(*best, strict=True)
+        assert names == tuple(library.classes[i] for i in right.argsort()[::-1][:3])
+        np.testing.assert_allclose(probabilities, np.exp(np.sort(right)[::-1][:3]) / np.exp(right).sum(), rtol=1e-5)
+
+
 @pytest.mark.skipif(cpu.available() < 2, reason="needs two CPUs")
 def test_a_loaded_library_runs_with_the_thread_count_of_its_build_or_of_the_call(built):
     code = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import tvm
 from tvm.contrib import graph_executor
 
-from ...data.preprocess import InputSpec
+from ...data.imagefolder import read_image
+from ...data.preprocess import InputSpec, network_input
 from ...spec.errors import UserError
-from ...spec.tensors import Arrays, from_json
+from ...spec.tensors import Arrays, TensorSpec, from_json
 from .artifact import open_verified
 
 SHARED_CPUS = -3  # of TVM's `AffinityMode`: no thread is bound to one CPU
@@ -53,11 +55,41 @@ class Library:
         self.executor.run()
         return tuple(self.executor.get_output(i).numpy() for i in range(len(self.outputs)))
 
+    def preprocess(self, image: str | Path) -> np.ndarray:
+        """An image file as the input, float32 (batch, channels, height, width): resized, cropped and normalized.
+
+        Raises `UserError` if the library takes no image.
+        """
+        if self.spec is None:
+            raise UserError(f"this library takes no image: it takes {_listed(self.inputs)}. Call it with arrays.")
+        pixels = network_input(read_image(Path(image)), self.spec)
+        return np.repeat(pixels[None], self.inputs[0].shape[0], axis=0)
+
+    def predict(self, images: Iterable[str | Path], top: int = 5) -> list[list[tuple[str, float]]]:
+        """For each image file the `top` classes, the most likely first, with their softmax probabilities.
+
+        Raises `UserError` if the library is no classifier of images.
+        """
+        if self.spec is None or len(self.outputs) != 1 or len(self.outputs[0].shape) != 2:
+            raise UserError(
+                f"this library is no classifier of images: it takes {_listed(self.inputs)} and returns "
+                f"{_listed(self.outputs)}. Call it with arrays."
+            )
+        return [self._best(self((self.preprocess(image),))[0][0], top) for image in images]
+
+    def _best(self, scores: np.ndarray, top: int) -> list[tuple[str, float]]:
+        probabilities = np.exp(scores - scores.max())
+        probabilities /= probabilities.sum()
+        return [(self._class(i), float(probabilities[i])) for i in np.argsort(-probabilities)[:top]]
+
+    def _class(self, index: int) -> str:
+        return self.classes[index] if self.classes else f"class {index}"
+
     def _check(self, arrays: Arrays) -> None:
         if isinstance(arrays, np.ndarray) or len(arrays) != len(self.inputs):
             raise UserError(
                 f"this library takes a tuple of {len(self.inputs)} arrays: "
-                f"{', '.join(spec.text for spec in self.inputs)}."
+                f"{_listed(self.inputs)}."
             )
         for spec, array in zip(self.inputs, arrays, strict=True):
             if array.shape != spec.shape or array.dtype != spec.dtype:
@@ -70,3 +102,7 @@ class Library:
         """Milliseconds of each of `runs` runs by TVM's clock: kernels only, warm caches, without NumPy's copies."""
         clock = self.executor.module.time_evaluator("run", self.device, number=1, repeat=runs)
         return [seconds * 1e3 for seconds in clock().results]
+
+
+def _listed(specs: Iterable[TensorSpec]) -> str:
+    return ", ".join(spec.text for spec in specs)
