@@ -1,4 +1,4 @@
-"""Compress ResNet-18 by each technique, race all of them in one race, and write docs/compression.md.
+"""Compress ResNet-18 by each technique, race all of them in one race, and write docs/results/compression.md.
 
 python benchmarks/compression.py [--epochs 0.3] [--threads 2]
 
@@ -25,7 +25,7 @@ from tvm_bench.spec.variant import ModelSpec, RunSpec
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results" / "resnet18-compression.json"
-PAGE = DOCS / "compression.md"
+PAGE = DOCS / "results" / "compression.md"
 BACKENDS = ("eager", "onnxruntime", "relay")
 # Why each technique is faster or not on a CPU.
 WHY = {
@@ -106,7 +106,7 @@ def page(results: Results) -> str:
     dense, models = ModelSpec(**results.settings["model"]), results.settings["forms"]
     lines = [_line(recipe, results, dense, model) for recipe, model in models.items()]
     reasons = [f"- **{recipe or 'dense FP32'}**: {why}." for recipe, why in WHY.items()]
-    distilled = (DOCS / "distillation.md").read_text().rstrip().rpartition("\n\n")[2].replace("\n", " ")
+    distilled = (DOCS / "results" / "distillation.md").read_text().rstrip().rpartition("\n\n")[2].replace("\n", " ")
     return "\n".join(
         [
             f"# Which technique helps here: {dense.model}",

@@ -1,4 +1,4 @@
-"""Does a student learn more from a teacher than from the labels alone? Writes docs/distillation.md.
+"""Does a student learn more from a teacher than from the labels alone? Writes docs/results/distillation.md.
 
 python benchmarks/distillation.py [--seeds 3] [--image-size 32] [--epochs 0.5]
 
@@ -21,7 +21,7 @@ from tvm_bench.report import formatting, table
 from tvm_bench.spec.recipe import Settings
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
-OUT = Path(__file__).parents[1] / "docs" / "distillation.md"
+OUT = Path(__file__).parents[1] / "docs" / "results" / "distillation.md"
 DATA = "fashion-mnist:full"
 TAUGHT = 0.9  # weight of the teacher's outputs
 LR = 0.03  # of `tvm-bench train`: with 0.1, a ResNet-50 spends the first of its few epochs at a loss of up to 16

@@ -1,4 +1,4 @@
-"""Write docs/graph.md: the time of the compiled ResNet-18 by kind of kernel, and the gain of each pass over its graph.
+"""Write docs/results/graph.md: the time of the compiled ResNet-18 by kind of kernel, and the gain of each pass.
 
 python benchmarks/graph.py [--artifacts artifacts]
 
@@ -29,7 +29,7 @@ from tvm_bench.jobs import launcher
 from tvm_bench.report import formatting, table
 from tvm_bench.spec.tensors import image_input
 
-OUT = Path(__file__).parents[1] / "docs" / "graph.md"
+OUT = Path(__file__).parents[1] / "docs" / "results" / "graph.md"
 VARIANTS = ("fp32-relay-tuned", "int8-relay-tuned")
 INPUTS = (image_input((3, 224, 224)),)
 LANES = 16  # float32 of a register

@@ -1,4 +1,4 @@
-"""Write docs/report.md from benchmarks/report.md.j2 and the races in docs/results/: python benchmarks/report.py"""
+"""Write docs/results/report.md from benchmarks/report.md.j2 and the races beside it: python benchmarks/report.py"""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ class Race:
         assert figure, f"{self.name} has no data for the plot {kind}"
         path = DOCS / "images" / f"report-{kind}-{len(rows)}.png"
         FigureCanvasAgg(figure).print_png(path)
-        return f"![{kind}](images/{path.name})"
+        return f"![{kind}](../images/{path.name})"
 
 
 def render() -> str:
@@ -188,4 +188,4 @@ def render() -> str:
 
 
 if __name__ == "__main__":
-    (DOCS / "report.md").write_text(render())
+    (DOCS / "results" / "report.md").write_text(render())

@@ -1,4 +1,4 @@
-"""Race Relay against ONNX Runtime on many networks, FP32 and INT8, by both front ends. Writes docs/zoo.md.
+"""Race Relay against ONNX Runtime on many networks, FP32 and INT8, by both front ends. Writes docs/results/zoo.md.
 
 python benchmarks/zoo.py [NAME ...] [--onnx FOLDER] [--changed-since COMMIT]
 
@@ -34,7 +34,7 @@ from tvm_bench.models.torchvision_models import import_torchvision
 from tvm_bench.spec.backends import FRONTENDS
 
 ROOT = Path(__file__).parents[1]
-PAGE, ROWS = ROOT / "docs" / "zoo.md", ROOT / "docs" / "results" / "zoo.json"
+PAGE, ROWS = ROOT / "docs" / "results" / "zoo.md", ROOT / "docs" / "results" / "zoo.json"
 TOGETHER = 2  # networks that are built at the same time, before they race
 SHORTEST = ["--rounds", "1", "--samples", "1"]
 IMAGE = ["--input-shape", "3,224,224"]

@@ -110,6 +110,11 @@ def _totals(rows: dict[str, Row], precision: str) -> Iterable[str]:
         cells = [row.library(precision, frontend) for row in rows.values()]
         right = sum(bool(cell and cell.right) for cell in cells)
         yield f"{precision.upper()} by {frontend}: {right} of {len(cells)} networks are right."
+    yield from means(rows, precision)
+
+
+def means(rows: dict[str, Row], precision: str) -> Iterable[str]:
+    """The mean ratio and the worst one, in a sentence; nothing without ratios."""
     ratios = {name: ratio for name, row in rows.items() if (ratio := row.ratio(precision))}
     if ratios:
         worst = max(ratios, key=ratios.__getitem__)

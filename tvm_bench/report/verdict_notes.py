@@ -20,7 +20,7 @@ from . import formatting, tables
 
 def notes(verdict: Verdict) -> list[str]:
     """Sentences about ties, the accuracy of the winner, unclear variants, and what would change the answer."""
-    return [*_ties(verdict), *_costs(verdict), *_unclear(verdict), *_changes(verdict)]
+    return [*_ties(verdict), *_cost(verdict), *_unclear(verdict), *_changes(verdict)]
 
 
 def describe(row: Row) -> str:
@@ -63,17 +63,18 @@ def _how_to_tell(row: Row, verdict: Verdict) -> str:
     return f"more than {MOST_ROUNDS} rounds would be needed to show a difference"
 
 
-def _costs(verdict: Verdict) -> Iterator[str]:
-    for row in (verdict.first, *verdict.level):
-        base = reference(row, verdict.race) if row else None
-        if not row or row is base or (lost := drop(row, base)) is None or base is None:
-            continue
-        gained = formatting.points(-lost.value / 100)
-        line = f"Top-1 of {row.name}: {tables.top1(row)}, {gained} percentage points from {base.name}"
-        if both := pair(row, base):
-            interval = f"[{formatting.points(-lost.high / 100)}, {formatting.points(-lost.low / 100)}]"
-            line += f" {interval} on the same images ({_differ(both.p)})"
-        yield f"{line}."
+def _cost(verdict: Verdict) -> Iterator[str]:
+    """The accuracy of the winner. Of variants that tie, the tables have it."""
+    row = None if verdict.level else verdict.first
+    base = reference(row, verdict.race) if row else None
+    if not row or row is base or (lost := drop(row, base)) is None or base is None:
+        return
+    gained = formatting.points(-lost.value / 100)
+    line = f"Top-1 of {row.name}: {tables.top1(row)}, {gained} percentage points from {base.name}"
+    if both := pair(row, base):
+        interval = f"[{formatting.points(-lost.high / 100)}, {formatting.points(-lost.low / 100)}]"
+        line += f" {interval} on the same images ({_differ(both.p)})"
+    yield f"{line}."
 
 
 def _differ(p: float) -> str:

@@ -87,10 +87,7 @@ class Library:
 
     def _check(self, arrays: Arrays) -> None:
         if isinstance(arrays, np.ndarray) or len(arrays) != len(self.inputs):
-            raise UserError(
-                f"this library takes a tuple of {len(self.inputs)} arrays: "
-                f"{_listed(self.inputs)}."
-            )
+            raise UserError(f"this library takes a tuple of {len(self.inputs)} arrays: {_listed(self.inputs)}.")
         for spec, array in zip(self.inputs, arrays, strict=True):
             if array.shape != spec.shape or array.dtype != spec.dtype:
                 raise UserError(

@@ -1,7 +1,7 @@
 """Step 5: the project's own passes over a Relay module, before `relay.build` runs TVM's.
 
-docs/graph.md has the gain of each pass on ResNet-18 in INT8. Layout conversion is no gain by itself, but TVM's fast
-schedules start from NCHW.
+docs/results/graph.md has the gain of each pass on ResNet-18 in INT8. Layout conversion is no gain by itself, but TVM's
+fast schedules start from NCHW.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from ...analysis.accuracy import drop, wilson
 from ...analysis.comparable import reference
+from ...analysis.names import shortened
 from ...analysis.results import Results, Row
 from ...analysis.statistics import Estimate, by_latency, mean_latency, percentiles, round_medians, speed_up
 from ...analysis.verdict import judge
@@ -26,7 +27,7 @@ def latency(results: Results, frame: Frame) -> Figure | None:
     rows = by_latency(results)
     if not rows:
         return None
-    figure, (axes,) = style.figure(rows, results, summary_text.headline(judge(results)), frame)
+    figure, (axes,) = style.figure(rows, results, summary_text.headline(judge(shortened(results))), frame)
     end = max(max(percentiles(row.rounds)[99], round_medians(row.rounds).max()) for row in rows)
     for y, row in enumerate(rows):
         estimate, samples = mean_latency(row.rounds), np.concatenate(row.rounds)

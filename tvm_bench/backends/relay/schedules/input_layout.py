@@ -1,7 +1,8 @@
 """A schedule for the operators before the first convolution: quantize, pad, and lay out in blocks of few channels.
 
 TVM 0.19 splits the innermost axis by 16, whatever its size. With 4 channels in a block, the result is a guarded loop
-that is not vectorized. Here a row is quantized in vectors, then interleaved. docs/graph.md has the gain on ResNet-18.
+that is not vectorized. Here a row is quantized in vectors, then interleaved. docs/results/graph.md has the gain on
+ResNet-18.
 """
 
 from __future__ import annotations
