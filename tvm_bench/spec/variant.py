@@ -16,7 +16,7 @@ from .sizes import Sizes
 
 PRECISIONS = ("fp32", "int8", "bf16", "fp16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
-# See "Which front end" in the README.
+# See docs/explanation/front-ends.md.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
 
 NAMED_WEIGHTS = ("default", "imagenet", "random")
