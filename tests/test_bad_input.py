@@ -54,6 +54,11 @@ def test_unknown_model_names_the_near_ones(refused):
     assert "not a torch.nn.Module" in refused("build", "--model", "tests.tiny:not_a_module", "--precision", "fp32")
 
 
+def test_two_models(refused):
+    assert "two models are given: 'resnet50', and 'vgg11'" in refused("bench", "resnet50", "--model", "vgg11")
+    assert "resnet81" in refused("diff", "resnet81")
+
+
 def test_files_that_are_no_onnx(refused, tmp_path):
     (tmp_path / "text.onnx").write_text("this is not a model")
     assert "not a valid ONNX file" in refused("build", "--model", tmp_path / "text.onnx", "--precision", "fp32")

@@ -14,13 +14,14 @@ from ..spec.variant import PRECISIONS
 from .parsing import dims, input_shapes, listed, numbers, recipe, thread_counts, threads
 
 BACKEND_NAMES = tuple(backends.BACKENDS)
-SUBJECT = (
+MODEL = (click.argument("model", required=False, metavar="[MODEL]"),)
+MODEL_OPTIONS = (
     click.option(
         "--model",
-        default="resnet18",
-        show_default=True,
+        "model_option",
+        metavar="MODEL",
         help="A torchvision model (classifiers also with a CIFAR stem: resnet18-cifar), a path to an .onnx file, or "
-        "package.module:callable that returns an nn.Module.",
+        "package.module:callable that returns an nn.Module. The same as the argument MODEL.  [default: resnet18]",
     ),
     click.option(
         "--weights",
@@ -72,6 +73,7 @@ SUBJECT = (
         "`tvm-bench compress --help` lists them.",
     ),
 )
+SUBJECT = (*MODEL, *MODEL_OPTIONS)
 FORMS = (
     click.option(
         "--precision",

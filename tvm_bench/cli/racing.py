@@ -13,7 +13,18 @@ import click
 from ..spec.backends import COMPETING
 from ..spec.constraints import Constraints
 from .console import console
-from .options import ARTIFACTS, BACKEND_NAMES, FORMS, IMAGES, LIMITS, LOGS, SUBJECT, SWEPT_THREADS, with_options
+from .options import (
+    ARTIFACTS,
+    BACKEND_NAMES,
+    FORMS,
+    IMAGES,
+    LIMITS,
+    LOGS,
+    MODEL_OPTIONS,
+    SUBJECT,
+    SWEPT_THREADS,
+    with_options,
+)
 from .parsing import listed
 from .run_spec import model_spec, run_spec
 
@@ -66,7 +77,7 @@ def bench(
 
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path), required=False)
-@with_options(SUBJECT, LIMITS, ARTIFACTS)
+@with_options(MODEL_OPTIONS, LIMITS, ARTIFACTS)
 def report(
     results: Path | None,
     max_drop: float | None,

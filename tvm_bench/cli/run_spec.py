@@ -10,10 +10,20 @@ from ..spec.errors import UserError
 from ..spec.recipe import Settings, parse
 from ..spec.variant import ModelSpec, RunSpec
 
+DEFAULT_MODEL = "resnet18"
+
+
+def model_name(argument: str | None, option: str | None) -> str:
+    """The model, given as an argument or as `--model`. Raises `UserError` for both."""
+    if argument and option and argument != option:
+        raise UserError(f"two models are given: '{argument}', and '{option}' with --model. Give one.")
+    return argument or option or DEFAULT_MODEL
+
 
 def model_spec(
     *,
-    model: str,
+    model_option: str | None,
+    model: str | None = None,
     weights: str,
     input_shape: tuple[Any, Any],
     dims: tuple[tuple[str, int], ...],
@@ -23,12 +33,13 @@ def model_spec(
     recipe: str,
 ) -> ModelSpec:
     """The model spec of these options. Embedded weights imply their data."""
+    name = model_name(model, model_option)
     if data and inputs:
         raise UserError("--data and --inputs both name the model's inputs. Give one of them.")
-    if data is None and not inputs and weights == "default" and embedded_weights(model).exists():
+    if data is None and not inputs and weights == "default" and embedded_weights(name).exists():
         data = "fashion-mnist"
     image, shapes = input_shape
-    return ModelSpec(model, weights, image, data, recipe, shapes, dims, inputs, normalize)
+    return ModelSpec(name, weights, image, data, recipe, shapes, dims, inputs, normalize)
 
 
 def run_spec(

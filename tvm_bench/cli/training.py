@@ -8,15 +8,18 @@ from pathlib import Path
 import click
 
 from ..spec.training import TrainingRequest
-from .options import ARTIFACTS, THREADS, with_options
+from .options import ARTIFACTS, MODEL, THREADS, with_options
+from .run_spec import model_name
 
 
 @click.command()
+@with_options(MODEL)
 @click.option(
     "--model",
-    default="resnet18",
-    show_default=True,
-    help="A torchvision classifier (also resnet18-cifar, resnet50-quantizable), or package.module:callable.",
+    "model_option",
+    metavar="MODEL",
+    help="A torchvision classifier (also resnet18-cifar, resnet50-quantizable), or package.module:callable. The same "
+    "as the argument MODEL.  [default: resnet18]",
 )
 @click.option(
     "--weights",
@@ -71,7 +74,8 @@ from .options import ARTIFACTS, THREADS, with_options
 )
 @with_options(THREADS, ARTIFACTS)
 def train(
-    model: str,
+    model: str | None,
+    model_option: str | None,
     weights: str,
     data: str,
     epochs: float,
@@ -99,7 +103,7 @@ def train(
     from ..pipeline import training
 
     request = TrainingRequest(
-        model=model,
+        model=model_name(model, model_option),
         data=data,
         weights=weights,
         epochs=epochs,
