@@ -17,7 +17,9 @@ from tvm_bench.backends import eager, onnxruntime
 from tvm_bench.backends.relay import target
 from tvm_bench.data.preprocess import InputSpec
 from tvm_bench.host import cpu, manifest
+from tvm_bench.host.files import sha256
 from tvm_bench.jobs.verbs import build
+from tvm_bench.pipeline import artifacts
 from tvm_bench.spec.errors import UserError
 
 IMAGES = 100
@@ -88,6 +90,26 @@ def test_image_files_are_classified(built, spec, tmp_path):
         names, probabilities = zip(*best, strict=True)
         assert names == tuple(library.classes[i] for i in right.argsort()[::-1][:3])
         np.testing.assert_allclose(probabilities, np.exp(np.sort(right)[::-1][:3]) / np.exp(right).sum(), rtol=1e-5)
+
+
+def test_a_library_is_verified(cli, built, tmp_path):
+    folder = shutil.copytree(built / "int8-relay-onnx", tmp_path / "model" / "int8-relay-onnx")
+    assert [library.folder for library in artifacts.built(tmp_path)] == [folder]
+    assert "ms when built" in cli("list", "--artifacts", tmp_path).stdout
+    done = cli("verify", folder)
+    assert done.returncode == 0 and "is the same to the bit" in done.stdout, done.stderr
+    golden = dict(np.load(folder / "golden.npz"))
+    golden["output_0"][0, 0] += 0.1 * np.ptp(golden["output_0"])
+    np.savez(folder / "golden.npz", **golden)
+    changed = cli("verify", folder)
+    assert changed.returncode == 2 and "is not the file that was built" in changed.stderr
+    about = json.loads((folder / "manifest.json").read_text())
+    about["files"]["golden.npz"] = sha256(folder / "golden.npz")
+    (folder / "manifest.json").write_text(json.dumps(about))
+    wrong = cli("verify", folder)
+    assert wrong.returncode == 1 and "differs by at most" in wrong.stdout
+    (folder / "manifest.json").write_text("{")
+    assert "damaged" in cli("list", "--artifacts", tmp_path).stdout
 
 
 @pytest.mark.skipif(cpu.available() < 2, reason="needs two CPUs")

@@ -11,7 +11,7 @@ from .. import __version__
 from ..host import system_errors
 from ..jobs.launcher import JobError
 from ..spec.errors import UserError
-from . import compilation, compression, diff, racing, training
+from . import artifacts, compilation, compression, diff, racing, training
 
 
 class Commands(click.Group):
@@ -51,6 +51,7 @@ def main() -> None:
     tvm-bench build --precision int8      build only artifacts/resnet18/int8-relay
     tvm-bench inspect artifacts/resnet18/int8-relay --groups
     tvm-bench run artifacts/resnet18/int8-relay shirt.png
+    tvm-bench verify artifacts/resnet18/int8-relay
     tvm-bench diff --precision int8       compare each layer with the source model
     """
 
@@ -63,6 +64,8 @@ for command in (
         compilation.tune,
         compilation.inspect,
         compilation.run,
+        artifacts.list_artifacts,
+        artifacts.verify,
     ),
     *(racing.bench, racing.report, racing.compare, diff.diff),
     *(training.train, compression.compress, compression.figures, compression.operators),

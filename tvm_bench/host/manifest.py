@@ -16,6 +16,7 @@ from .files import sha256
 
 NAME = "manifest.json"
 LIBRARY = "lib.so"
+GOLDEN = "golden.npz"  # inputs, and the outputs of the library for them when it was built
 SCHEMA = 2
 # The entries that readers of a manifest need, and their types.
 KEYS = {

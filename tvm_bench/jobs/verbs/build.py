@@ -20,7 +20,6 @@ from ...measure import timed_inputs
 from ...spec.build_request import BuildRequest
 from ...spec.tensors import TensorSpec, to_json
 
-GOLDEN = "golden.npz"
 REPEATS_WHEN_BUILT = 30
 
 
@@ -46,9 +45,9 @@ def run(**entries: Any) -> dict[str, Any]:
     names = [manifest.LIBRARY]
     if _runs_here(cpu_target):
         entry |= _tried(folder, entry)
-        names.append(GOLDEN)
+        names.append(manifest.GOLDEN)
     else:
-        (folder / GOLDEN).unlink(missing_ok=True)  # left by an earlier build for this CPU
+        (folder / manifest.GOLDEN).unlink(missing_ok=True)  # left by an earlier build for this CPU
     entry["files"] = {name: sha256(folder / name) for name in names}
     write_json(folder / manifest.NAME, entry)
     return {"outputs": [str(folder / name) for name in (*names, manifest.NAME)]}
@@ -107,6 +106,6 @@ def _tried(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
     inputs = timed_inputs.windows(library.inputs, samples)[0]
     golden: dict[str, Any] = {f"input_{i}": array for i, array in enumerate(inputs)}
     golden |= {f"output_{i}": array for i, array in enumerate(library(inputs))}
-    with replace_with(folder / GOLDEN) as path:
+    with replace_with(folder / manifest.GOLDEN) as path:
         np.savez_compressed(path, **golden)
     return {"latency_ms_when_built": float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))}
