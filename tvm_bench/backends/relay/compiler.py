@@ -12,7 +12,7 @@ import tvm
 from tvm import relay
 
 from . import kernels as kernel_infos
-from . import layer_norm_match, passes, scale_folding, schedules, tokens
+from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from .calls import name_of
 from .einsum import EinsumsAsProducts
 from .kernels import KernelInfo
@@ -64,7 +64,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
             3,
             config=config | lowering(module),
             instruments=[fusion],
-            disabled_pass=[scale_folding.TVMS_PASS] if own else [],
+            disabled_pass=[scale_folding.TVMS_PASS, *simplify.TVMS_PASSES] if own else [],
         ),
     ):
         with target:

@@ -11,7 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from . import quantized_clip, quantized_dense, quantized_reshape, quantized_resize
+from . import quantized_clip, quantized_dense, quantized_reshape, quantized_resize, quantized_tables
 from .calls import in_order
 from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
@@ -19,6 +19,7 @@ from .grouped_quantization import GroupedConvolutions
 from .rounding import RoundedOnce
 from .schedules.override import operator_attribute
 from .shortcuts import while_importing
+from .simplify import Simplified
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
 # and need two transforms.
@@ -54,6 +55,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         quantized_dense.using(),
         quantized_reshape.using(),
         quantized_resize.using(),
+        quantized_tables.using(),
         tvm.transform.PassContext(opt_level=3),
     ):
         return tvm.transform.Sequential(steps)(module)
@@ -62,8 +64,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
 def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
     """The passes of `relay.build` up to the layouts of its kernels, with constants folded by NumPy.
 
-    `relay.build` repeats them, and finds nothing left to do. `SimplifyExpr` is left to it, because it takes long: it
-    infers all types again for each of its patterns.
+    `relay.build` repeats them, and finds nothing left to do.
     """
     transform = relay.transform
     steps = [
@@ -84,6 +85,8 @@ def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
         transform.AlterOpLayout(),
         transform.InferType(),
         FoldWithNumPy(),
+        transform.InferType(),
+        Simplified(),
     ]
     return tvm.transform.Sequential(steps)(module)
 

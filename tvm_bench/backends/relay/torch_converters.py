@@ -89,12 +89,12 @@ def in_float(
     """
     spatial = 0 if name_of(output) == "qnn.dense" else 2
     scales = np.float64(input_scale.data.numpy()) * weight_scale.data.numpy()
-    value = relay.cast(output, "float32")
-    if bias is not None:
-        value += relay.expand_dims(bias * relay.const((1 / scales).astype(np.float32)), -1, spatial)
     zero = output_zero_point.data.numpy().item()
     factors = (scales / output_scale.data.numpy()).astype(np.float32)
-    value *= relay.const(factors.reshape(-1, *[1] * spatial))
+    value = relay.cast(output, "float32") * relay.const(factors.reshape(-1, *[1] * spatial))
+    if bias is not None:  # (x + bias / scales) * factors, as one multiplication with addition
+        parts = bias * relay.const((1 / scales).astype(np.float32)) * relay.const(factors)
+        value += relay.expand_dims(parts, -1, spatial)
     return quantized(value, zero, (zero if with_relu else 0, 255), "uint8")
 
 
