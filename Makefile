@@ -28,7 +28,7 @@ FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given
 TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers bench tune build report test test-all coverage lint clean distclean
+.PHONY: help setup peers bench tune build report test test-all coverage docs lint clean distclean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ coverage: $(READY) ## Run what `make test` runs; print which lines ran, in jobs 
 	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
+
+docs: $(READY) ## Write the documentation as a site to docs/_build/html, without network
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs docs/_build/html
 
 lint: $(READY) ## Style, likely bugs, type hints
 	$(BIN)/ruff check

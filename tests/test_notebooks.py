@@ -9,7 +9,7 @@ from tests.conftest import ROOT, TINY
 
 def executed(name, settings):
     """What the notebook prints and draws, with other settings in the cell tagged `parameters`."""
-    notebook = nbformat.read(ROOT / "notebooks" / name, 4)
+    notebook = nbformat.read(ROOT / "docs" / "tutorials" / name, 4)
     (cell,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())]
     assert all(name in cell.source for name in settings)
     cell.source = "\n".join(f"{name} = {value!r}" for name, value in settings.items())
@@ -37,7 +37,7 @@ def test_quantization_and_inference(tmp_path):
 
 
 def test_what_is_committed_was_executed_and_is_small():
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in (ROOT / "docs" / "tutorials").glob("*.ipynb"):
         notebook = nbformat.read(path, 4)
         nbformat.validate(notebook)
         code = [cell for cell in notebook.cells if cell.cell_type == "code"]

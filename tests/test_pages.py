@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import ROOT
 from tvm_bench.cli import main
 
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A race takes minutes: here a few answers and samples show that the command runs.
 SHORTER = {"bench": ["--images", "20", "--rounds", "2", "--samples", "3"]}
 
@@ -66,3 +66,13 @@ def test_the_index_lists_every_page():
     index = ROOT / "docs" / "index.md"
     listed = {(index.parent / link).resolve() for link in re.findall(r"\]\(([^)#]+)", index.read_text())}
     assert {page for page in PAGES if page.is_relative_to(index.parent)} - {index} <= listed
+
+
+@pytest.mark.slow
+def test_the_site_builds_without_warnings(tmp_path):
+    options = ["--quiet", "--fail-on-warning", "--nitpicky", "--keep-going"]
+    command = [sys.executable, "-m", "sphinx", *options, ROOT / "docs", tmp_path / "html"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for name in ("site", "reference/cli", "reference/python", "tutorials/training", "results/zoo"):
+        assert (tmp_path / "html" / f"{name}.html").stat().st_size > 5000

@@ -30,7 +30,7 @@ def load(artifact: Path, *, threads: int | None = None) -> Library:
 
 
 class Library:
-    """A compiled model. `inputs` and `outputs` are its `TensorSpec`s, in the order of the arrays of a call.
+    """A compiled model. `inputs` and `outputs` are of type `TensorSpec`, in the order of the arrays of a call.
 
     `spec` is the preprocessing of images (None: the input is no image), and `classes` names the classes.
     """
