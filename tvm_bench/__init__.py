@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .spec.errors import Error, UserError
 
 if TYPE_CHECKING:
-    from .backends.relay.library import Library
+    from .api.libraries import compile, load, tune
+    from .api.models import compress, diff
+    from .api.races import Race, bench
+    from .jobs.launcher import JobError
 
 __version__ = "0.1.0"
+__all__ = ["Error", "JobError", "Race", "UserError", "bench", "compile", "compress", "diff", "load", "tune"]
+# Imported when they are first used: `tvm-bench --help` answers at once, and `load` needs no pipeline.
+LAZY = {
+    **dict.fromkeys(("compile", "load", "tune"), "api.libraries"),
+    **dict.fromkeys(("compress", "diff"), "api.models"),
+    **dict.fromkeys(("Race", "bench"), "api.races"),
+    "JobError": "jobs.launcher",
+}
 
 
-def load(artifact: str | Path, *, threads: int | None = None) -> Library:
-    """Open a built library: `tvm_bench.load("artifacts/resnet18/int8-relay")`. See `backends.relay.library.load`."""
-    from .backends.relay import library
+def __getattr__(name: str) -> Any:
+    if name not in LAZY:
+        raise AttributeError(f"module 'tvm_bench' has no attribute '{name}'")
+    return getattr(importlib.import_module(f".{LAZY[name]}", __name__), name)
 
-    return library.load(Path(artifact), threads=threads)
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LAZY})

@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
+from ..api.run_spec import run_spec
 from ..pipeline.workbench import TUNERS
 from .console import console
 from .options import ARTIFACTS, FORMS, LOGS, SUBJECT, SWEPT_THREADS, THREADS, with_options
 from .parsing import tracker
-from .run_spec import run_spec
 
 
 @click.command()

@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
+from ..api.run_spec import run_spec
 from ..spec.recipe import Settings
 from .console import console
 from .options import ARTIFACTS, FORMS, IMAGES, SUBJECT, THREADS, with_options
-from .run_spec import run_spec
 
 
 @click.command()

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from ..api.run_spec import run_spec
 from .console import console
 from .options import ARTIFACTS, FORMS, SUBJECT, THREADS, with_options
-from .run_spec import run_spec
 
 
 @click.command()

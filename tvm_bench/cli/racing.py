@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ..spec.backends import COMPETING
+from ..api.run_spec import model_spec, run_spec
+from ..spec.backends import COMPETING, DEFAULT, DEFAULT_OF_ONNX
 from ..spec.constraints import Constraints
 from .console import console
 from .options import (
@@ -26,7 +27,6 @@ from .options import (
     with_options,
 )
 from .parsing import listed
-from .run_spec import model_spec, run_spec
 
 
 @click.command()
@@ -68,7 +68,7 @@ def bench(
     from ..pipeline import race
 
     spec, rules = run_spec(**common), race.Rules(rounds=rounds, samples=samples, images=images)
-    backends = backends or (() if spec.model_spec.is_onnx else ("eager",)) + ("relay", "onnxruntime")
+    backends = backends or (DEFAULT_OF_ONNX if spec.model_spec.is_onnx else DEFAULT)
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
     results, files = race.run(spec, backends, rules, command, Constraints(max_drop, max_rss, p95))
     _print_report(results, files)

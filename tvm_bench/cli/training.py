@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
+from ..api.run_spec import model_name
 from ..spec.training import TrainingRequest
 from .options import ARTIFACTS, MODEL, THREADS, with_options
-from .run_spec import model_name
 
 
 @click.command()

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..host import cpu, packages
 from ..host.files import write_json
-from ..spec.errors import UserError
+from ..spec.errors import Error, UserError
 from . import receipts
 
 # The child's environment is built from this list, not inherited: a stray OMP_NUM_THREADS would distort a race.
@@ -38,7 +38,7 @@ DAY = 24 * HOUR
 MEASURING = Path(tempfile.gettempdir()) / f"tvm-bench-measuring-{os.getuid()}.lock"
 
 
-class JobError(Exception):
+class JobError(Error):
     """A job that crashed, hung or was killed. The message is the last line that it printed."""
 
 

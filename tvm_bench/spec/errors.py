@@ -6,7 +6,11 @@ import difflib
 from collections.abc import Iterable
 
 
-class UserError(Exception):
+class Error(Exception):
+    """The base of all errors of this package."""
+
+
+class UserError(Error):
     """An error that the user can fix. The message says what was given, what is allowed, and what to do."""
 
 

@@ -1,0 +1,53 @@
+"""`load`, `compile` and `tune`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Unpack
+
+from ..pipeline import compilation, tuning
+from .options import Names, Options, spec_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..backends.relay.library import Library
+
+
+def load(artifact: str | Path, *, threads: int | None = None) -> Library:
+    """Open a built library: `tvm_bench.load("artifacts/resnet18/int8-relay")`.
+
+    `threads` defaults to the thread count of the build. Raises `UserError` for a missing or changed file and for a CPU
+    that cannot run it, before the library is opened.
+    """
+    from ..backends.relay import library
+
+    return library.load(Path(artifact), threads=threads)
+
+
+def compile(
+    model: str | Path | nn.Module, *, precision: str = "fp32", tuned: bool = True, **options: Unpack[Options]
+) -> Library:
+    """Compile a model by TVM, and open its library. What was compiled before is opened at once.
+
+    `model` is a name such as "resnet50", a path to an ONNX file, "package.module:callable", or a module, which needs
+    `input_shape`. INT8 needs `data` or `inputs` for its calibration. With `tuned`, it is the tuned library if there are
+    tuning records. The other options are those of `Options`. Raises `UserError` for bad input.
+    """
+    spec = spec_of(model, precision, options)
+    built = compilation.build(spec, None)
+    folders = [folder for folder, coverage in built if tuned or coverage is None]
+    return load(folders[-1])
+
+
+def tune(
+    model: str | Path | nn.Module,
+    *,
+    precision: Names = ("fp32", "int8"),
+    tuner: str = "auto",
+    trials: int = 400,
+    minutes: float | None = None,
+    **options: Unpack[Options],
+) -> list[tuning.Tuned]:
+    """Search faster kernels. Interruptible: the same call resumes. Afterwards `compile` returns the tuned library."""
+    return tuning.tune(spec_of(model, precision, options), tuner, tuning.Budget(trials, minutes), None)

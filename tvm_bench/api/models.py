@@ -1,0 +1,39 @@
+"""`compress` and `diff`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from ..pipeline import compression
+from ..pipeline import diff as differences
+from ..spec.compression_result import CompressionResult
+from ..spec.recipe import Settings
+from .options import Names, Options, spec_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def compress(
+    model: str, *, images: int | None = None, settings: Mapping[str, Any] | None = None, **options: Unpack[Options]
+) -> CompressionResult:
+    """Compress a model by its option `recipe`, such as "prune-structured50+int8", and compare it with the original.
+
+    `images` are those that it is scored on (None: all), `settings` the fields of `Settings`, such as
+    {"epochs": 0.5, "teacher": "resnet50"}. The other options are those of `Options`. `bench` with the same recipe races
+    the result. Raises `UserError` for bad input.
+    """
+    spec = spec_of(model, None, options, Settings(**(settings or {})), default_precisions=("fp32",))
+    return compression.compress(spec, images)[0]
+
+
+def diff(
+    model: str | Path | nn.Module, *, precision: Names = ("fp32", "int8"), images: int = 2, **options: Unpack[Options]
+) -> list[differences.Diff]:
+    """Compare each Relay library with its source model, layer by layer, and find the layers that are wrong.
+
+    Each `Diff` has the `layers` and the `faults` of one variant. Raises `UserError` for bad input.
+    """
+    return differences.diff(spec_of(model, precision, options), images)
