@@ -16,6 +16,7 @@ from . import layer_norm_match, passes, scale_folding, schedules, simplify, toke
 from .calls import name_of
 from .einsum import EinsumsAsProducts
 from .kernels import KernelInfo
+from .padded_channels import PaddedChannels
 from .records import autoscheduler, metaschedule
 
 WINDOWED = 6  # axes of an image that is divided into windows: batch, channels, and two for rows and columns each
@@ -56,7 +57,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     tvms = plan.name in ("stock", "autoscheduler")
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
     own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
-    module = _on_rows(scale_folding.fold_scales(module)) if own else module
+    module = _rewritten(scale_folding.fold_scales(module)) if own else module
     fusion = _LastFusion()
     with (
         _schedules(plan, target) as (config, records),
@@ -76,9 +77,10 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     return Compiled(module, fusion.module, factory, kernel_infos.with_records(kernels, records, plan.name))
 
 
-def _on_rows(module: tvm.IRModule) -> tvm.IRModule:
+def _rewritten(module: tvm.IRModule) -> tvm.IRModule:
     infer = relay.transform.InferType()
-    steps = [infer, EinsumsAsProducts(), infer, layer_norm_match.LayerNorms(), infer, tokens.AsRows(), infer]
+    rewrites = (EinsumsAsProducts(), layer_norm_match.LayerNorms(), tokens.AsRows(), PaddedChannels())
+    steps = [infer, *(step for rewrite in rewrites for step in (rewrite, infer))]
     return tvm.transform.Sequential(steps)(module)
 
 
