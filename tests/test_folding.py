@@ -21,6 +21,12 @@ EXPRESSIONS = {
     "integers": relay.cast(relay.const(np.array([250, 3], "uint8")) + relay.const(np.uint8(9)), "int64"),
     "rounding": relay.clip(relay.round(relay.copy(TIES)), -2.0, 2.0),
     "sums": relay.sum(relay.cast(WEIGHT * relay.const(20.0), "int8"), (2, 3), keepdims=True),
+    "joined": relay.concatenate([relay.const([1, 2]), relay.strided_slice(relay.const([3, 4, 5]), [1], [3])], 0),
+    "slices": relay.strided_slice(WEIGHT, [-3, 4], [40, 1000], [1, 5], [0, 3]),
+    "strides": relay.strided_slice(WEIGHT, [1, 0, 0, -4], [31, 16, 3, -1], [3, 2, 1, 1]),
+    "choices": relay.where(relay.less(TIES, relay.const(0.0)), relay.maximum(TIES, relay.const(-1.0)), TIES),
+    "limits": relay.minimum(relay.const([1, 5]), relay.const(3)),
+    "taken": relay.take(WEIGHT, relay.const([[2, 0], [1, 1]]), axis=2),
     "shapes": relay.squeeze(relay.reshape(relay.transpose(WEIGHT, (3, 2, 1, 0)), (0, -1, 1, 32)), [2]),
 }
 
@@ -35,6 +41,18 @@ def test_values_are_those_of_tvm(expression):
     own, tvms = (folded(expression, p) for p in (FoldWithNumPy(), relay.transform.FoldConstant()))
     assert isinstance(own, relay.Constant) and own.data.dtype == tvms.data.dtype
     np.testing.assert_array_equal(own.data.numpy(), tvms.data.numpy())
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        relay.strided_slice(VECTOR, [20], [2], [-3]),
+        relay.strided_slice(VECTOR, [2], [20], slice_mode="size"),
+        relay.take(VECTOR, relay.const([40]), axis=0),
+    ],
+)
+def test_what_numpy_means_otherwise_is_left_to_tvm(expression):
+    assert isinstance(folded(expression, FoldWithNumPy()), relay.Call)
 
 
 def test_what_depends_on_an_input_stays():

@@ -50,6 +50,9 @@ class Folding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         arguments = [self.visit(argument) for argument in call.args]
         name = name_of(call)
+        if name == "concatenate" and not _is_plain(arguments[0]):
+            parts = [field.data.numpy() for field in arguments[0].fields]
+            return relay.const(np.concatenate(parts, int(call.attrs.axis)), str(parts[0].dtype))
         if arguments and all(isinstance(argument, relay.Constant) for argument in arguments):
             value = OPERATORS.get(name, _unknown)(call.attrs, *(argument.data.numpy() for argument in arguments))
             if value is not None:
@@ -149,10 +152,40 @@ def _sum(attributes: Any, data: np.ndarray) -> np.ndarray | None:
     return data.sum(axes, data.dtype, keepdims=bool(attributes.keepdims))
 
 
+def _strided_slice(attributes: Any, data: np.ndarray) -> np.ndarray | None:
+    strides = [int(stride) for stride in attributes.strides or ()] or [1]
+    if attributes.slice_mode != "end" or min(strides) < 1:
+        return None
+    begin, end = ([int(place) for place in places] for places in (attributes.begin, attributes.end))
+    axes = range(len(begin)) if attributes.axes is None else [int(axis) % data.ndim for axis in attributes.axes]
+    slices = [slice(None)] * data.ndim
+    for axis, first, last, stride in zip(axes, begin, end, strides * (len(begin) // len(strides)), strict=True):
+        slices[axis] = slice(first, last, stride)
+    return data[tuple(slices)]
+
+
+def _where(attributes: Any, condition: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.where(condition, left, right)
+
+
+def _take(attributes: Any, data: np.ndarray, indices: np.ndarray) -> np.ndarray | None:
+    """Of indices that are in the data: what others mean depends on the mode."""
+    axis = attributes.axis
+    if axis is None or attributes.batch_dims or (indices < 0).any() or (indices >= data.shape[int(axis)]).any():
+        return None
+    return np.take(data, indices, int(axis))
+
+
 OPERATORS: dict[str, Callable[..., np.ndarray | None]] = {
     "add": lambda _, left, right: left + right,
     "subtract": lambda _, left, right: left - right,
     "multiply": lambda _, left, right: left * right,
+    "maximum": lambda _, left, right: np.maximum(left, right),
+    "minimum": lambda _, left, right: np.minimum(left, right),
+    "less": lambda _, left, right: left < right,
+    "where": _where,
+    "strided_slice": _strided_slice,
+    "take": _take,
     "copy": lambda _, data: data,
     "clip": _clip,
     "round": _round,
