@@ -12,7 +12,7 @@ from tests import networks
 from tests.conftest import ROOT
 from tests.networks import Detector, Direction, Recognizer, TextMap, TwoOfEach, Words
 from tvm_bench.backends import eager
-from tvm_bench.compress import ptq
+from tvm_bench.compression import ptq
 from tvm_bench.export import module_file, torchscript
 from tvm_bench.export.module_call import call
 from tvm_bench.jobs.verbs import classify

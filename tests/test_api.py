@@ -85,6 +85,11 @@ def test_errors_have_one_base():
     assert issubclass(tb.UserError, tb.Error) and issubclass(tb.JobError, tb.Error)
 
 
+def test_no_folder_hides_a_function():
+    """Python puts a folder of the package that was imported in the place of a lazy name."""
+    assert not [name for name in tb.__all__ if (ROOT / "tvm_bench" / name).exists()]
+
+
 def test_the_import_is_light():
     code = "import sys, tvm_bench; assert not {'torch', 'tvm', 'rich'} & set(sys.modules); print(dir(tvm_bench))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

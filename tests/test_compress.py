@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from tests.tiny import Tiny
-from tvm_bench.compress import codebook_file, ptq, qat
-from tvm_bench.compress.distillation import distillation_loss
-from tvm_bench.compress.layers import weighted
-from tvm_bench.compress.structured import prune_structured
-from tvm_bench.compress.unstructured import prune_two_of_four, prune_unstructured, zeros_kept
-from tvm_bench.compress.weight_sharing import share_weights
+from tvm_bench.compression import codebook_file, ptq, qat
+from tvm_bench.compression.distillation import distillation_loss
+from tvm_bench.compression.layers import weighted
+from tvm_bench.compression.structured import prune_structured
+from tvm_bench.compression.unstructured import prune_two_of_four, prune_unstructured, zeros_kept
+from tvm_bench.compression.weight_sharing import share_weights
 from tvm_bench.export import onnx_file, qdq
 from tvm_bench.jobs.verbs import layers
 from tvm_bench.models.shapes import reshape, shapes_of

@@ -12,10 +12,10 @@ from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
 from tvm_bench.backends.relay import passes, target
-from tvm_bench.diff.comparison import accumulated, compared
-from tvm_bench.diff.faulty_layers import COMPILE, IMPORT, KERNEL, faults
-from tvm_bench.diff.numbers import errors
-from tvm_bench.diff.severed_onnx import OnnxSource
+from tvm_bench.layer_diff.comparison import accumulated, compared
+from tvm_bench.layer_diff.faulty_layers import COMPILE, IMPORT, KERNEL, faults
+from tvm_bench.layer_diff.numbers import errors
+from tvm_bench.layer_diff.severed_onnx import OnnxSource
 from tvm_bench.report import layer_errors as report
 from tvm_bench.spec.layer_errors import LayerErrors
 

@@ -10,10 +10,10 @@ from onnx import numpy_helper
 from torch import nn
 
 from tests.conftest import TINY
-from tvm_bench.compress import pt2e, ptq
-from tvm_bench.diff import exported
-from tvm_bench.diff.severed_onnx import OnnxSource
+from tvm_bench.compression import pt2e, ptq
 from tvm_bench.export import onnx_file, pt2e_file
+from tvm_bench.layer_diff import exported
+from tvm_bench.layer_diff.severed_onnx import OnnxSource
 from tvm_bench.spec.tensors import image_input
 
 INPUTS = [image_input((3, 12, 12))]

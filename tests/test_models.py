@@ -8,7 +8,7 @@ import torch
 
 from tests.tiny import Tiny
 from tvm_bench import data
-from tvm_bench.compress import ptq
+from tvm_bench.compression import ptq
 from tvm_bench.data import feeds
 from tvm_bench.export import module_file
 from tvm_bench.jobs.verbs import models

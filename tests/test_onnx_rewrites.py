@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.test_open_sizes import graph
 from tvm_bench.backends.relay import frontend, onnx_rewrites, passes, target
-from tvm_bench.diff import builds
+from tvm_bench.layer_diff import builds
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.tensors import TensorSpec
 

@@ -9,7 +9,7 @@ from tvm import relay
 
 from tests.test_schedules import run
 from tvm_bench.backends.relay import passes, target
-from tvm_bench.diff import builds
+from tvm_bench.layer_diff import builds
 
 
 def by_tvm(output, data):

@@ -9,7 +9,7 @@ from torch.nn import functional
 from tvm.contrib import graph_executor
 
 from tvm_bench.backends.relay import frontend, passes, target
-from tvm_bench.compress import ptq
+from tvm_bench.compression import ptq
 from tvm_bench.export import torchscript
 from tvm_bench.spec.tensors import TensorSpec, image_input
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from tvm import relay
 
 from tvm_bench.backends.relay import target
-from tvm_bench.diff import builds
+from tvm_bench.layer_diff import builds
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import torch
 import torch.ao.quantization.quantize_fx
 from torch import nn
 
-from ..compress import bfloat16, dynamic, ptq
+from ..compression import bfloat16, dynamic, ptq
 from ..host.files import replace_with
 from ..models.shapes import reshape, shapes_of
 from ..models.structure import structure

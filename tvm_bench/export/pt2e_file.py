@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.fx import GraphModule, Node
 
-from ..compress import pt2e
+from ..compression import pt2e
 from ..host.files import replace_with
 from ..spec.tensors import TensorSpec
 from . import onnx_file, onnx_integers

@@ -9,12 +9,12 @@ from typing import Any
 
 from torch import nn
 
-from ...compress import codebook_file
-from ...compress.distillation import distillation_loss
-from ...compress.retraining import Train, retrainer
-from ...compress.structured import prune_structured
-from ...compress.unstructured import prune_two_of_four, prune_unstructured
-from ...compress.weight_sharing import share_weights
+from ...compression import codebook_file
+from ...compression.distillation import distillation_loss
+from ...compression.retraining import Train, retrainer
+from ...compression.structured import prune_structured
+from ...compression.unstructured import prune_two_of_four, prune_unstructured
+from ...compression.weight_sharing import share_weights
 from ...data.preprocess import InputSpec
 from ...export import module_file
 from ...models import class_count, resolve

@@ -11,7 +11,7 @@ from torch import nn
 
 from ... import data as datasets
 from ...backends.relay import target as relay_target
-from ...compress.layers import prunable
+from ...compression.layers import prunable
 from ...data import feeds, samples
 from ...data.dataset import Dataset
 from ...data.preprocess import InputSpec, image_spec

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from ...backends.relay import target as relay_target
-from ...compress import pt2e
+from ...compression import pt2e
 from ...data import feeds
-from ...diff import exported
-from ...diff.comparison import accumulated, compared
-from ...diff.faulty_layers import faults
-from ...diff.layer import Source, Values
-from ...diff.severed_onnx import OnnxSource
-from ...diff.severed_torch import TorchSource
 from ...export import module_file, pt2e_file
 from ...host.progress import Progress
+from ...layer_diff import exported
+from ...layer_diff.comparison import accumulated, compared
+from ...layer_diff.faulty_layers import faults
+from ...layer_diff.layer import Source, Values
+from ...layer_diff.severed_onnx import OnnxSource
+from ...layer_diff.severed_torch import TorchSource
 from ...measure.metrics import distances
 from ...spec.feed import FeedRequest
 from ...spec.layer_errors import ExportErrors, Fault

@@ -11,8 +11,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ... import data as datasets
-from ...compress import codebook_file
-from ...compress.layers import weighted
+from ...compression import codebook_file
+from ...compression.layers import weighted
 from ...data.preprocess import InputSpec
 from ...export import module_file
 from ...measure.layer_outputs import alike, outputs

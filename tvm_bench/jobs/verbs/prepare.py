@@ -11,9 +11,9 @@ import onnx
 from torch import nn
 from torch.fx import GraphModule
 
-from ...compress import bfloat16, codebook_file, dynamic, pt2e, ptq, qat
-from ...compress.calibration import checked
-from ...compress.retraining import retrainer
+from ...compression import bfloat16, codebook_file, dynamic, pt2e, ptq, qat
+from ...compression.calibration import checked
+from ...compression.retraining import retrainer
 from ...data import feeds
 from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
