@@ -1,4 +1,4 @@
-"""Converts the common options of the commands to a run spec."""
+"""Converts the common options of the commands and of the API to a run spec."""
 
 from __future__ import annotations
 
