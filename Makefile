@@ -24,11 +24,15 @@ needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
 FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
+TVM        = $(dir $(shell $(BIN)/python -c 'from importlib.util import find_spec; print(find_spec("tvm").origin)'))
+RUNTIME   := tvm_bench/backends/relay
+PLATFORM  := manylinux_2_27_x86_64
+
 # Folders of a model that training filled.
 TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers bench tune build report test test-all coverage docs lint clean distclean
+.PHONY: help setup peers bench tune build report test test-all coverage docs dist lint clean distclean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +42,7 @@ setup: $(READY) ## Create .venv from setup.cfg
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[workbench,dev]'
 	touch $@
 
 peers: $(PEERS) ## Add OpenVINO and NNCF to .venv; `make bench BACKENDS=all` does it too
@@ -73,6 +77,11 @@ coverage: $(READY) ## Run what `make test` runs; print which lines ran, in jobs 
 
 docs: $(READY) ## Write the documentation as a site to docs/_build/html, without network
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --nitpicky docs docs/_build/html
+
+dist: $(READY) ## Write a wheel to dist/, with TVM's runtime in it
+	cp $(TVM)/libtvm_runtime.so $(RUNTIME)
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist --config-settings=--build-option=--plat-name=$(PLATFORM) .
+	rm -r $(RUNTIME)/libtvm_runtime.so build
 
 lint: $(READY) ## Style, likely bugs, type hints
 	$(BIN)/ruff check

@@ -105,7 +105,7 @@ def test_every_package_of_setup_cfg_counts(found):
     """For the receipts, for the doctor and for the results: one list."""
     options = configparser.ConfigParser()
     options.read(ROOT / "setup.cfg")
-    lines = options["options"]["install_requires"].splitlines()
+    lines = options["options.extras_require"]["workbench"].splitlines()
     names = {line.partition("==")[0] for line in lines if "==" in line and not line.startswith("#")}
     assert {"jinja2", "xgboost", "psutil", "scikit-learn", "torch-pruning"} <= names
     assert names == packages.required().keys() <= packages.versions().keys() <= machine.describe()["packages"].keys()
@@ -114,7 +114,7 @@ def test_every_package_of_setup_cfg_counts(found):
 
 
 def test_a_package_of_another_version_is_missing_to_the_doctor(monkeypatch):
-    monkeypatch.setattr(packages, "required", lambda extra=None: {"numpy": "1.0", "no-such-package": "2.0"})
+    monkeypatch.setattr(packages, "required", lambda: {"numpy": "1.0", "no-such-package": "2.0"})
     numpy, absent = doctor.packages()
     assert numpy.state == absent.state == "missing"
     assert "setup.cfg asks for 1.0" in numpy.found and absent.found == "not installed, setup.cfg asks for 2.0"

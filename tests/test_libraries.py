@@ -14,7 +14,7 @@ import tvm_bench
 from tests.conftest import ROOT
 from tvm_bench import data
 from tvm_bench.backends import eager, onnxruntime
-from tvm_bench.backends.relay import target
+from tvm_bench.backends.relay import library, target
 from tvm_bench.data.preprocess import InputSpec
 from tvm_bench.host import cpu, manifest
 from tvm_bench.host.files import sha256
@@ -163,7 +163,7 @@ def test_a_library_is_checked_before_it_is_opened(built, tmp_path, change, words
         tvm_bench.load(folder)
         return
     opened = []
-    monkeypatch.setattr("tvm.runtime.load_module", opened.append)
+    monkeypatch.setattr(library, "Library", lambda *arguments: opened.append(arguments))
     with pytest.raises(UserError, match=words):
         tvm_bench.load(folder)
     assert not opened

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Any
 from .spec.errors import Error, UserError
 
 if TYPE_CHECKING:
-    from .api.libraries import compile, load, tune
+    from .api.libraries import compile, tune
     from .api.models import compress, diff
     from .api.races import Race, bench
+    from .backends.relay.library import load
     from .jobs.launcher import JobError
 
 __version__ = "0.1.0"
 __all__ = ["Error", "JobError", "Race", "UserError", "bench", "compile", "compress", "diff", "load", "tune"]
 # Imported when they are first used: `tvm-bench --help` answers at once, and `load` needs no pipeline.
 LAZY = {
-    **dict.fromkeys(("compile", "load", "tune"), "api.libraries"),
+    **dict.fromkeys(("compile", "tune"), "api.libraries"),
     **dict.fromkeys(("compress", "diff"), "api.models"),
     **dict.fromkeys(("Race", "bench"), "api.races"),
     "JobError": "jobs.launcher",
+    "load": "backends.relay.library",
 }
 
 

@@ -1,4 +1,4 @@
-"""`load`, `compile` and `tune`."""
+"""`compile` and `tune`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,6 @@ if TYPE_CHECKING:
     from ..backends.relay.library import Library
 
 
-def load(artifact: str | Path, *, threads: int | None = None) -> Library:
-    """Open a built library: `tvm_bench.load("artifacts/resnet18/int8-relay")`.
-
-    `threads` defaults to the thread count of the build. Raises `UserError` for a missing or changed file and for a CPU
-    that cannot run it, before the library is opened.
-    """
-    from ..backends.relay import library
-
-    return library.load(Path(artifact), threads=threads)
-
-
 def compile(
     model: str | Path | nn.Module, *, precision: str = "fp32", tuned: bool = True, **options: Unpack[Options]
 ) -> Library:
@@ -34,10 +23,12 @@ def compile(
     `input_shape`. INT8 needs `data` or `inputs` for its calibration. With `tuned`, it is the tuned library if there are
     tuning records. The other options are those of `Options`. Raises `UserError` for bad input.
     """
+    from ..backends.relay import library
+
     spec = spec_of(model, precision, options)
     built = compilation.build(spec, None)
     folders = [folder for folder, coverage in built if tuned or coverage is None]
-    return load(folders[-1])
+    return library.load(folders[-1])
 
 
 def tune(

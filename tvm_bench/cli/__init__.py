@@ -52,6 +52,7 @@ def main() -> None:
     tvm-bench inspect artifacts/resnet18/int8-relay --groups
     tvm-bench run artifacts/resnet18/int8-relay shirt.png
     tvm-bench verify artifacts/resnet18/int8-relay
+    tvm-bench export artifacts/resnet18/int8-relay app
     tvm-bench diff --precision int8       compare each layer with the source model
     """
 
@@ -66,6 +67,7 @@ for command in (
         compilation.run,
         artifacts.list_artifacts,
         artifacts.verify,
+        artifacts.export,
     ),
     *(racing.bench, racing.report, racing.compare, diff.diff),
     *(training.train, compression.compress, compression.figures, compression.operators),

@@ -1,4 +1,4 @@
-"""The commands `list` and `verify`."""
+"""The commands `list`, `verify` and `export`."""
 
 from __future__ import annotations
 
@@ -35,3 +35,21 @@ def verify(artifact: Path) -> None:
     for line in report.sentences(result):
         click.echo(line)
     sys.exit(0 if result.right else 1)
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def export(artifact: Path, folder: Path) -> None:
+    """Write a library to FOLDER as an application that needs neither this package nor PyTorch.
+
+    \b
+    FOLDER gets the library, its preprocessing, and TVM's runtime (5 MB), with
+      predict.py    for Python: NumPy and Pillow are enough
+      predict.cc    for C++, with headers and a Makefile
+      Dockerfile    for a container
+    """
+    from ..pipeline import application
+
+    application.write(artifact, folder)
+    click.echo(f"{folder}: try `python {folder / 'predict.py'} --check`. {folder / 'README.md'} says the rest.")

@@ -58,6 +58,12 @@ def missing(required: Iterable[str]) -> list[str]:
     return sorted((names & FEATURES.keys()) - host_features())
 
 
+def flags(required: Iterable[str]) -> list[str]:
+    """The names in /proc/cpuinfo of those of `required` (LLVM's names) that are in `FEATURES`, sorted."""
+    names = {name.removeprefix("+") for name in required}
+    return sorted(FEATURES[name] for name in names & FEATURES.keys())
+
+
 def has_vnni() -> bool:
     """Whether one instruction sums four INT8 products in 32 bits, without saturating in 16 bits in between."""
     return bool(host_features() & {"avx512vnni", "avxvnni"})

@@ -52,8 +52,22 @@ def read(artifact: Path) -> dict[str, Any]:
 def verify(artifact: Path) -> dict[str, Any]:
     """Check files and CPU **before** anything is opened, and return the manifest.
 
-    Opening a shared library runs code, and code for another CPU crashes with SIGILL. Raises `UserError` for a manifest
-    that does not list the library, for a missing or changed file, and for vector features that this CPU lacks.
+    Opening a shared library runs code, and code for another CPU crashes with SIGILL. Raises `UserError` as
+    `verify_files` does, and for vector features that this CPU lacks.
+    """
+    manifest = verify_files(artifact)
+    if lacking := cpu.missing(manifest["cpu_features"]):
+        raise UserError(
+            f"'{artifact}' was built for {manifest['target']}, and this CPU ({cpu.model_name()}) lacks "
+            f"{', '.join(lacking)}. It was not opened. Build it here, or with a --target that both CPUs support."
+        )
+    return manifest
+
+
+def verify_files(artifact: Path) -> dict[str, Any]:
+    """Check the files, and return the manifest.
+
+    Raises `UserError` for a manifest that does not list the library, and for a missing or changed file.
     """
     manifest = read(artifact)
     if LIBRARY not in manifest["files"]:
@@ -70,9 +84,4 @@ def verify(artifact: Path) -> dict[str, Any]:
                 f"'{path}' is not the file that was built (its SHA-256 differs). It was not opened. "
                 "Copy the whole folder again, or build it again with `tvm-bench build`."
             )
-    if lacking := cpu.missing(manifest["cpu_features"]):
-        raise UserError(
-            f"'{artifact}' was built for {manifest['target']}, and this CPU ({cpu.model_name()}) lacks "
-            f"{', '.join(lacking)}. It was not opened. Build it here, or with a --target that both CPUs support."
-        )
     return manifest

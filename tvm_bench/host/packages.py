@@ -5,6 +5,7 @@ The list of packages is that of setup.cfg. Standard library only.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -22,8 +23,8 @@ COMPILERS = ("g++", "gcc", "clang++", "clang")
 COMPILER_CACHES = ("ccache", "sccache", "distcc")  # programs that may precede the compiler in $CXX
 
 
-def required(extra: str | None = None) -> dict[str, str]:
-    """Package -> pinned version, of the main install or of one `extra` (`peers`, `dev`) of setup.cfg.
+def required(extra: str = "workbench") -> dict[str, str]:
+    """Package -> pinned version, of one `extra` of setup.cfg.
 
     Empty if tvm-bench itself is not installed.
     """
@@ -49,12 +50,27 @@ def versions() -> dict[str, str]:
 
 
 def need(packages: Iterable[str], *, gpu: bool = False) -> None:
-    """Raise `Unavailable` if one of `packages`, which are not in the main install, or a needed GPU is missing."""
+    """Raise `Unavailable` if one of `packages`, which are not in the workbench, or a needed GPU is missing."""
     if gpu and not Path("/dev/nvidiactl").exists():
         raise Unavailable("needs an NVIDIA GPU with its driver, and this machine has none")
     if lacking := [name for name in packages if not version(name)]:
         cure = TENSORRT if "tensorrt" in lacking else "make peers"
         raise Unavailable(f"{' and '.join(lacking)}: not installed. Install it: {cure}")
+
+
+def folder(package: str) -> Path | None:
+    """The folder of an installed package, which is not imported; None if it is not installed."""
+    spec = importlib.util.find_spec(package)
+    return Path(spec.origin).parent if spec and spec.origin else None
+
+
+def need_workbench() -> None:
+    """Raise `UserError` if the packages that compile and measure are not installed, as on a machine that only runs."""
+    if not folder("torch"):
+        raise UserError(
+            "this needs the workbench, and here only what runs libraries is installed. "
+            "Install it: pip install 'tvm-bench[workbench]'"
+        )
 
 
 def compiler() -> str | None:

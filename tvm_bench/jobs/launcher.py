@@ -31,6 +31,8 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 # Jobs of these verbs time nothing. Their idle threads sleep: two jobs whose threads wait actively take the CPUs from
 # each other, and far longer than one after the other.
 UNTIMED = frozenset({"classify", "compress", "describe", "diff", "evaluate", "figures", "layers", "prepare", "train"})
+# Jobs of these verbs run a library, which needs neither torch nor the compiler.
+RUNTIME_ONLY = frozenset({"classify", "verify"})
 SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
 HOUR = 3600.0
 DAY = 24 * HOUR
@@ -74,6 +76,8 @@ class Job:
 
 def run(job: Job) -> dict[str, Any]:
     """Run the job and return its receipt. Raises `UserError` for errors of the user, `JobError` for all others."""
+    if job.verb not in RUNTIME_ONLY:
+        packages.need_workbench()
     job.folder.mkdir(parents=True, exist_ok=True)
     receipt_path = job.path("receipt.json")
     with locked(job.path("lock")):

@@ -8,25 +8,41 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tvm
-from tvm.contrib import graph_executor
 
 from ...data.imagefolder import read_image
 from ...data.preprocess import InputSpec, network_input
+from ...host import manifest, packages
 from ...spec.errors import UserError
 from ...spec.tensors import Arrays, TensorSpec, from_json
-from .artifact import open_verified
+from .runtime import GraphExecutor, Runtime
 
-SHARED_CPUS = -3  # of TVM's `AffinityMode`: no thread is bound to one CPU
+ALONE = "libtvm_runtime.so"
 
 
-def load(artifact: Path, *, threads: int | None = None) -> Library:
-    """Check the manifest, then open the library. `threads` defaults to the thread count of the build.
+def load(artifact: str | Path, *, threads: int | None = None) -> Library:
+    """Open a built library: `tvm_bench.load("artifacts/resnet18/int8-relay")`.
 
-    Raises `UserError` for a missing or changed file and for a CPU that cannot run it, before the library is opened.
+    `threads` defaults to the thread count of the build. Raises `UserError` for a missing or changed file and for a CPU
+    that cannot run it, before the library is opened.
     """
-    about, factory = open_verified(artifact)
-    return Library(about, factory, threads or about["threads"])
+    about = manifest.verify(Path(artifact))
+    return Library(about, Path(artifact) / manifest.LIBRARY, threads or about["threads"])
+
+
+def _runtime_path() -> Path:
+    """TVM's shared library: the one in the package `tvm`, or without that package, the one in this folder.
+
+    One process cannot have both the runtime and the compiler, which contains it. So it is the compiler's, unless
+    $TVM_USE_RUNTIME_LIB, a variable of TVM's own, asks for the runtime alone. Raises `UserError` if there is neither.
+    """
+    if folder := packages.folder("tvm"):
+        return folder / (ALONE if os.environ.get("TVM_USE_RUNTIME_LIB") else "libtvm.so")
+    if (path := Path(__file__).with_name(ALONE)).exists():
+        return path
+    raise UserError("TVM's runtime is missing. Install the wheel that `make dist` writes, or 'tvm-bench[workbench]'.")
+
+
+RUNTIME = Runtime(str(_runtime_path()))
 
 
 class Library:
@@ -35,25 +51,21 @@ class Library:
     `spec` is the preprocessing of images (None: the input is no image), and `classes` names the classes.
     """
 
-    def __init__(self, about: dict[str, Any], factory: tvm.runtime.Module, threads: int):
+    def __init__(self, about: dict[str, Any], path: Path, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
-            # TVM starts half as many threads as there are logical cores. Only a list of CPUs makes it start more.
-            cpus = [str(number) for number in os.sched_getaffinity(0)]
-            tvm.get_global_func("runtime.config_threadpool")(SHARED_CPUS, threads, cpus)
+            RUNTIME.use_threads(threads)
         self.manifest = about
         self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
         self.spec = InputSpec.from_dict(about["spec"]) if about["spec"] else None
         self.classes = tuple(about["classes"])
-        self.device = tvm.cpu()
-        self.executor = graph_executor.GraphModule(factory["default"](self.device))
+        self.executor = GraphExecutor(RUNTIME, path)
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """The outputs, one array each. Raises `UserError` for other shapes or dtypes than the library was built for."""
         self._check(arrays)
-        for i, array in enumerate(arrays):
-            self.executor.set_input(i, array)
-        self.executor.run()
-        return tuple(self.executor.get_output(i).numpy() for i in range(len(self.outputs)))
+        results = tuple(np.empty(spec.shape, spec.dtype) for spec in self.outputs)
+        self.executor(arrays, results)
+        return results
 
     def preprocess(self, image: str | Path) -> np.ndarray:
         """An image file as the input, float32 (batch, channels, height, width): resized, cropped and normalized.
@@ -97,8 +109,7 @@ class Library:
 
     def time_evaluator(self, runs: int) -> list[float]:
         """Milliseconds of each of `runs` runs by TVM's clock: kernels only, warm caches, without NumPy's copies."""
-        clock = self.executor.module.time_evaluator("run", self.device, number=1, repeat=runs)
-        return [seconds * 1e3 for seconds in clock().results]
+        return self.executor.time_evaluator(runs)
 
 
 def _listed(specs: Iterable[TensorSpec]) -> str:
