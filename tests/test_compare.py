@@ -1,5 +1,6 @@
 """Two races: what became faster or slower, and which must not be compared."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -88,5 +89,11 @@ def test_the_command_exits_with_1_on_a_regression(tmp_path):
     slower = call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "new" / "results.json")])
     assert slower.exit_code == 1 and "1.14" in slower.output and "slower, a regression" in slower.output
     assert call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "new"), "--tolerance", "0.5"]).exit_code == 0
+    changes = json.loads(call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "new"), "--json"]).output)
+    (changed,) = (change for change in changes if change["regressed"])
+    assert changed["ratio"]["value"] == pytest.approx(1.15, abs=0.02)
+    (tmp_path / "old" / "runs").mkdir()
+    (tmp_path / "new").rename(tmp_path / "old" / "runs" / "2025")
+    assert "faster" in call(main, ["compare", str(tmp_path / "old")]).output
     refused = call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "other")])
     assert refused.exit_code == 2 and "machine.cpu" in refused.output

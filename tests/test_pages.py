@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 from tests.conftest import ROOT
@@ -38,10 +37,13 @@ def test_make_knows_the_target(line):
 
 
 @pytest.mark.parametrize("line", commands("tvm-bench", "sh", "text"))
-def test_the_command_line_is_understood(line):
-    name, *arguments = shlex.split(line)[1:]
-    with click.Context(main):
-        main.commands[name].make_context(name, arguments)
+def test_the_command_line_is_understood(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(line)[1:]
+    name = next(word for word in words if word in main.commands)
+    with main.make_context("tvm-bench", list(words)) as context:
+        _, command, arguments = main.resolve_command(context, words[words.index(name) :])
+        command.make_context(name, arguments, parent=context)
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from tvm_bench.cli import main
 from tvm_bench.host import checkout
 from tvm_bench.pipeline import race_state
 from tvm_bench.pipeline.race_entrants import Entrant
+from tvm_bench.spec.errors import UserError
 
 INTERRUPTED = (
     "bench", "--model", TINY, "--data", "fashion-mnist", "--precision", "fp32", "--backends", "onnxruntime", "--images",
@@ -108,11 +109,25 @@ def test_a_finished_race_is_not_continued(tmp_path, capsys):
 
 def test_the_first_round_keeps_the_results_of_a_finished_race(tmp_path):
     path = tmp_path / "results.json"
-    finished = replace(partial(), settings={**partial().settings, "rounds": 2})
+    about = {"rounds": 2, "start": "2025-01-31T12:00:00+00:00", "commit": "0123456789abcdef"}
+    finished = replace(partial(), settings={**partial().settings, **about})
+    with pytest.raises(UserError, match="no two races"):
+        race_state.last_runs(tmp_path)
     results = race_state.save_round(begun(path, saved=finished), [Entrant(None, None, partial().variants[1])], path)
-    assert load(path).finished_rounds == 1 and load(tmp_path / "results.previous.json") == finished
+    kept = tmp_path / "runs" / "2025-01-31T12-00-00-0123456789" / "results.json"
+    assert load(path).finished_rounds == 1 and load(kept) == finished
     race_state.save_round(results, [Entrant(None, None, partial().variants[1])], path)
-    assert load(path).finished_rounds == 2 and load(tmp_path / "results.previous.json") == finished
+    assert load(path).finished_rounds == 2 and load(kept) == finished
+    assert race_state.last_runs(tmp_path) == (kept, path)
+
+
+def test_unreadable_results_are_kept_too(tmp_path):
+    path = tmp_path / "results.json"
+    begin = begun(path, saved=replace(partial(), settings={**partial().settings, "rounds": 2}))
+    path.write_text("{")
+    race_state.save_round(begin, [Entrant(None, None, partial().variants[1])], path)
+    (kept,) = (tmp_path / "runs").glob("*-unreadable/results.json")
+    assert kept.read_text() == "{" and load(path).finished_rounds == 1
 
 
 @pytest.mark.parametrize(

@@ -7,23 +7,27 @@ from pathlib import Path
 
 import click
 
-from .console import console
-from .options import ARTIFACTS, with_options
+from .console import console, print_json
+from .options import ARTIFACTS, JSON, with_options
 
 
 @click.command("list")
-@with_options(ARTIFACTS)
-def list_artifacts(artifacts: Path) -> None:
+@with_options(JSON, ARTIFACTS)
+def list_artifacts(as_json: bool, artifacts: Path) -> None:
     """List the libraries that were built."""
     from ..pipeline import artifacts as pipeline
     from ..report import artifacts as report
 
-    console().print(report.table(list(pipeline.built(artifacts))))
+    found = list(pipeline.built(artifacts))
+    if as_json:
+        return print_json(found)
+    console().print(report.table(found))
 
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-def verify(artifact: Path) -> None:
+@with_options(JSON)
+def verify(artifact: Path, as_json: bool) -> None:
     """Check a library: its files, this CPU, and whether it gives the outputs of its build. Print its speed.
 
     Exits with 1 if an output differs by more than 0.1 % of its range, and with 2 if the library cannot be opened.
@@ -32,8 +36,10 @@ def verify(artifact: Path) -> None:
     from ..report import artifacts as report
 
     result = pipeline.verify(artifact)
-    for line in report.sentences(result):
-        click.echo(line)
+    if as_json:
+        print_json(result)
+    else:
+        click.echo("\n".join(report.sentences(result)))
     sys.exit(0 if result.right else 1)
 
 

@@ -10,8 +10,8 @@ import click
 
 from ..api.run_spec import run_spec
 from ..pipeline.workbench import TUNERS
-from .console import console
-from .options import ARTIFACTS, FORMS, LOGS, SUBJECT, SWEPT_THREADS, THREADS, with_options
+from .console import console, print_json
+from .options import ARTIFACTS, FORMS, JSON, LOGS, SUBJECT, SWEPT_THREADS, THREADS, with_options
 from .parsing import tracker
 
 
@@ -25,14 +25,16 @@ def doctor() -> None:
 
 @click.command()
 @click.option("--match", default="", help="List only names that contain this text.")
-@with_options(ARTIFACTS)
-def models(match: str, artifacts: Path) -> None:
+@with_options(JSON, ARTIFACTS)
+def models(match: str, as_json: bool, artifacts: Path) -> None:
     """List the models that --model knows by name."""
     from ..pipeline import compilation
 
-    for name, note in compilation.model_names(artifacts):
-        if match in name:
-            click.echo(f"{name:28}{note}")
+    found = {name: note for name, note in compilation.model_names(artifacts) if match in name}
+    if as_json:
+        return print_json(found)
+    for name, note in found.items():
+        click.echo(f"{name:28}{note}")
 
 
 @click.command()

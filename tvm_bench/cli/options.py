@@ -154,6 +154,7 @@ SWEPT_THREADS = (
     ),
 )
 THREADS = (click.option("--threads", type=int, callback=threads, help="Thread count.  [default: all cores]"),)
+JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
 ARTIFACTS = (
     click.option(
         "--artifacts",

@@ -13,12 +13,13 @@ import click
 from ..api.run_spec import model_spec, run_spec
 from ..spec.backends import COMPETING, DEFAULT, DEFAULT_OF_ONNX
 from ..spec.constraints import Constraints
-from .console import console
+from .console import console, print_json
 from .options import (
     ARTIFACTS,
     BACKEND_NAMES,
     FORMS,
     IMAGES,
+    JSON,
     LIMITS,
     LOGS,
     MODEL_OPTIONS,
@@ -62,8 +63,7 @@ def bench(
 
     With constraints, the verdict names the variant to deploy and what would change that; without, the fastest variant
     and the Pareto front. Finished steps are not repeated. The results are saved after every round: the same command
-    resumes an interrupted race. Those of the race before are kept as results.previous.json. Exits with 1 when a variant
-    failed.
+    resumes an interrupted race. Those of earlier races are kept in the folder runs. Exits with 1 when a variant failed.
     """
     from ..pipeline import race
 
@@ -102,7 +102,7 @@ def report(
 
 @click.command()
 @click.argument("old", type=click.Path(path_type=Path))
-@click.argument("new", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--tolerance",
     type=click.FloatRange(0),
@@ -110,19 +110,26 @@ def report(
     show_default=True,
     help="How much slower a variant may have become, as a share: 0.05 is 5 %.",
 )
-def compare(old: Path, new: Path, tolerance: float) -> None:
+@with_options(JSON)
+def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> None:
     """Compare two races, OLD and NEW (a results.json or its folder), variant by variant.
+
+    Without NEW, OLD is the folder of a model: its last race is compared with the one before.
 
     Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that now fails.
     Results of different machines, thread counts or package versions are refused.
     """
     from ..analysis import compare as comparing
     from ..analysis import results as stored
+    from ..pipeline import race_state
     from ..report import comparison
 
-    old, new = _results_file(old), _results_file(new)
+    old, new = (_results_file(old), _results_file(new)) if new else race_state.last_runs(old)
     changes = comparing.compare(stored.load(old), stored.load(new), tolerance)
-    comparison.show(changes, old, new, console())
+    if as_json:
+        print_json([{"name": c.name, "word": c.word, "ratio": c.ratio, "regressed": c.regressed} for c in changes])
+    else:
+        comparison.show(changes, old, new, console())
     sys.exit(1 if any(change.regressed for change in changes) else 0)
 
 

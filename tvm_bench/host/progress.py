@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -9,6 +10,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from . import quiet
 
 DRAW_EVERY = 0.1  # seconds
 LOG_EVERY = 30.0  # seconds
@@ -19,6 +22,7 @@ class Progress:
 
     def __init__(self, title: str, total: float, start: float = 0):
         self.title, self.total, self.start = title, total, start
+        self.quiet = bool(os.environ.get(quiet.VARIABLE))
         self.console = Console(file=sys.stderr)
         self.began = self.logged = time.monotonic()
         self.drawn = 0.0
@@ -32,7 +36,7 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[note]}"),
             console=self.console,
-            disable=not self.console.is_terminal,
+            disable=self.quiet or not self.console.is_terminal,
             auto_refresh=False,  # a thread that redraws would disturb what is measured
             speed_estimate_period=300,
         )
@@ -63,7 +67,7 @@ class Progress:
         self.bar.update(self.task, completed=done, note=note, refresh=now - self.drawn > DRAW_EVERY)
         if now - self.drawn > DRAW_EVERY:
             self.drawn = now
-        if not self.console.is_terminal and now - self.logged > LOG_EVERY:
+        if not self.quiet and not self.console.is_terminal and now - self.logged > LOG_EVERY:
             self.logged = now
             print(f"{self.title} {done / self.total:.1%}, {self._left(done, now)}, {note}", file=sys.stderr)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..host import cpu, packages
+from ..host import cpu, packages, quiet
 from ..host.files import write_json
 from ..spec.errors import Error, UserError
 from . import receipts
@@ -25,6 +26,7 @@ INHERITED = (
     *("PATH", "HOME", "LANG", "LC_ALL", "TERM", "COLUMNS", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "CXX"),
     *("TORCH_HOME", "XDG_CACHE_HOME", "SSL_CERT_FILE", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    quiet.VARIABLE,
     "COVERAGE_PROCESS_CONFIG",  # set by coverage.py, which then counts the lines that run in jobs
 )
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
@@ -34,6 +36,7 @@ UNTIMED = frozenset({"classify", "compress", "describe", "diff", "evaluate", "fi
 # Jobs of these verbs run a library, which needs neither torch nor the compiler.
 RUNTIME_ONLY = frozenset({"classify", "verify"})
 SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
+LOG = logging.getLogger(__name__)
 HOUR = 3600.0
 DAY = 24 * HOUR
 # The lock for measuring: only one race or tuning step runs on this machine at a time.
@@ -85,6 +88,7 @@ def run(job: Job) -> dict[str, Any]:
         if job.reuse:
             key = receipts.key(job.verb, job.request, job.inputs, job.depends, job.threads)
             if receipt := receipts.valid(receipt_path, key):
+                LOG.info("%s: reused", job.label)
                 return receipt
         receipt_path.unlink(missing_ok=True)
         cpus = cpu.mask(job.threads) if job.masked else None
@@ -92,7 +96,9 @@ def run(job: Job) -> dict[str, Any]:
         with locked(MEASURING) if job.exclusive else nullcontext():
             waiting = SLEEPING if job.verb in UNTIMED else {}
             exit_code = _wait_for(job, child_environment(job.threads, cpus) | waiting | job.environment)
-        return _receipt(job, exit_code)
+        receipt = _receipt(job, exit_code)
+        LOG.info("%s: %.1f s, see %s", job.label, receipt["seconds"], job.path("log"))
+        return receipt
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from ..spec.errors import UserError
 from .race_entrants import Entrant
 from .race_rounds import PER_ROUND
 
+RUNS = "runs"  # the folder of earlier races
 MEASURED = ("latency_ms", "time_evaluator_ms", "disturbed", *PER_ROUND)
 # Settings that do not influence measurements, and settings that are only known after the race.
 NOT_COMPARED = ("command", "limits", "dirty", "start", "end", "resumed", "finished_rounds")
@@ -90,9 +91,32 @@ def now() -> str:
 
 
 def _keep_finished(path: Path) -> None:
-    """Rename the results of an earlier race that was finished, so that an interruption of this one loses nothing."""
+    """Move the results of an earlier race that was finished to `runs`, so that this one does not replace them."""
     if path.exists() and not _partial(path):
-        path.replace(path.with_suffix(".previous.json"))
+        folder = path.parent / RUNS / _run_name(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        path.replace(folder / path.name)
+
+
+def _run_name(path: Path) -> str:
+    """When the race at `path` began, and the commit; of unreadable results, when they were written."""
+    try:
+        settings = load(path).settings
+        time, commit = settings["start"], settings.get("commit") or "unknown"
+    except (UserError, KeyError):
+        time, commit = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(), "unreadable"
+    return f"{time[:19].replace(':', '-')}-{commit[:10]}"
+
+
+def last_runs(folder: Path) -> tuple[Path, Path]:
+    """The results of the last two races of the model in `folder`, the older first.
+
+    Raises `UserError` if there are less than two.
+    """
+    found = [*sorted((folder / RUNS).glob("*/results.json")), folder / "results.json"]
+    if len(found) < 2 or not found[-1].exists():
+        raise UserError(f"'{folder}' has no two races to compare. Run `tvm-bench bench` again, or name two results.")
+    return found[-2], found[-1]
 
 
 def _partial(path: Path) -> Results | None:

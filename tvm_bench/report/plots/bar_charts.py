@@ -1,4 +1,4 @@
-"""Bar charts with one bar per variant. The colour shows the precision; solid bars are compiled variants."""
+"""Bar charts with one bar per variant. The colour shows the precision; solid bars are Relay's."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ COLOURS = {
     "int8-dynamic": "#b83280",
 }
 OTHER, INK, SOFT, GRID, PAPER = "#666666", "#222222", "#767676", "#e3e3e3", "#ffffff"
-COMPILED = ("relay", "relay-stock", "inductor", "inductor-max-autotune")
+RELAY = ("relay", "relay-stock")
 DPI = 180  # text stays readable at a width of 900 pixels
 FONT = 10.5
 BAR = 0.46  # height; rows are 1 apart
@@ -103,9 +103,9 @@ def _remove_frame(axes: Axes) -> None:
 def _legend(rows: list[Row]) -> list[Patch]:
     present = [name for name in COLOURS if any(row.precision == name for row in rows)]
     patches = [Patch(color=COLOURS[name], label=name.upper()) for name in present]
-    if any(row.backend in COMPILED for row in rows):
-        patches.append(Patch(fc=OTHER, ec=OTHER, label="solid: compiled"))
-        patches.append(Patch(fc=tint(OTHER), ec=OTHER, label="light: not compiled"))
+    if any(row.backend in RELAY for row in rows):
+        patches.append(Patch(fc=OTHER, ec=OTHER, label="solid: Relay"))
+        patches.append(Patch(fc=tint(OTHER), ec=OTHER, label="light: other runtimes"))
     return patches
 
 
@@ -128,9 +128,9 @@ def label(axes: Axes, frame: Frame, x: float, y: float, text: str, left: bool = 
 
 
 def colours(row: Row) -> tuple[str, Colour]:
-    """The colours of edge and face: the precision's colour, with a pale face for variants that are not compiled."""
+    """The colours of edge and face: the precision's colour, with a pale face for other runtimes than Relay."""
     edge = COLOURS.get(row.precision, OTHER)
-    return edge, edge if row.backend in COMPILED else tint(edge)
+    return edge, edge if row.backend in RELAY else tint(edge)
 
 
 def tint(colour: str) -> tuple[float, float, float]:
