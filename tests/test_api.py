@@ -24,7 +24,23 @@ def test_compile_returns_a_library(built):
     options = {"data": "fashion-mnist", "frontend": "onnx", "threads": 1, "artifacts": built.parent}
     library = tb.compile(TINY, precision="int8", **options)
     assert library.manifest["precision"] == "int8" and library.manifest["frontend"] == "onnx"
-    assert library.outputs[0].shape == (1, 10)
+    assert library.outputs[0].shape == (1, 10) and library.folder == built / "int8-relay-onnx"
+    assert library.verify() == {library.outputs[0].name: 0.0}
+
+
+def test_what_the_compiler_did_is_a_value(built):
+    inspection = tb.inspect(built / "int8-relay-onnx")
+    assert "qnn.quantize" in inspection.text("1") and "qnn.quantize" not in inspection.text(inspection.stages[-1].name)
+    assert any("conv2d" in group["anchor"] for group in inspection.groups) and inspection.stages[0].label in repr(
+        inspection
+    )
+    assert inspection.diff("1", "2").startswith(f"calls from {inspection.stages[0].label}")
+    times = inspection.profile()
+    assert inspection.kernels.keys() & times.keys() and min(times.values()) > 0
+    with pytest.raises(tb.UserError, match="is no stage"):
+        inspection.text("nope")
+    with pytest.raises(tb.UserError, match="is not a built artifact"):
+        tb.inspect(built)
 
 
 def test_a_module_is_exported_and_compiled(tmp_path):

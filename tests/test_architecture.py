@@ -45,7 +45,7 @@ RULES = {
     "relay_view": ("spec", "host"),
     "pipeline": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view"),
     # It exports a module that the caller holds, and opens a library in the caller's process.
-    "api": ("spec", "host", "jobs/launcher.py", "analysis", "report", "pipeline", "export", "backends"),
+    "api": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view", "pipeline", "export", "backends"),
     "cli": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view", "pipeline", "api"),
 }
 # Relay's own rooms: a build applies records, a tuner makes them and builds to measure.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .spec.errors import Error, UserError
 
 if TYPE_CHECKING:
+    from .api.inspection import Inspection, inspect
     from .api.libraries import compile, tune
     from .api.models import compress, diff
     from .api.races import Race, bench
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
     from .jobs.launcher import JobError
 
 __version__ = "0.1.0"
-__all__ = ["Error", "JobError", "Race", "UserError", "bench", "compile", "compress", "diff", "load", "tune"]
+__all__ = ["Error", "Inspection", "JobError", "Race", "UserError"]
+__all__ += ["bench", "compile", "compress", "diff", "inspect", "load", "tune"]
 # Imported when they are first used: `tvm-bench --help` answers at once, and `load` needs no pipeline.
 LAZY = {
+    **dict.fromkeys(("Inspection", "inspect"), "api.inspection"),
     **dict.fromkeys(("compile", "tune"), "api.libraries"),
     **dict.fromkeys(("compress", "diff"), "api.models"),
     **dict.fromkeys(("Race", "bench"), "api.races"),

@@ -85,3 +85,12 @@ def verify_files(artifact: Path) -> dict[str, Any]:
                 "Copy the whole folder again, or build it again with `tvm-bench build`."
             )
     return manifest
+
+
+def need_golden(artifact: Path, manifest: dict[str, Any]) -> None:
+    """Raise `UserError` if there are no outputs of the build to compare with."""
+    if GOLDEN not in manifest["files"]:
+        raise UserError(
+            f"'{artifact}' was built on a machine that cannot run it, so there are no outputs to compare with. Its "
+            "files and this CPU are right."
+        )

@@ -49,7 +49,7 @@ def show(artifact: Path, *, groups: bool, diff: tuple[str, str] | None, stage: s
     if stage is not None:
         _print_text(find(dumped, stage), artifact, console)
     if groups:
-        console.print(groups_table(_fused(dumped)))
+        console.print(groups_table(fused(dumped)))
     if diff:
         console.print(diff_of(find(dumped, diff[0]), find(dumped, diff[1]), artifact), soft_wrap=True)
     if stage is None and not groups and not diff:
@@ -66,14 +66,14 @@ def stages(artifact: Path) -> list[Stage]:
     return [_read(path) for path in files]
 
 
-def find(stages: list[Stage], text: str) -> Stage:
-    """The stage with the number `text`, or the only one whose name begins with it. Raises `UserError` otherwise."""
-    hits = [stage for stage in stages if text in (str(stage.number), stage.name, stage.label)]
-    hits = hits or [stage for stage in stages if text and stage.name.startswith(text.lower())]
+def find(stages: list[Stage], name: str) -> Stage:
+    """The stage with the number `name`, or the only one whose name begins with it. Raises `UserError` otherwise."""
+    hits = [stage for stage in stages if name in (str(stage.number), stage.name, stage.label)]
+    hits = hits or [stage for stage in stages if name and stage.name.startswith(name.lower())]
     if len(hits) != 1:
         problem = "matches several stages" if hits else "is no stage"
         allowed = ", ".join(f"{stage.number} {stage.name}" for stage in stages)
-        raise UserError(f"'{text}' {problem}. Give a number or the beginning of a name: {allowed}.")
+        raise UserError(f"'{name}' {problem}. Give a number or the beginning of a name: {allowed}.")
     return hits[0]
 
 
@@ -124,12 +124,16 @@ def groups_table(stage: Stage) -> Table:
 
 
 def diff_of(a: Stage, b: Stage, artifact: Path) -> RenderableType:
+    """The changes from `a` to `b`, coloured."""
+    return Group(*map(_coloured, diff_lines(a, b, artifact)))
+
+
+def diff_lines(a: Stage, b: Stage, artifact: Path) -> list[str]:
     """The changes from `a` to `b`: counts of operators, then a diff of the texts that ignores value numbers."""
     summary = [f"calls from {a.label} to {b.label}", *_changed_counts(a.calls, b.calls)]
-    before, after = (_text(stage, artifact).splitlines() for stage in (a, b))
+    before, after = (text(stage, artifact).splitlines() for stage in (a, b))
     changed = list(_changed_lines(before, after)) or ["the texts are the same, except for numbering"]
-    header = [f"--- {a.label}.txt", f"+++ {b.label}.txt"]
-    return Group(*map(_coloured, summary), Text(""), *map(_coloured, [*header, *changed]))
+    return [*summary, "", f"--- {a.label}.txt", f"+++ {b.label}.txt", *changed]
 
 
 def _table(title: str) -> Table:
@@ -178,11 +182,12 @@ def _fusion(group: dict[str, Any]) -> str:
     return f"{group['anchor']} <- {', '.join(others)}" if others else group["anchor"]
 
 
-def _fused(stages: list[Stage]) -> Stage:
-    fused = [stage for stage in stages if stage.groups]
-    if not fused:
+def fused(stages: list[Stage]) -> Stage:
+    """The last stage, which has the fused groups. Raises `UserError` without one."""
+    found = [stage for stage in stages if stage.groups]
+    if not found:
         raise UserError("no stage has fused groups: the build ended before fusion. Build again with `tvm-bench build`.")
-    return fused[-1]
+    return found[-1]
 
 
 def _read(path: Path) -> Stage:
@@ -196,14 +201,15 @@ def _read(path: Path) -> Stage:
         raise UserError(f"'{path}' is damaged ({error}). Build it again with `tvm-bench build`.") from error
 
 
-def _text(stage: Stage, artifact: Path) -> str:
+def text(stage: Stage, artifact: Path) -> str:
+    """The Relay text of a stage."""
     return (artifact / "relay" / f"{stage.label}.txt").read_text()
 
 
 def _print_text(stage: Stage, artifact: Path, console: Console) -> None:
-    text = Text(_text(stage, artifact))
+    printed = Text(text(stage, artifact))
     if console.is_terminal:
         with console.pager():
-            console.print(text, soft_wrap=True)
+            console.print(printed, soft_wrap=True)
     else:
-        console.print(text, soft_wrap=True, end="")
+        console.print(printed, soft_wrap=True, end="")

@@ -26,7 +26,7 @@ def load(artifact: str | Path, *, threads: int | None = None) -> Library:
     that cannot run it, before the library is opened.
     """
     about = manifest.verify(Path(artifact))
-    return Library(about, Path(artifact) / manifest.LIBRARY, threads or about["threads"])
+    return Library(about, Path(artifact), threads or about["threads"])
 
 
 def _runtime_path() -> Path:
@@ -46,19 +46,19 @@ RUNTIME = Runtime(str(_runtime_path()))
 
 
 class Library:
-    """A compiled model. `inputs` and `outputs` are of type `TensorSpec`, in the order of the arrays of a call.
+    """The compiled model in `folder`. `inputs` and `outputs` are of type `TensorSpec`, in the order of a call's arrays.
 
     `spec` is the preprocessing of images (None: the input is no image), and `classes` names the classes.
     """
 
-    def __init__(self, about: dict[str, Any], path: Path, threads: int):
+    def __init__(self, about: dict[str, Any], folder: Path, threads: int):
         if "TVM_NUM_THREADS" not in os.environ:
             RUNTIME.use_threads(threads)
-        self.manifest = about
+        self.folder, self.manifest = folder, about
         self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
         self.spec = InputSpec.from_dict(about["spec"]) if about["spec"] else None
         self.classes = tuple(about["classes"])
-        self.executor = GraphExecutor(RUNTIME, path)
+        self.executor = GraphExecutor(RUNTIME, folder / manifest.LIBRARY)
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """The outputs, one array each. Raises `UserError` for other shapes or dtypes than the library was built for."""
@@ -107,9 +107,27 @@ class Library:
                     f"{spec.shape}. Convert it, or build for that shape with --input-shape and --batch."
                 )
 
+    def verify(self) -> dict[str, float]:
+        """The largest difference of each output to that of the build, as a share of that one's range.
+
+        Raises `UserError` for a library that was built on a machine that could not run it.
+        """
+        manifest.need_golden(self.folder, self.manifest)
+        with np.load(self.folder / manifest.GOLDEN) as golden:
+            results = self(tuple(golden[f"input_{i}"] for i in range(len(self.inputs))))
+            pairs = enumerate(zip(self.outputs, results, strict=True))
+            return {spec.name: _difference(result, golden[f"output_{i}"]) for i, (spec, result) in pairs}
+
     def time_evaluator(self, runs: int) -> list[float]:
         """Milliseconds of each of `runs` runs by TVM's clock: kernels only, warm caches, without NumPy's copies."""
         return self.executor.time_evaluator(runs)
+
+
+def _difference(result: np.ndarray, built: np.ndarray) -> float:
+    if np.array_equal(result, built, equal_nan=True):
+        return 0.0
+    largest = np.abs(result.astype(np.float64) - built).max()
+    return float(largest / (np.ptp(built.astype(np.float64)) or 1.0))
 
 
 def _listed(specs: Iterable[TensorSpec]) -> str:

@@ -101,7 +101,7 @@ def _outputs(module: tvm.IRModule, request: BuildRequest) -> list[TensorSpec]:
 
 def _tried(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
     """Run the library on seeded inputs, write inputs and outputs to `golden.npz`, and time it."""
-    library = Library(entry, folder / manifest.LIBRARY, entry["threads"])
+    library = Library(entry, folder, entry["threads"])
     samples = synthetic.arrays(library.inputs, timed_inputs.needed(library.inputs))
     inputs = timed_inputs.windows(library.inputs, samples)[0]
     golden: dict[str, Any] = {f"input_{i}": array for i, array in enumerate(inputs)}
