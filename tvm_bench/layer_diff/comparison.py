@@ -168,4 +168,6 @@ def _errors(layer: Layer, values: np.ndarray, source: np.ndarray) -> Errors:
         return errors(values, source)
     quantization = layer.quantization
     zero = quantization.along(source.ndim)[1]
-    return errors(quantization.steps(values), quantization.steps(source), zero=zero)
+    if not np.array_equal(values, source):
+        values, source = quantization.steps(values), quantization.steps(source)
+    return errors(values, source, zero=zero)

@@ -15,6 +15,8 @@ def errors(values: np.ndarray, source: np.ndarray, *, zero: np.ndarray | float |
     unit = "range" if zero is None else "steps"
     if values.shape != source.shape:
         return Errors(unit, -np.inf, np.inf, 1.0)
+    if np.array_equal(values, source):  # as most integers are: the rest takes far longer
+        return Errors(unit, np.inf, 0.0, 0.0)
     values, source = values.astype(np.float64), source.astype(np.float64)
     same = (values == source) | (np.isnan(values) & np.isnan(source))
     off = np.where(same, 0.0, np.abs(values - source))
