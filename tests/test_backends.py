@@ -249,6 +249,18 @@ def test_dynamic_quantization_leaves_one_file(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.onnx", "int8.onnx"]
 
 
+def test_shapes_that_are_not_inferred_leave_nothing_in_the_current_folder(tmp_path, monkeypatch):
+    def infer(self):
+        self.run_ = False
+        return False  # not all shapes are known: now it writes the model to sym_shape_infer_temp.onnx, and raises
+
+    monkeypatch.setattr("onnxruntime.tools.symbolic_shape_infer.SymbolicShapeInference._infer_impl", infer)
+    monkeypatch.chdir(tmp_path)
+    onnx_file.save_from_module(tiny.cnn().eval(), Path("fp32.onnx"), [image_input((3, 32, 32))])
+    qdq.quantize(Path("fp32.onnx"), Path("int8.onnx"), [(np.zeros((1, 3, 32, 32), np.float32),)], vnni=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fp32.onnx", "int8.onnx"]
+
+
 def test_what_a_backend_compiled_is_part_of_its_size(tmp_path):
     artifact = tmp_path / "fp32-module.pt"
     artifact.write_bytes(b"0" * 1000)

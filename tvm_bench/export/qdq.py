@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import chdir
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -100,12 +101,15 @@ def quantize(
 def _preprocess(source: Path, path: Path) -> None:
     """Fold constants and fuse operators, as ONNX Runtime advises before quantization.
 
-    Its symbolic shape inference finds more shapes than ONNX's own, which remains where that fails.
+    Its symbolic shape inference finds more shapes than ONNX's own, which remains where that fails. Then it has written
+    the model into the current folder.
     """
     logging.getLogger("onnxruntime.tools.symbolic_shape_infer").setLevel(logging.CRITICAL)
+    source, path = source.resolve(), path.resolve()
     for skip in (False, True):
         try:
-            return quant_pre_process(str(source), str(path), skip_symbolic_shape=skip)
+            with TemporaryDirectory() as folder, chdir(folder):
+                return quant_pre_process(str(source), str(path), skip_symbolic_shape=skip)
         except Exception:  # it raises plain `Exception` for an operator or a shape that it does not know
             if skip:
                 raise
