@@ -13,8 +13,8 @@ from tests.conftest import ROOT
 from tests.networks import Detector, Direction, Recognizer, TextMap, TwoOfEach, Words
 from tvm_bench.backends import eager
 from tvm_bench.compression import ptq
-from tvm_bench.export import module_file, torchscript
-from tvm_bench.export.module_call import call
+from tvm_bench.exporters import module_file, torchscript
+from tvm_bench.exporters.module_call import call
 from tvm_bench.jobs.verbs import classify
 from tvm_bench.models.shapes import shapes_of
 from tvm_bench.pipeline import race

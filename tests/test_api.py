@@ -20,12 +20,14 @@ def in_the_checkout(monkeypatch):
     monkeypatch.chdir(ROOT)  # models are imported from there
 
 
-def test_compile_returns_a_library(built):
+def test_compile_returns_a_library(built, tmp_path):
     options = {"data": "fashion-mnist", "frontend": "onnx", "threads": 1, "artifacts": built.parent}
     library = tb.compile(TINY, precision="int8", **options)
     assert library.manifest["precision"] == "int8" and library.manifest["frontend"] == "onnx"
     assert library.outputs[0].shape == (1, 10) and library.folder == built / "int8-relay-onnx"
     assert library.verify() == {library.outputs[0].name: 0.0}
+    tb.export(library.folder, tmp_path / "application")
+    assert (tmp_path / "application" / "predict.py").exists()
 
 
 def test_what_the_compiler_did_is_a_value(built):

@@ -22,9 +22,9 @@ RULES = {
     "measure": ("spec", "host", "models"),
     "training": ("spec", "host", "data", "models", "measure"),
     "compression": ("spec", "host", "data", "models", "measure", "training"),
-    "export": ("spec", "host", "data", "models", "compression"),
-    "backends": ("spec", "host", "data", "export"),
-    "layer_diff": ("spec", "host", "data", "export", "backends"),
+    "exporters": ("spec", "host", "data", "models", "compression"),
+    "backends": ("spec", "host", "data", "exporters"),
+    "layer_diff": ("spec", "host", "data", "exporters", "backends"),
     "jobs/worker.py": ("spec", "host", "jobs/verbs"),
     "jobs/verbs": (
         "spec",
@@ -34,7 +34,7 @@ RULES = {
         "measure",
         "training",
         "compression",
-        "export",
+        "exporters",
         "backends",
         "layer_diff",
     ),
@@ -45,7 +45,17 @@ RULES = {
     "relay_view": ("spec", "host"),
     "pipeline": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view"),
     # It exports a module that the caller holds, and opens a library in the caller's process.
-    "api": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view", "pipeline", "export", "backends"),
+    "api": (
+        "spec",
+        "host",
+        "jobs/launcher.py",
+        "analysis",
+        "report",
+        "relay_view",
+        "pipeline",
+        "exporters",
+        "backends",
+    ),
     "cli": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view", "pipeline", "api"),
 }
 # Relay's own rooms: a build applies records, a tuner makes them and builds to measure.

@@ -15,7 +15,7 @@ from tests import forks, probe, tiny
 from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
-from tvm_bench.export import module_file, onnx_file, qdq
+from tvm_bench.exporters import module_file, onnx_file, qdq
 from tvm_bench.host import cpu, deployment_size, packages
 from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import measurement, race, steps

@@ -14,7 +14,7 @@ from tvm_bench.compression.layers import weighted
 from tvm_bench.compression.structured import prune_structured
 from tvm_bench.compression.unstructured import prune_two_of_four, prune_unstructured, zeros_kept
 from tvm_bench.compression.weight_sharing import share_weights
-from tvm_bench.export import onnx_file, qdq
+from tvm_bench.exporters import onnx_file, qdq
 from tvm_bench.jobs.verbs import layers
 from tvm_bench.models.shapes import reshape, shapes_of
 from tvm_bench.spec.errors import UserError

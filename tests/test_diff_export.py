@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.conftest import TINY
 from tvm_bench.compression import pt2e, ptq
-from tvm_bench.export import onnx_file, pt2e_file
+from tvm_bench.exporters import onnx_file, pt2e_file
 from tvm_bench.layer_diff import exported
 from tvm_bench.layer_diff.severed_onnx import OnnxSource
 from tvm_bench.spec.tensors import image_input

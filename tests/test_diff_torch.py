@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tvm_bench.backends.relay import target, torch_quantized
-from tvm_bench.export import torchscript
+from tvm_bench.exporters import torchscript
 from tvm_bench.layer_diff.comparison import compared
 from tvm_bench.layer_diff.faulty_layers import IMPORT, faults
 from tvm_bench.layer_diff.severed_torch import TorchSource

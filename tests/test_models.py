@@ -10,7 +10,7 @@ from tests.tiny import Tiny
 from tvm_bench import data
 from tvm_bench.compression import ptq
 from tvm_bench.data import feeds
-from tvm_bench.export import module_file
+from tvm_bench.exporters import module_file
 from tvm_bench.jobs.verbs import models
 from tvm_bench.models import class_count, resolve, torchvision_models, weights
 from tvm_bench.spec.errors import UserError

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tests import networks
 from tests.networks import Detector, Direction, Recognizer, TextMap
 from tvm_bench.cli import parsing
-from tvm_bench.export import onnx_file, onnx_opset, qdq
+from tvm_bench.exporters import onnx_file, onnx_opset, qdq
 from tvm_bench.models import outputs
 from tvm_bench.spec import task
 from tvm_bench.spec.errors import UserError

@@ -10,7 +10,7 @@ from tvm import relay
 
 from tvm_bench.backends.relay import padded_channels, target
 from tvm_bench.backends.relay.schedules import conv_workload
-from tvm_bench.export import onnx_file, qdq, torchscript
+from tvm_bench.exporters import onnx_file, qdq, torchscript
 from tvm_bench.layer_diff import builds
 from tvm_bench.spec.tensors import TensorSpec
 

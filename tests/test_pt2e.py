@@ -13,7 +13,7 @@ from tvm.contrib import graph_executor
 from tests.tiny import Tiny
 from tvm_bench.backends.relay import compiler, frontend, passes, target
 from tvm_bench.compression import pt2e, ptq
-from tvm_bench.export import pt2e_file
+from tvm_bench.exporters import pt2e_file
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.tensors import image_input
 

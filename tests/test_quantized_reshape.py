@@ -9,7 +9,7 @@ from tvm import relay
 
 from tests.test_schedules import run
 from tvm_bench.backends.relay import frontend, passes, target
-from tvm_bench.export import onnx_file, qdq
+from tvm_bench.exporters import onnx_file, qdq
 from tvm_bench.layer_diff.severed_onnx import OnnxSource
 from tvm_bench.spec.tensors import TensorSpec
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from tvm_bench import data
 from tvm_bench.data import feeds
-from tvm_bench.export import module_file
+from tvm_bench.exporters import module_file
 from tvm_bench.jobs.verbs import prepare
 from tvm_bench.measure.metrics import distances
 from tvm_bench.models import random_weights, resolve

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 from torch import nn
 
 from tvm_bench.backends.relay import frontend
-from tvm_bench.export import onnx_file, torchscript
+from tvm_bench.exporters import onnx_file, torchscript
 from tvm_bench.layer_diff import builds
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.tensors import TensorSpec

@@ -9,7 +9,7 @@ import torch
 from onnx.reference import ReferenceEvaluator
 
 from tests.tiny import Tiny
-from tvm_bench.export import onnx_file
+from tvm_bench.exporters import onnx_file
 from tvm_bench.pipeline import measurement, steps
 from tvm_bench.spec.tensors import image_input
 from tvm_bench.spec.variant import ModelSpec, RunSpec, Variant

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tvm_bench.backends.relay import frontend
-from tvm_bench.export import torchscript
+from tvm_bench.exporters import torchscript
 from tvm_bench.layer_diff import builds
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.tensors import TensorSpec

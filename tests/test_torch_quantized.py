@@ -10,7 +10,7 @@ from tvm.contrib import graph_executor
 
 from tvm_bench.backends.relay import frontend, passes, target
 from tvm_bench.compression import ptq
-from tvm_bench.export import torchscript
+from tvm_bench.exporters import torchscript
 from tvm_bench.spec.tensors import TensorSpec, image_input
 
 SHAPE = (16, 8, 8)

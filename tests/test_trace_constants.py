@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from tvm_bench.backends.relay import frontend, target
-from tvm_bench.export import torchscript, trace_constants
+from tvm_bench.exporters import torchscript, trace_constants
 from tvm_bench.layer_diff import builds
 from tvm_bench.spec.tensors import TensorSpec
 

@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.test_published_data import cifar10, packed
 from tvm_bench import data as datasets
 from tvm_bench.data.preprocess import InputSpec
-from tvm_bench.export import module_file
+from tvm_bench.exporters import module_file
 from tvm_bench.jobs.verbs import describe, prepare
 from tvm_bench.models.weights import trained_as
 from tvm_bench.spec.variant import ModelSpec

@@ -7,7 +7,7 @@ import torch
 
 from tests import tiny
 from tests.conftest import ROOT, TINY
-from tvm_bench.export import onnx_file, onnx_layers
+from tvm_bench.exporters import onnx_file, onnx_layers
 from tvm_bench.jobs.verbs import describe
 from tvm_bench.models import layer_sizes
 from tvm_bench.models.torchvision_models import architecture

@@ -9,7 +9,7 @@ from .spec.errors import Error, UserError
 
 if TYPE_CHECKING:
     from .api.inspection import Inspection, inspect
-    from .api.libraries import compile, tune
+    from .api.libraries import compile, export, tune
     from .api.models import compress, diff
     from .api.races import Race, bench
     from .backends.relay.library import load
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Error", "Inspection", "JobError", "Race", "UserError"]
-__all__ += ["bench", "compile", "compress", "diff", "inspect", "load", "tune"]
+__all__ += ["bench", "compile", "compress", "diff", "export", "inspect", "load", "tune"]
 # Imported when they are first used: `tvm-bench --help` answers at once, and `load` needs no pipeline.
 LAZY = {
     **dict.fromkeys(("Inspection", "inspect"), "api.inspection"),
-    **dict.fromkeys(("compile", "tune"), "api.libraries"),
+    **dict.fromkeys(("compile", "export", "tune"), "api.libraries"),
     **dict.fromkeys(("compress", "diff"), "api.models"),
     **dict.fromkeys(("Race", "bench"), "api.races"),
     "JobError": "jobs.launcher",

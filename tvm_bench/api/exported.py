@@ -18,7 +18,7 @@ def onnx_file_of(module: nn.Module, shapes: tuple[Any, Any], root: Path) -> Path
 
     `shapes` are those of an image (channels, height, width) and of other inputs by name. Raises `UserError` without.
     """
-    from ..export import onnx_file
+    from ..exporters import onnx_file
 
     if not callable(getattr(module, "state_dict", None)):
         raise UserError(f"{type(module).__name__} is no model. Give a name, a path, or a torch.nn.Module.")

@@ -1,11 +1,11 @@
-"""`compile` and `tune`."""
+"""`compile`, `tune` and `export`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from ..pipeline import compilation, tuning
+from ..pipeline import application, compilation, tuning
 from .options import Names, Options, spec_of
 
 if TYPE_CHECKING:
@@ -42,3 +42,11 @@ def tune(
 ) -> list[tuning.Tuned]:
     """Search faster kernels. Interruptible: the same call resumes. Afterwards `compile` returns the tuned library."""
     return tuning.tune(spec_of(model, precision, options), tuner, tuning.Budget(trials, minutes), None)
+
+
+def export(artifact: str | Path, folder: str | Path) -> None:
+    """Write a built library to `folder` as an application: `tvm_bench.export(library.folder, "app")`.
+
+    It needs neither this package nor PyTorch. Raises `UserError` for a folder with files in it.
+    """
+    application.write(Path(artifact), Path(folder))

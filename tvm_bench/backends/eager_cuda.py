@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from ..export import module_file
-from ..export.module_call import call, tensors
+from ..exporters import module_file
+from ..exporters.module_call import call, tensors
 from ..spec.tensors import Arrays
 
 

@@ -14,8 +14,8 @@ import torch
 import torch._inductor.compile_fx  # imported here, so that its time does not count as loading the model
 from torch._inductor import config
 
-from ..export import module_file, pt2e_file
-from ..export.module_call import call, tensors
+from ..exporters import module_file, pt2e_file
+from ..exporters.module_call import call, tensors
 from ..host import packages
 from ..host.deployment_size import compiled_folder
 from ..spec.tensors import Arrays

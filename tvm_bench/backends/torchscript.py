@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..export.module_call import call, tensors
+from ..exporters.module_call import call, tensors
 from ..spec.tensors import Arrays
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
-from ..export.module_call import tensors
+from ..exporters.module_call import tensors
 from ..spec.layer_errors import ExportErrors, Fault
 from .comparison import worst_errors
 from .exported_modules import Value, calls_of, value_of, values_of

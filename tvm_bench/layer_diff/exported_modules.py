@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.modules import module as hooks
 from torch.utils._pytree import tree_leaves
 
-from ..export.module_call import call
-from ..export.pt2e_file import FakeQuantize
+from ..exporters.module_call import call
+from ..exporters.pt2e_file import FakeQuantize
 from .layer import Quantization
 from .onnx_layers import Graph
 from .severed_torch import quantization_of

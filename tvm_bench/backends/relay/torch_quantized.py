@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch._C import Node, Value
 
-from ...export.trace_constants import attribute
+from ...exporters.trace_constants import attribute
 from .torch_operators import (
     FIXED,
     FLOATS,

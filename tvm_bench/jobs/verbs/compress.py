@@ -16,7 +16,7 @@ from ...compression.structured import prune_structured
 from ...compression.unstructured import prune_two_of_four, prune_unstructured
 from ...compression.weight_sharing import share_weights
 from ...data.preprocess import InputSpec
-from ...export import module_file
+from ...exporters import module_file
 from ...models import class_count, resolve
 from ...models.weights import state_hash, trained_as
 from ...spec import recipe

@@ -15,7 +15,7 @@ from ...compression.layers import prunable
 from ...data import feeds, samples
 from ...data.dataset import Dataset
 from ...data.preprocess import InputSpec, image_spec
-from ...export import onnx_file, onnx_layers
+from ...exporters import onnx_file, onnx_layers
 from ...host import user_code
 from ...measure.detection import can_score
 from ...models import layer_sizes, outputs, resolve, with_named_inputs

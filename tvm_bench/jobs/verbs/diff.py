@@ -12,7 +12,7 @@ import numpy as np
 from ...backends.relay import target as relay_target
 from ...compression import pt2e
 from ...data import feeds
-from ...export import module_file, pt2e_file
+from ...exporters import module_file, pt2e_file
 from ...host.progress import Progress
 from ...layer_diff import exported
 from ...layer_diff.comparison import accumulated, compared

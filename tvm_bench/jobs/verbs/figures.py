@@ -11,7 +11,7 @@ import torch
 from ... import data as datasets
 from ...data.dataset import Dataset
 from ...data.preprocess import InputSpec, fit, network_input
-from ...export import module_file
+from ...exporters import module_file
 from ...host.files import replace_with
 from ...measure.layer_outputs import alike, outputs
 from ...spec.errors import UserError

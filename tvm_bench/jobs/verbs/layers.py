@@ -14,7 +14,7 @@ from ... import data as datasets
 from ...compression import codebook_file
 from ...compression.layers import weighted
 from ...data.preprocess import InputSpec
-from ...export import module_file
+from ...exporters import module_file
 from ...measure.layer_outputs import alike, outputs
 from ...spec.compression_result import LayerChange, LayerNumbers, ModelFiles, ModelNumbers
 

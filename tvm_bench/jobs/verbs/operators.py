@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from ...export import module_file
+from ...exporters import module_file
 from ...models.tensors import zeros
 from ...spec.compression_result import Operator
 from ...spec.tensors import TensorSpec, from_json

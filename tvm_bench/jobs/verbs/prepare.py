@@ -17,7 +17,7 @@ from ...compression.retraining import retrainer
 from ...data import feeds
 from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
-from ...export import module_file, onnx_file, pt2e_file, qdq, tensorrt_file, torchscript
+from ...exporters import module_file, onnx_file, pt2e_file, qdq, tensorrt_file, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import random_weights, resolve
@@ -170,7 +170,7 @@ def _own_onnx(request: Request) -> onnx.ModelProto:
 
 def write_openvino(request: Request) -> Method:
     """OpenVINO's own format."""
-    from ...export import openvino_file
+    from ...exporters import openvino_file
 
     quantization = request.quantization
     if request.precision != "int8" or quantization.aware or quantization.pt2e:
