@@ -55,7 +55,7 @@ def verify(about: dict) -> None:
     """Stop before the library is opened, which runs code, if a file has changed or this CPU cannot run it."""
     for name, digest in about["files"].items():
         if hashlib.sha256((MODEL / name).read_bytes()).hexdigest() != digest:
-            sys.exit(f"{MODEL / name} is not the file that was built. Export the application again.")
+            sys.exit(f"model/{name} is not the file that was built. Export the application again.")
     flags = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")).split()
     if missing := set(about["cpu_flags"]) - set(flags):
         sys.exit(f"The library was built for {about['target']}. This CPU lacks {', '.join(sorted(missing))}.")
