@@ -65,6 +65,8 @@ def test_the_application_gives_the_outputs_of_the_build(python, application, cli
     assert predicted(python, application, "inputs.npz").returncode == 0
     with np.load(application / "outputs.npz") as outputs:
         assert np.array_equal(outputs[library.outputs[0].name], golden["output_0"])
+    np.savez(application / "inputs.npz", other=golden["input_0"])
+    assert "has no array" in predicted(python, application, "inputs.npz").stderr
     again = cli("export", built / "int8-relay-onnx", application)
     assert again.returncode == 2 and "is not empty" in again.stderr
 
@@ -74,6 +76,7 @@ def test_the_application_classifies_as_the_library(python, application, built, i
     assert done.returncode == 0, done.stderr
     expected = tvm_bench.load(built / "int8-relay-onnx").predict([image])[0]
     assert done.stdout.splitlines()[1:] == [f"  {share:6.1%} {name}" for name, share in expected]
+    assert "cannot be read as an image" in predicted(python, application, "predict.py").stderr
 
 
 @pytest.mark.parametrize(

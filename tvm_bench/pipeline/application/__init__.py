@@ -35,8 +35,8 @@ def write(artifact: Path, folder: Path) -> None:
     for name in about["files"]:
         shutil.copy(artifact / name, model / name)
     write_json(model / manifest.NAME, {**about, "cpu_flags": cpu.flags(about["cpu_features"])})
-    for file in FILES.iterdir():
-        shutil.copy(file, folder / file.name)
+    for file in filter(Path.is_file, FILES.iterdir()):  # pip has compiled predict.py, into a folder
+        shutil.copy(file, folder)
     shutil.copy(EXECUTOR, folder / "tvm_runtime.py")
     versions = (f"{name}=={metadata.version(name)}\n" for name in REQUIREMENTS)
     (folder / "requirements.txt").write_text("".join(versions))

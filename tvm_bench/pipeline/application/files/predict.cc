@@ -1,5 +1,6 @@
 // Run the compiled model from C++: ./predict INPUT [INPUT ...], one file of raw values for each input of the model.
-// Prints the five largest values of each output. It checks nothing: run `python predict.py --check` first.
+// Prints the five largest values of each output. TVM_NUM_THREADS sets the number of threads.
+// It checks nothing: run `python predict.py --check` first.
 
 #include <tvm/runtime/module.h>
 #include <tvm/runtime/ndarray.h>

@@ -9,6 +9,7 @@ Images are resized, cropped and normalized as model/manifest.json says under "sp
 
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -28,7 +29,7 @@ class Model:
         self.about = json.loads((MODEL / "manifest.json").read_text())
         verify(self.about)
         runtime = Runtime(str(HERE / "libtvm_runtime.so"))
-        runtime.use_threads(self.about["threads"])
+        runtime.use_threads(min(self.about["threads"], len(os.sched_getaffinity(0))))
         self.executor = GraphExecutor(runtime, MODEL / "lib.so")
 
     def __call__(self, inputs: list[np.ndarray]) -> list[np.ndarray]:
@@ -42,7 +43,12 @@ class Model:
 
     def classify(self, path: str, top: int = 5) -> list[tuple[str, float]]:
         """The `top` classes of an image file with their softmax probabilities."""
-        image = preprocess(Image.open(path), self.about["spec"])
+        if not self.about["spec"] or [len(spec["shape"]) for spec in self.about["outputs"]] != [2]:
+            sys.exit("This model is no classifier of images. Give an .npz file with its inputs.")
+        try:
+            image = preprocess(Image.open(path), self.about["spec"])
+        except OSError as error:
+            sys.exit(f"{path} cannot be read as an image: {error}")
         batch = np.repeat(image[None], self.about["inputs"][0]["shape"][0], axis=0)
         scores = self([batch])[0][0]
         shares = np.exp(scores - scores.max())
@@ -97,11 +103,12 @@ def main(arguments: list[str]) -> None:
         check(model)
     elif arguments[0].endswith(".npz"):
         inputs = np.load(arguments[0])
+        if missing := [spec["name"] for spec in model.about["inputs"] if spec["name"] not in inputs]:
+            sys.exit(f"{arguments[0]} has no array '{missing[0]}'; it has {', '.join(inputs)}.")
         outputs = model([inputs[spec["name"]] for spec in model.about["inputs"]])
         names = [spec["name"] for spec in model.about["outputs"]]
         np.savez("outputs.npz", **dict(zip(names, outputs, strict=True)))
-    elif not model.about["spec"]:
-        sys.exit("This model takes no image. Give an .npz file with its inputs.")
+        print("outputs.npz:", ", ".join(names))
     else:
         for path in arguments:
             print(path, *(f"  {share:6.1%} {name}" for name, share in model.classify(path)), sep="\n")
