@@ -1,10 +1,14 @@
 """The notebooks run from top to bottom, on settings that a test can afford."""
 
+import re
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 from tests.conftest import ROOT, TINY
+
+IMAGE = "docs/images/ankle-boot.png"
 
 
 def executed(name, settings):
@@ -34,6 +38,36 @@ def test_quantization_and_inference(tmp_path):
     text, drawn = executed("quantization.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
     assert "fp32-relay size" in text and "int8-relay size" in text
     assert drawn == 1
+
+
+def test_a_residual_block(tmp_path):
+    text, drawn = executed("residual-block.ipynb", {"CHANNELS": 16, "SIZE": 14, "ARTIFACTS": str(tmp_path)})
+    assert "1-imported" in text and "2 nn.conv2d" in text and "add + relu" in text and "Only 2 rounds" in text
+    assert drawn == 1
+
+
+def test_int8_by_hand(tmp_path):
+    text, drawn = executed("int8-by-hand.ipynb", {"CHANNELS": 3, "FILTERS": 8, "SIZE": 16, "ARTIFACTS": str(tmp_path)})
+    (share, largest) = re.search(
+        r"([\d.]+)% of \d+ values are the same; the largest difference is (\d) steps", text
+    ).groups()
+    assert float(share) > 99 and int(largest) <= 1
+    assert drawn == 2
+
+
+def test_ship_it(tmp_path):
+    places = {"ARTIFACTS": str(tmp_path / "artifacts"), "APPLICATION": str(tmp_path / "application")}
+    text, _ = executed("ship-it.ipynb", {"MODEL": TINY, "DATA": "fashion-mnist", "IMAGE": IMAGE, **places})
+    for words in ("differs by 0 of its range", "is not the file that was built", "This CPU lacks amx_fp16"):
+        assert words in text
+
+
+@pytest.mark.slow
+def test_is_it_faster(tmp_path):
+    settings = {"MODEL": TINY, "DATA": "fashion-mnist", "ROUNDS": 5, "SAMPLES": 3, "IMAGES": 20}
+    text, drawn = executed("is-it-faster.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
+    assert "Only 1 round" in text and "other programs" in text
+    assert drawn == 4
 
 
 def test_what_is_committed_was_executed_and_is_small():

@@ -35,6 +35,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 UNTIMED = frozenset({"classify", "compress", "describe", "diff", "evaluate", "figures", "layers", "prepare", "train"})
 # Jobs of these verbs run a library, which needs neither torch nor the compiler.
 RUNTIME_ONLY = frozenset({"classify", "verify"})
+TVM_THREADS = {"TVM_BIND_THREADS": "0", "TVM_THREAD_POOL_SPIN_COUNT": "1000"}  # backends/relay/runtime.py says why
 SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "TVM_THREAD_POOL_SPIN_COUNT": "0"}
 LOG = logging.getLogger(__name__)
 HOUR = 3600.0
@@ -95,7 +96,7 @@ def run(job: Job) -> dict[str, Any]:
         write_json(job.path("request.json"), {"verb": job.verb, "key": key, "cpus": cpus, "request": job.request})
         with locked(MEASURING) if job.exclusive else nullcontext():
             waiting = SLEEPING if job.verb in UNTIMED else {}
-            exit_code = _wait_for(job, child_environment(job.threads, cpus) | waiting | job.environment)
+            exit_code = _wait_for(job, child_environment(job.threads) | waiting | job.environment)
         receipt = _receipt(job, exit_code)
         LOG.info("%s: %.1f s, see %s", job.label, receipt["seconds"], job.path("log"))
         return receipt
@@ -113,17 +114,15 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-def child_environment(threads: int, cpus: list[int] | None = None) -> dict[str, str]:
+def child_environment(threads: int) -> dict[str, str]:
     """The environment of a job: one thread count for all libraries; only the variables in `INHERITED` are inherited."""
     environment = {name: os.environ[name] for name in INHERITED if name in os.environ}
     environment.update({name: str(threads) for name in THREAD_VARIABLES})
     if compiler := packages.compiler():
         environment["CXX"] = compiler  # TVM and Inductor cannot run `ccache g++`
-    # Without these, TVM would look for schedules on the network, and bind its threads outside the mask.
-    environment["TOPHUB_LOCATION"] = "NONE"
+    environment["TOPHUB_LOCATION"] = "NONE"  # without it, TVM would look for schedules on the network
     environment["NNCF_CI"] = "1"  # without it, NNCF reports its use over the network
-    if cpus or cpu.available() < (os.cpu_count() or 1):
-        environment["TVM_BIND_THREADS"] = "0"
+    environment |= TVM_THREADS
     return environment
 
 

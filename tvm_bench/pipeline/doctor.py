@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 PYTHONS = ((3, 11), (3, 14))  # the oldest and the newest that TVM's wheels are built for
 IMPORT_SECONDS = 120
-BINDING = ("TVM_BIND_THREADS",)  # how threads are bound, not how many
 LOW_DISK, LOW_MEMORY = 3e9, 4e9  # bytes
 VECTORS = (
     ("AVX2", ("avx2",), "no kernel here is made for such a CPU: it will work, several times slower"),
@@ -168,7 +167,11 @@ def data() -> Iterator[Check]:
 
 def thread_variables() -> Check:
     """A check of the environment variables that set threads: jobs ignore them, other programs do not."""
-    settings = [f"{name}={os.environ[name]}" for name in (*launcher.THREAD_VARIABLES, *BINDING) if name in os.environ]
+    settings = [
+        f"{name}={os.environ[name]}"
+        for name in (*launcher.THREAD_VARIABLES, *launcher.TVM_THREADS)
+        if name in os.environ
+    ]
     if not settings:
         return Check("thread variables", "ok", "none set")
     return Check("thread variables", "note", ", ".join(settings), "not used: tvm-bench sets its own in each job")

@@ -18,6 +18,10 @@ import numpy as np
 
 CPU = 1  # of `DLDeviceType`
 SHARED_CPUS = -3  # of TVM's `AffinityMode`: no thread is bound to one CPU
+# How TVM's threads wait, unless the environment says it. By TVM's own defaults (bound, 300,000 looks for work before a
+# thread sleeps), another busy program on a machine of two CPUs makes a library ten times as slow, by these twice. On a
+# calm machine both are alike (benchmarks/busy.py).
+THREADS = {"TVM_BIND_THREADS": "0", "TVM_THREAD_POOL_SPIN_COUNT": "1000"}
 # Of `TVMArgTypeCode`.
 INTEGER, DEVICE, TENSOR, OBJECT, MODULE, FUNCTION, TEXT, BYTES = 0, 6, 7, 8, 9, 10, 11, 12
 TYPE_CODES = {"i": 0, "u": 1, "f": 2, "b": 6}  # of `DLDataTypeCode`, by NumPy's kinds
@@ -97,6 +101,8 @@ class Runtime:
     """TVM's runtime: the shared library at `path`."""
 
     def __init__(self, path: str):
+        for name, value in THREADS.items():
+            os.environ.setdefault(name, value)
         self.library = ctypes.CDLL(path)
         self.library.TVMGetLastError.restype = ctypes.c_char_p
 

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <numeric>
 #include <vector>
@@ -20,6 +21,9 @@ static size_t Elements(const NDArray& array) {
 }
 
 int main(int argc, char** argv) {
+  // How threads wait, see tvm_runtime.py: TVM's own defaults are slow beside another busy program.
+  setenv("TVM_BIND_THREADS", "0", 0);
+  setenv("TVM_THREAD_POOL_SPIN_COUNT", "1000", 0);
   Module library = Module::LoadFromFile("model/lib.so");
   Module executor = library.GetFunction("default")(DLDevice{kDLCPU, 0});
 

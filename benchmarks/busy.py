@@ -1,0 +1,101 @@
+"""Run a library and its ONNX source beside another busy program. Writes docs/results/busy.md.
+
+python benchmarks/busy.py [ARTIFACT ...]
+
+ARTIFACT is a folder that `tvm-bench build --frontend onnx` wrote; its source is run by ONNX Runtime. Each time is that
+of a process of its own, all settings in turn; the busy program is a loop in Python, on as many CPUs as are given.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from tvm_bench.backends.relay.runtime import THREADS
+from tvm_bench.host import cpu, manifest
+from tvm_bench.jobs import launcher
+
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "busy.md"
+TIMED = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from tvm_bench import backends
+backend, artifact, golden, threads = sys.argv[1:]
+with np.load(golden) as arrays:
+    inputs = tuple(arrays[name] for name in arrays if name.startswith("input_"))
+infer = backends.load(backend, Path(artifact), threads=int(threads))
+times = []
+for call in range(120):
+    start = time.perf_counter()
+    infer(inputs)
+    times.append(time.perf_counter() - start)
+print(sorted(times[20:])[50] * 1e3)
+"""
+TVM_DEFAULTS = {"TVM_BIND_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "300000"}
+HEADER = """# Beside a busy program
+
+Median latency in ms, on {cpu}, {threads} threads. The other program is a loop, on one of the {cores} CPUs. *TVM's own
+settings* bind each thread to a CPU, and let it look for work 300,000 times before it sleeps. *Ours* do neither:
+`{ours}`. ONNX Runtime has its defaults.
+
+`python benchmarks/busy.py` wrote this page, from the median of {repeats} processes each.
+
+| library | runtime | calm | busy | ratio |
+| --- | --- | ---: | ---: | ---: |
+"""
+
+
+@click.command(help=__doc__)
+@click.argument("artifacts", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--repeats", default=5, show_default=True)
+def main(artifacts: tuple[Path, ...], repeats: int) -> None:
+    lines = []
+    for artifact in artifacts or tuple(Path("artifacts/resnet18").glob("*-relay-onnx")):
+        about = manifest.verify(artifact)
+        source = artifact.parent / "sources" / f"{about['precision']}-onnx.onnx"
+        runs = {
+            "Relay, TVM's own settings": ("relay", artifact, TVM_DEFAULTS),
+            "Relay, ours": ("relay", artifact, THREADS),
+            "ONNX Runtime": ("onnxruntime", source, {}),
+        }
+        for name, (backend, path, settings) in runs.items():
+            calm, busy = ([], [])
+            for _ in range(repeats):
+                calm.append(timed(backend, path, artifact, about["threads"], settings))
+                with busy_program():
+                    busy.append(timed(backend, path, artifact, about["threads"], settings))
+            a, b = statistics.median(calm), statistics.median(busy)
+            lines.append(f"| {about['name']} | {name} | {a:.2f} | {b:.2f} | {b / a:.1f} |")
+            click.echo(lines[-1])
+    ours = ", ".join(f"{name}={value}" for name, value in THREADS.items())
+    about = {"cpu": cpu.model_name(), "threads": about["threads"], "cores": cpu.cores(), "ours": ours}
+    PAGE.write_text(HEADER.format(**about, repeats=repeats) + "\n".join(lines) + "\n")
+
+
+def timed(backend: str, path: Path, artifact: Path, threads: int, settings: dict[str, str]) -> float:
+    """Median milliseconds of a call, in a new process."""
+    command = [sys.executable, "-c", TIMED, backend, path, artifact / manifest.GOLDEN, str(threads)]
+    environment = {**launcher.child_environment(threads), **settings}
+    return float(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+@contextmanager
+def busy_program() -> Iterator[None]:
+    """Another program that computes all the time."""
+    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    main()
