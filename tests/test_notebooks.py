@@ -40,6 +40,7 @@ def test_quantization_and_inference(tmp_path):
     assert drawn == 1
 
 
+@pytest.mark.slow
 def test_a_residual_block(tmp_path):
     text, drawn = executed("residual-block.ipynb", {"CHANNELS": 16, "SIZE": 14, "ARTIFACTS": str(tmp_path)})
     assert "1-imported" in text and "2 nn.conv2d" in text and "add + relu" in text and "Only 2 rounds" in text
@@ -55,6 +56,7 @@ def test_int8_by_hand(tmp_path):
     assert drawn == 2
 
 
+@pytest.mark.slow
 def test_ship_it(tmp_path):
     places = {"ARTIFACTS": str(tmp_path / "artifacts"), "APPLICATION": str(tmp_path / "application")}
     text, _ = executed("ship-it.ipynb", {"MODEL": TINY, "DATA": "fashion-mnist", "IMAGE": IMAGE, **places})
