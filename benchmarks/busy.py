@@ -3,11 +3,12 @@
 python benchmarks/busy.py [ARTIFACT ...]
 
 ARTIFACT is a folder that `tvm-bench build --frontend onnx` wrote; its source is run by ONNX Runtime. Each time is that
-of a process of its own, all settings in turn; the busy program is a loop in Python, on as many CPUs as are given.
+of a process of its own, all runtimes in turn, calm and busy. The busy program is a loop in Python.
 """
 
 from __future__ import annotations
 
+import datetime
 import statistics
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from pathlib import Path
 import click
 
 from tvm_bench.backends.relay.runtime import THREADS
-from tvm_bench.host import cpu, manifest
+from tvm_bench.host import checkout, cpu, manifest
 from tvm_bench.jobs import launcher
 
 PAGE = Path(__file__).parents[1] / "docs" / "results" / "busy.md"
@@ -45,7 +46,7 @@ Median latency in ms, on {cpu}, {threads} threads. The other program is a loop, 
 settings* bind each thread to a CPU, and let it look for work 300,000 times before it sleeps. *Ours* do neither:
 `{ours}`. ONNX Runtime has its defaults.
 
-`python benchmarks/busy.py` wrote this page, from the median of {repeats} processes each.
+`python benchmarks/busy.py` wrote this page on {date} at commit {commit}, from the median of {repeats} processes each.
 
 | library | runtime | calm | busy | ratio |
 | --- | --- | ---: | ---: | ---: |
@@ -65,18 +66,26 @@ def main(artifacts: tuple[Path, ...], repeats: int) -> None:
             "Relay, ours": ("relay", artifact, THREADS),
             "ONNX Runtime": ("onnxruntime", source, {}),
         }
-        for name, (backend, path, settings) in runs.items():
-            calm, busy = ([], [])
-            for _ in range(repeats):
-                calm.append(timed(backend, path, artifact, about["threads"], settings))
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
+        for _ in range(repeats):
+            for name, (backend, path, settings) in runs.items():
+                calm = timed(backend, path, artifact, about["threads"], settings)
                 with busy_program():
-                    busy.append(timed(backend, path, artifact, about["threads"], settings))
-            a, b = statistics.median(calm), statistics.median(busy)
-            lines.append(f"| {about['name']} | {name} | {a:.2f} | {b:.2f} | {b / a:.1f} |")
+                    times[name].append((calm, timed(backend, path, artifact, about["threads"], settings)))
+        for name, pairs in times.items():
+            calm, busy = (statistics.median(column) for column in zip(*pairs, strict=True))
+            lines.append(f"| {about['name']} | {name} | {calm:.2f} | {busy:.2f} | {busy / calm:.1f} |")
             click.echo(lines[-1])
-    ours = ", ".join(f"{name}={value}" for name, value in THREADS.items())
-    about = {"cpu": cpu.model_name(), "threads": about["threads"], "cores": cpu.cores(), "ours": ours}
-    PAGE.write_text(HEADER.format(**about, repeats=repeats) + "\n".join(lines) + "\n")
+    described = {
+        "cpu": cpu.model_name(),
+        "threads": about["threads"],
+        "cores": cpu.cores(),
+        "ours": ", ".join(f"{name}={value}" for name, value in THREADS.items()),
+        "date": datetime.date.today().isoformat(),
+        "commit": (checkout.commit() or "unknown")[:8],
+        "repeats": repeats,
+    }
+    PAGE.write_text(HEADER.format(**described) + "\n".join(lines) + "\n")
 
 
 def timed(backend: str, path: Path, artifact: Path, threads: int, settings: dict[str, str]) -> float:

@@ -107,8 +107,7 @@ def main(
     tvm-bench diff --precision int8       compare each layer with the source model
     tvm-bench --save-config tvm-bench.toml bench --threads 2 --rounds 3
     """
-    if quiet:
-        os.environ[quiet_choice.VARIABLE] = "1"
+    os.environ[quiet_choice.VARIABLE] = "1" if quiet else ""
     logging.basicConfig(format="%(message)s")
     logging.getLogger("tvm_bench").setLevel(logging.INFO if verbose else logging.WARNING)
     if config_file or config.FILE.exists():

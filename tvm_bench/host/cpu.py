@@ -54,14 +54,16 @@ def host_features() -> frozenset[str]:
 
 def missing(required: Iterable[str]) -> list[str]:
     """Those of `required` (LLVM's names, a leading `+` allowed) that are in `FEATURES` and not on this CPU, sorted."""
-    names = {name.removeprefix("+") for name in required}
-    return sorted((names & FEATURES.keys()) - host_features())
+    return sorted(_known(required) - host_features())
 
 
 def flags(required: Iterable[str]) -> list[str]:
     """The names in /proc/cpuinfo of those of `required` (LLVM's names) that are in `FEATURES`, sorted."""
-    names = {name.removeprefix("+") for name in required}
-    return sorted(FEATURES[name] for name in names & FEATURES.keys())
+    return sorted(FEATURES[name] for name in _known(required))
+
+
+def _known(required: Iterable[str]) -> set[str]:
+    return {name.removeprefix("+") for name in required} & FEATURES.keys()
 
 
 def has_vnni() -> bool:

@@ -18,9 +18,8 @@ import numpy as np
 
 CPU = 1  # of `DLDeviceType`
 SHARED_CPUS = -3  # of TVM's `AffinityMode`: no thread is bound to one CPU
-# How TVM's threads wait, unless the environment says it. By TVM's own defaults (bound, 300,000 looks for work before a
-# thread sleeps), another busy program on a machine of two CPUs makes a library ten times as slow, by these twice. On a
-# calm machine both are alike (benchmarks/busy.py).
+# How TVM's threads wait, unless the environment says it. TVM's own defaults (bound, 300,000 looks for work before a
+# thread sleeps) are far slower beside another busy program, and no faster on a calm machine (docs/results/busy.md).
 THREADS = {"TVM_BIND_THREADS": "0", "TVM_THREAD_POOL_SPIN_COUNT": "1000"}
 # Of `TVMArgTypeCode`.
 INTEGER, DEVICE, TENSOR, OBJECT, MODULE, FUNCTION, TEXT, BYTES = 0, 6, 7, 8, 9, 10, 11, 12
