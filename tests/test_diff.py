@@ -11,11 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
+from tvm_bench.analysis.results import Row
 from tvm_bench.backends.relay import passes, target
 from tvm_bench.layer_diff.comparison import accumulated, compared
 from tvm_bench.layer_diff.faulty_layers import COMPILE, IMPORT, KERNEL, faults
 from tvm_bench.layer_diff.numbers import errors
 from tvm_bench.layer_diff.severed_onnx import OnnxSource
+from tvm_bench.pipeline.race import with_layers
 from tvm_bench.report import layer_errors as report
 from tvm_bench.spec.layer_errors import LayerErrors
 
@@ -279,6 +281,8 @@ def test_an_operator_that_relay_does_not_have(images, tmp_path):
     assert [row.accumulated is None for row in rows] == [row.wrong for row in rows] == [False, True, False, False]
     (fault,) = faults(source, rows, images, cpu, tmp_path)
     assert fault.stage == IMPORT and fault.evidence.startswith("TVM 0.19 does not support") and len(fault.files) == 2
+    row = with_layers(Row("norm/int8-relay", "int8", "relay"), {"layers": [asdict(row) for row in rows]})
+    assert row.layers is None and row.layers_missing.startswith("1 of 4 do not compile alone, first norm: TVM 0.19")
     page = report.page("norm", rows, None, [fault])
     assert "| ! norm | LpNormalization | does not compile |" in page
     assert "compile error, by import and lowering. TVM 0.19 does not support these operators: LpNormalization." in page

@@ -190,6 +190,7 @@ def test_a_quiet_run_has_no_quality_warning():
         (a_row("fp32-eager", constant(10.0, 6, 10)), {}, "Fewer than 200 samples"),
         (a_row("fp32-eager", constant(10.0), watch=[{"disturbance": "x took 9 %"}]), {}, "fp32-eager (1: x took 9 %)"),
         (a_row("fp32-eager", constant(10.0), disturbed=2), {}, "repeated: fp32-eager (2)"),
+        (a_row("int8-relay", constant(10.0), layers_missing="conv."), {}, "not its layers: int8-relay (conv)"),
         (a_row("fp32-eager", constant(10.0, 5) + constant(14.0, 1)), {}, "round 6 of fp32-eager (1.40×"),
     ],
 )

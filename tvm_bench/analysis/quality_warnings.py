@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ def quality_warnings(results: Results) -> list[str]:
     warnings = [
         _partial(results),
         _synthetic(results.settings),
+        _layers_missing(results.variants),
         _busy(results.machine),
         _repeated(rows),
         _still_disturbed(rows),
@@ -60,6 +61,13 @@ def _synthetic(settings: dict[str, Any]) -> str | None:
         "The inputs are synthetic: answers were compared and calls timed on seeded noise, not on data of the task. "
         "Give --data or --inputs."
     )
+
+
+def _layers_missing(rows: Iterable[Row]) -> str | None:
+    missing = [f"{row.name} ({row.layers_missing.rstrip('.')})" for row in rows if row.ok and row.layers_missing]
+    if not missing:
+        return None
+    return f"Only the answers of the whole library were checked, not its layers: {'; '.join(missing)}."
 
 
 def _busy(machine: dict[str, Any]) -> str | None:

@@ -26,7 +26,7 @@ from .race_entrants import Entrant, attempt, entrant, entrants
 from .race_rounds import Rules, run_round
 from .workbench import Workbench
 
-__all__ = ["Rules", "entrant", "entrants", "race", "run", "settings"]
+__all__ = ["Rules", "entrant", "entrants", "race", "run", "settings", "with_layers"]
 
 
 def run(
@@ -139,14 +139,21 @@ def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
 
 
 def _with_layers(row: Row, bench: Workbench, variant: Variant) -> Row:
-    """The row of an INT8 library with the comparison of its layers; without, if they cannot be compared."""
     try:
         result = diff.layers(bench, variant, whole=False)
-    except (UserError, JobError):
-        return row
+    except (UserError, JobError) as error:
+        return replace(row, layers_missing=str(error))
+    return with_layers(row, result)
+
+
+def with_layers(row: Row, result: dict[str, Any]) -> Row:
+    """The row of an INT8 library with the comparison of its layers, the `result` of the verb `diff`.
+
+    If a layer does not compile, the row has the reason instead.
+    """
     compared = list(map(LayerErrors.from_dict, result["layers"]))
-    if any(layer.failure for layer in compared):
-        return row
+    if failed := [f"{layer.name}: {layer.failure.reason}" for layer in compared if layer.failure]:
+        return replace(row, layers_missing=f"{len(failed)} of {len(compared)} do not compile alone, first {failed[0]}")
     wrong = [layer.name for layer in compared if layer.wrong]
     layers = {"count": len(compared), "wrong": len(wrong), "first": wrong[0] if wrong else None}
     distances = {**row.distances, "itself": result["itself"]} if row.distances else None
