@@ -55,6 +55,8 @@ def test_all_variants_are_measured_and_right(race):
     assert found["int8-relay"]["source_argmax_agreement"] >= 0.96
     assert found["fp32-relay"]["source_max_abs_error"] < 1e-4
     assert found["int8-eager"]["source_argmax_agreement"] is None
+    imported = {name: row["rss_after_import_mb"][0] for name, row in found.items()}
+    assert imported["fp32-relay"] < imported["fp32-null"] + 30, "TVM's runtime was opened, without the compiler"
 
 
 def test_machine_and_settings_are_recorded(race):
