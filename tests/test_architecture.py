@@ -39,11 +39,12 @@ RULES = {
         "layer_diff",
     ),
     "jobs/receipts.py": ("spec", "host"),
-    "jobs/launcher.py": ("spec", "host", "jobs/receipts.py"),
+    "jobs/planning.py": ("spec",),
+    "jobs/launcher.py": ("spec", "host", "jobs/receipts.py", "jobs/planning.py"),
     "analysis": ("spec", "host"),
     "report": ("spec", "host", "analysis"),
     "relay_view": ("spec", "host"),
-    "pipeline": ("spec", "host", "jobs/launcher.py", "analysis", "report", "relay_view"),
+    "pipeline": ("spec", "host", "jobs/launcher.py", "jobs/planning.py", "analysis", "report", "relay_view"),
     # It exports a module that the caller holds, and opens a library in the caller's process.
     "api": (
         "spec",

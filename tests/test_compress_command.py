@@ -112,22 +112,14 @@ def test_codebooks_race_too(cli, pictures, tmp_path):
 
 
 def test_operators_are_listed_by_form(cli, tmp_path):
-    done = cli(
-        "operators",
-        "--model",
-        TINY,
-        "--data",
-        "fashion-mnist",
-        "--threads",
-        "1",
-        "--calls",
-        "2",
-        "--artifacts",
-        tmp_path,
-    )
+    options = ("--data", "fashion-mnist", "--threads", "1", "--calls", "2", "--artifacts", tmp_path)
+    done = cli("operators", "--model", TINY, *options)
     assert done.returncode == 0, done.stderr
     for words in ("/fp32:", "/fp16-dynamic:", "/int8-dynamic:", "/int8:", "aten::", "quantized::conv2d", "self MB"):
         assert words in done.stdout, words
+    found = json.loads(cli("operators", "--model", TINY, *options, "--precision", "fp32", "--top", 1, "--json").stdout)
+    (row,) = found["fp32"]
+    assert row["name"].startswith("aten::") and row["ms"] > 0 and 0 < row["share"] <= 1
 
 
 @pytest.mark.parametrize(

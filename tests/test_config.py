@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from tvm_bench.cli import config, main
+from tvm_bench.pipeline import race_plan
 
 
 @pytest.fixture
@@ -23,6 +24,17 @@ def called(tmp_path, monkeypatch):
         return got if done.exit_code == 0 else done.output
 
     return call
+
+
+def test_quick_is_a_set_of_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plans = []
+    monkeypatch.setattr(race_plan, "plan", lambda spec, backends, rules: plans.append((spec, rules)) or [])
+    (tmp_path / "tvm-bench.toml").write_text("[bench]\nsamples = 7")
+    done = CliRunner().invoke(main, ["bench", "--quick", "--rounds", "3", "--dry-run", "--json"])
+    assert done.exit_code == 0, done.output
+    ((spec, rules),) = plans
+    assert spec.precisions == ("fp32",) and (rules.rounds, rules.samples, rules.images) == (3, 7, 100)
 
 
 FILE = """

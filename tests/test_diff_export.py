@@ -1,5 +1,6 @@
 """`diff` from PyTorch to ONNX: faults of an exported file are found at the right modules, and none in right files."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -201,5 +202,7 @@ def test_the_command_compares_the_export(recipe, layer, built, cli):
     done = cli("diff", "--model", TINY, *options, *recipe, "--artifacts", built.parent)
     assert done.returncode == 0, done.stderr
     assert "PyTorch to ONNX: All" in done.stdout
+    (found,) = json.loads(cli("diff", "--model", TINY, *options, *recipe, "--artifacts", built.parent, "--json").stdout)
+    assert found["layers"] and not found["faults"] and found["page"] == done.stdout.split()[-1]
     page = Path(done.stdout.split()[-1]).read_text()
     assert f"| {layer} | Gemm |" in page.partition("Layers from PyTorch to ONNX:")[2]

@@ -1,19 +1,24 @@
 """`diff` by the PyTorch front end: traced modules, FP32 and quantized, are cut between their layers."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.ao.nn import quantized
 
 from tvm_bench.backends.relay import target, torch_quantized
 from tvm_bench.exporters import torchscript
 from tvm_bench.layer_diff.comparison import compared
 from tvm_bench.layer_diff.faulty_layers import IMPORT, faults
 from tvm_bench.layer_diff.severed_torch import TorchSource
+from tvm_bench.report import layer_errors as report
 from tvm_bench.spec.tensors import image_input
 
 SHAPE = (4, 6, 6)
 INPUTS = [image_input(SHAPE)]
+WIDE = 104  # channels: up to 100 groups, PyTorch uses oneDNN, which does not saturate
 
 
 class Float(nn.Module):
@@ -47,6 +52,42 @@ class Biased(nn.Module):
         values = torch.ops.quantized.add(values, table, 0.1, 30)
         ones, zeros = torch.ones(6), torch.zeros(6)
         return torch.ops.quantized.layer_norm(values, [6], ones, zeros, 1e-5, 0.02, 128).dequantize()
+
+
+class Depthwise(nn.Module):
+    """A depthwise convolution whose sums of two products need 17 bits for bright images, and 16 for dark ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = quantized.Conv2d(WIDE, WIDE, 3, padding=1, groups=WIDE)
+        weight = torch._make_per_tensor_quantized_tensor(torch.full((WIDE, 1, 3, 3), 100, dtype=torch.int8), 0.01, 0)
+        self.convolution.set_weight_bias(weight, torch.linspace(-1, 1, WIDE))
+        self.convolution.scale, self.convolution.zero_point = 0.2, 3
+
+    def forward(self, images):
+        return self.convolution(torch.quantize_per_tensor(images, 0.02, 9, torch.quint8)).dequantize()
+
+
+@pytest.mark.parametrize(("brightness", "saturates"), [(0.5, False), (5.0, True)], ids=["dark", "bright"])
+def test_a_kernel_of_pytorch_that_saturates_is_no_fault_of_the_library(brightness, saturates, tmp_path):
+    inputs = [image_input((WIDE, 6, 6))]
+    torchscript.save_traced(Depthwise().eval(), tmp_path / "module.pt", inputs)
+    source = TorchSource.of(tmp_path / "module.pt", inputs)
+    dark, bright = (np.full((1, WIDE, 6, 6), value, np.float32) for value in (0.5, brightness))
+    images = [{source.inputs[0]: array} for array in (dark, bright)]
+    cpu = target.resolve(None, 1)
+    rows = compared(source, images, cpu, lambda _: None)
+    assert [row.source_saturates for row in rows] == [False, saturates, False]
+    assert not any(row.wrong for row in rows) and rows[1].relay.wrong == saturates
+    assert not faults(source, rows, images, cpu, tmp_path)
+    assert ("saturates" in report.verdict(rows)) == saturates
+    values, layer = source.record(images[1]), source.layers[1]
+    assert np.array_equal(source.exact(layer, values), values[layer.output]) != saturates
+    assert source.exact(source.layers[0], values) is None
+    if saturates:
+        wrong = [rows[0], replace(rows[1], source_saturates=False), rows[2]]
+        (fault,) = faults(source, wrong, images, cpu, tmp_path)
+        assert np.load(fault.files[1])["fed0"].max() > 4, "the image that is wrong"
 
 
 def source_of(module, folder):

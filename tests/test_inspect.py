@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
+from tvm_bench.cli import main
 from tvm_bench.relay_view import dumps
 from tvm_bench.spec.errors import UserError
 
@@ -133,6 +135,18 @@ def test_what_is_shown(artifact):
     assert "nn.global_avg_pool2d" in tables
     assert "contrib_conv2d_NCHWc <- add, relu" in shown(artifact, groups=True)
     assert shown(artifact, stage="imp") == (artifact / "relay" / "1-imported.txt").read_text()
+
+
+def test_the_tables_as_json(artifact):
+    def run(*arguments):
+        return CliRunner().invoke(main, ["inspect", str(artifact), "--json", *arguments])
+
+    first, last = json.loads(run().stdout)
+    assert (first["name"], last["name"]) == ("imported", "optimized-and-fused") and first["calls"]["nn.conv2d"] == 1
+    groups = json.loads(run("--groups").stdout)
+    assert groups == last["groups"] and max(group["flops"] for group in groups) == CONV_FLOPS
+    refused = run("--stage", "1")
+    assert refused.exit_code == 2 and "--json is for the tables" in refused.output
 
 
 def test_diff_shows_the_change(artifact):

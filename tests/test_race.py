@@ -99,6 +99,22 @@ def test_a_second_race_builds_nothing_again(race, cli):
     assert {path: path.stat().st_mtime_ns for path in answers} == answers
 
 
+def test_a_dry_run_says_what_would_be_reused(race, cli):
+    command = (*RACE, "--artifacts", race[0], "--threads", "1", "--backends", "relay", "--dry-run", "--json")
+    planned = {plan["name"]: plan["seconds"] for plan in json.loads(cli(*command).stdout)}
+    assert list(planned) == ["tiny-cnn/fp32-eager", "tiny-cnn/fp32-relay", "tiny-cnn/int8-relay"]
+    reused = {"build": 0, "answers": 0}
+    assert planned["tiny-cnn/fp32-eager"] == reused, "it is scored, and not timed"
+    rounds = {name: steps.pop("rounds") for name, steps in planned.items() if "rounds" in steps}
+    assert len(rounds) == 2 and all(seconds > 0 for seconds in rounds.values())
+    assert planned["tiny-cnn/fp32-relay"] == reused and planned["tiny-cnn/int8-relay"] == {**reused, "layers": 0}
+    (changed,) = json.loads(cli(*command, "--precision", "int8", "--target", "llvm -mcpu=haswell").stdout)[1:]
+    assert changed["seconds"]["build"] > 0 and changed["seconds"]["answers"] > 0
+    new = cli(*command[:-1], "--threads", "1", "--batch", "2").stdout
+    assert "in addition the" in new and "marked 'new'" in new
+    assert not [path for path in race[0].rglob("*b2*") if path.suffix != ".lock"], "nothing was built"
+
+
 def test_a_failed_variant_is_a_row_and_exit_code_1(cli, tmp_path):
     done = cli(
         "bench", "--model", "tests.tiny:untraceable", "--data", "fashion-mnist", "--images", "10", "--rounds", "2",

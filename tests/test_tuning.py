@@ -247,6 +247,9 @@ def test_a_profile_names_every_kernel_and_its_schedule(tuned_int8, cli):
     done = cli("inspect", root / "artifacts" / "tiny-cnn" / "int8-relay", "--profile")
     assert done.returncode == 0 and "in convolutions" in done.stdout
     assert "int8 16->16 3x3/1" in done.stdout
+    rows = json.loads(cli("inspect", root / "artifacts" / "tiny-cnn" / "int8-relay", "--profile", "--json").stdout)
+    assert sum(row["share"] for row in rows) == pytest.approx(1) and rows[0]["ms"] == max(row["ms"] for row in rows)
+    assert any("int8 16->16 3x3/1" in row["convolution"] and row["gops"] > 0 for row in rows)
 
 
 def test_autoscheduler_refuses_int8_with_the_reason(cli, tmp_path):

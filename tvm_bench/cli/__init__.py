@@ -21,7 +21,7 @@ GROUPS = {
     "Race": (racing.bench, racing.report, racing.compare),
     "Compile": (compilation.build, compilation.tune, compilation.inspect, diff.diff),
     "Compress and train": (compression.compress, training.train, compression.figures, compression.operators),
-    "Deploy": (artifacts.list_artifacts, artifacts.verify, compilation.run, artifacts.export),
+    "Deploy": (artifacts.list_artifacts, artifacts.verify, compilation.run, artifacts.export, artifacts.clean),
     "Set up": (compilation.doctor, compilation.models),
 }
 LONGEST_HELP = 88  # characters
@@ -96,7 +96,8 @@ def main(
 
     \b
     tvm-bench doctor                      check the installation
-    tvm-bench bench                       build, check and race the default model
+    tvm-bench bench --quick               a first answer for the default model
+    tvm-bench bench                       build, check and race it
     tvm-bench bench --model mobilenet_v2 --weights random --precision fp32
     tvm-bench report artifacts/resnet18 --max-drop 0.5 --max-rss 300
     tvm-bench build --precision int8      build only artifacts/resnet18/int8-relay

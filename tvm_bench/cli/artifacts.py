@@ -1,4 +1,4 @@
-"""The commands `list`, `verify` and `export`."""
+"""The commands `list`, `verify`, `export` and `clean`."""
 
 from __future__ import annotations
 
@@ -59,3 +59,27 @@ def export(artifact: Path, folder: Path) -> None:
 
     application.write(artifact, folder)
     click.echo(f"{folder}: try `python {folder / 'predict.py'} --check`. {folder / 'README.md'} says the rest.")
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL ...]")
+@click.option("--results", is_flag=True, help="Delete the results and reports of races too.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be deleted.")
+@with_options(ARTIFACTS)
+def clean(models: tuple[str, ...], results: bool, yes: bool, dry_run: bool, artifacts: Path) -> None:
+    """Delete what was built for each MODEL, a folder in artifacts; without MODEL, for all.
+
+    Exported models, libraries and logs of jobs can be made again. Trained and compressed weights stay, and the results
+    of races too.
+    """
+    from ..pipeline import cleaning
+
+    found = cleaning.deletable(artifacts, models, results=results)
+    for item in found:
+        click.echo(f"{item.size_mb:8.1f} MB  {item.path}")
+    if not found or dry_run:
+        return click.echo("Nothing was deleted.")
+    total = sum(item.size_mb for item in found)
+    if yes or click.confirm(f"Delete these {len(found)}, {total:.0f} MB?"):
+        cleaning.delete(found)

@@ -108,13 +108,24 @@ def tune(
 @click.option("--groups", is_flag=True, help="Print the fused groups of operators.")
 @click.option("--diff", nargs=2, metavar="A B", help="Print the differences between stages A and B.")
 @click.option("--profile", is_flag=True, help="Run the library, and time each kernel.")
-def inspect(artifact: Path, stage: str | None, groups: bool, diff: tuple[str, str] | None, profile: bool) -> None:
+@with_options(JSON)
+def inspect(
+    artifact: Path, stage: str | None, groups: bool, diff: tuple[str, str] | None, profile: bool, as_json: bool
+) -> None:
     """Show what the compiler did to a model: stages of Relay IR, operators, fused groups, kernels."""
     from ..pipeline import compilation
     from ..relay_view import dumps, kernels
 
+    if as_json and (stage or diff):
+        raise click.UsageError("--json is for the tables: give it alone, with --groups, or with --profile.")
     if profile:
-        console().print(kernels.profile_table(*compilation.profile(artifact)))
+        measured = compilation.profile(artifact)
+        if as_json:
+            return print_json(kernels.rows(*measured))
+        console().print(kernels.profile_table(*measured))
+    elif as_json:
+        stages = dumps.stages(artifact)
+        print_json(dumps.fused(stages).groups if groups else stages)
     else:
         dumps.show(artifact, groups=groups, diff=diff, stage=stage, console=console())
 

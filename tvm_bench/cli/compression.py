@@ -8,8 +8,8 @@ import click
 
 from ..api.run_spec import run_spec
 from ..spec.recipe import Settings
-from .console import console
-from .options import ARTIFACTS, FORMS, IMAGES, SUBJECT, THREADS, with_options
+from .console import console, print_json
+from .options import ARTIFACTS, FORMS, IMAGES, JSON, SUBJECT, THREADS, with_options
 
 
 @click.command()
@@ -49,7 +49,7 @@ from .options import ARTIFACTS, FORMS, IMAGES, SUBJECT, THREADS, with_options
     show_default=True,
     help="Weight of the teacher's outputs; the labels have the rest.",
 )
-@with_options(IMAGES, THREADS, ARTIFACTS)
+@with_options(IMAGES, THREADS, ARTIFACTS, JSON)
 def compress(
     epochs: float,
     batch_size: int,
@@ -61,6 +61,7 @@ def compress(
     temperature: float,
     alpha: float,
     images: int | None,
+    as_json: bool,
     **common: Any,
 ) -> None:
     """Compress a model by a --recipe, and compare it with the original, layer by layer.
@@ -97,8 +98,11 @@ def compress(
     )
     run = run_spec(**common, settings=settings, default_precisions=("fp32",))
     result, folder = jobs.compress(run, images)
+    files = report.write(result, folder)
+    if as_json:
+        return print_json({**result, "files": files})
     report.show(result, console())
-    for file in report.write(result, folder):
+    for file in files:
         click.echo(str(file))
 
 
@@ -127,8 +131,8 @@ def figures(images: int | None, image: int | None, **common: Any) -> None:
 @with_options(SUBJECT, FORMS)
 @click.option("--calls", type=click.IntRange(1), default=10, show_default=True, help="Calls to average.")
 @click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print, slowest first.")
-@with_options(THREADS, ARTIFACTS)
-def operators(calls: int, top: int, **common: Any) -> None:
+@with_options(THREADS, ARTIFACTS, JSON)
+def operators(calls: int, top: int, as_json: bool, **common: Any) -> None:
     """Print time and memory of each operator of eager PyTorch, by torch.profiler.
 
     Without --precision it compares FP32, dynamic FP16, dynamic INT8 and static INT8.
@@ -137,4 +141,7 @@ def operators(calls: int, top: int, **common: Any) -> None:
     from ..report import compression as report
 
     run = run_spec(**common, default_precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
+    found = {precision: rows[:top] for precision, rows in jobs.operators(run, calls).items()}
+    if as_json:
+        return print_json(found)
     report.show_operators(run.model_spec.slug, jobs.operators(run, calls), top, console())

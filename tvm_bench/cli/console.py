@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
@@ -25,15 +26,22 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print dataclasses, paths, times and what JSON knows."""
-    click.echo(json.dumps(value, indent=1, default=_plain))
+    """Print dataclasses, paths, times and what JSON knows. A number that is not finite becomes null."""
+    click.echo(json.dumps(_plain(value), indent=1, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="seconds")
-    if isinstance(value, Path):
-        return str(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
+        value = asdict(value)
+    match value:
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case datetime():
+            return value.isoformat(timespec="seconds")
+        case Path():
+            return str(value)
+        case float() if not math.isfinite(value):
+            return None
+    return value

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ..api.run_spec import run_spec
-from .console import console
-from .options import ARTIFACTS, FORMS, SUBJECT, THREADS, with_options
+from .console import console, print_json
+from .options import ARTIFACTS, FORMS, JSON, SUBJECT, THREADS, with_options
 
 
 @click.command()
@@ -18,8 +18,8 @@ from .options import ARTIFACTS, FORMS, SUBJECT, THREADS, with_options
     "--images", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Compare on N test images."
 )
 @click.option("--all", "everything", is_flag=True, help="Print all layers, not only wrong ones.")
-@with_options(THREADS, ARTIFACTS)
-def diff(images: int, everything: bool, **common: Any) -> None:
+@with_options(THREADS, ARTIFACTS, JSON)
+def diff(images: int, everything: bool, as_json: bool, **common: Any) -> None:
     """Compare each Relay library with its source model layer by layer, and find the layer that is wrong.
 
     Every layer is fed with what the source model computed, so that no error grows. An ONNX file that was exported from
@@ -32,7 +32,9 @@ def diff(images: int, everything: bool, **common: Any) -> None:
     from ..report.table import rich_table
 
     results = pipeline.diff(run_spec(**common), images)
-    for result in results:
+    if as_json:
+        print_json(results)
+    for result in () if as_json else results:
         for verdict in report.verdicts(result.layers, result.exported):
             click.echo(f"{result.variant}: {verdict}")
         for table in (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..api.run_spec import model_spec, run_spec
 from ..spec.backends import COMPETING, DEFAULT, DEFAULT_OF_ONNX
@@ -29,6 +30,8 @@ from .options import (
 )
 from .parsing import listed
 
+QUICK = {"precision": ("fp32",), "rounds": 2, "samples": 20, "images": 100}
+
 
 @click.command()
 @with_options(SUBJECT, FORMS)
@@ -48,8 +51,20 @@ from .parsing import listed
     help="Fresh processes per variant; the rounds of all variants are interleaved.",
 )
 @click.option("--samples", type=click.IntRange(1), default=40, show_default=True, help="Timed calls per process.")
-@with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS)
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="A first answer in a minute or two: --precision fp32 --rounds 2 --samples 20 --images 100, unless given.",
+)
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Only print which steps would run, which results would be reused, and how long that took before.",
+)
+@with_options(IMAGES, LIMITS, LOGS, SWEPT_THREADS, ARTIFACTS, JSON)
+@click.pass_context
 def bench(
+    context: click.Context,
     backends: tuple[str, ...],
     rounds: int,
     samples: int,
@@ -57,6 +72,9 @@ def bench(
     max_drop: float | None,
     max_rss: float | None,
     p95: float | None,
+    quick: bool,
+    dry_run: bool,
+    as_json: bool,
     **common: Any,
 ) -> None:
     """Build every variant, check its answers, race them in interleaved rounds, and write the report.
@@ -65,25 +83,31 @@ def bench(
     and the Pareto front. Finished steps are not repeated. The results are saved after every round: the same command
     resumes an interrupted race. Those of earlier races are kept in the folder runs. Exits with 1 when a variant failed.
     """
-    from ..pipeline import race
+    from ..pipeline import race, race_plan
 
+    if quick:
+        chosen = {name: value for name, value in QUICK.items() if _by_default(context, name)}
+        return context.invoke(bench, **{**context.params, **chosen, "quick": False})
     spec, rules = run_spec(**common), race.Rules(rounds=rounds, samples=samples, images=images)
     backends = backends or (DEFAULT_OF_ONNX if spec.model_spec.is_onnx else DEFAULT)
+    if dry_run:
+        return _print_plan(race_plan.plan(spec, backends, rules), as_json)
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
     results, files = race.run(spec, backends, rules, command, Constraints(max_drop, max_rss, p95))
-    _print_report(results, files)
+    _print_report(results, files, as_json)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
 
 @click.command()
 @click.argument("results", type=click.Path(path_type=Path), required=False)
-@with_options(MODEL_OPTIONS, LIMITS, ARTIFACTS)
+@with_options(MODEL_OPTIONS, LIMITS, ARTIFACTS, JSON)
 def report(
     results: Path | None,
     max_drop: float | None,
     max_rss: float | None,
     p95: float | None,
     artifacts: Path,
+    as_json: bool,
     **model_options: Any,
 ) -> None:
     """Print the tables and the verdict of RESULTS (a results.json, or its folder), and write the report beside it.
@@ -97,7 +121,7 @@ def report(
     loaded = stored.load(path)
     if constraints := Constraints(max_drop, max_rss, p95).given():
         loaded = replace(loaded, settings={**loaded.settings, "limits": constraints})
-    _print_report(loaded, reports.write(loaded, path.parent))
+    _print_report(loaded, reports.write(loaded, path.parent), as_json)
 
 
 @click.command()
@@ -137,9 +161,23 @@ def _results_file(path: Path) -> Path:
     return path / "results.json" if path.is_dir() else path
 
 
-def _print_report(results: Any, files: list[Path]) -> None:
+def _by_default(context: click.Context, name: str) -> bool:
+    return context.get_parameter_source(name) is ParameterSource.DEFAULT
+
+
+def _print_plan(plan: Any, as_json: bool) -> None:
+    from ..report import plan as report
+
+    if as_json:
+        return print_json(plan)
+    report.show(plan, console())
+
+
+def _print_report(results: Any, files: list[Path], as_json: bool) -> None:
     from ..report import summary_text, tables
 
+    if as_json:
+        return print_json({**summary_text.as_data(results), "files": files})
     terminal = console()
     tables.show(results, terminal)
     summary_text.show(summary_text.summarize(results), terminal)

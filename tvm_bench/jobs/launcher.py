@@ -19,7 +19,7 @@ from typing import Any
 from ..host import cpu, packages, quiet
 from ..host.files import write_json
 from ..spec.errors import Error, UserError
-from . import receipts
+from . import planning, receipts
 
 # The child's environment is built from this list, not inherited: a stray OMP_NUM_THREADS would distort a race.
 INHERITED = (
@@ -79,18 +79,23 @@ class Job:
 
 
 def run(job: Job) -> dict[str, Any]:
-    """Run the job and return its receipt. Raises `UserError` for errors of the user, `JobError` for all others."""
+    """Run the job and return its receipt; within `planning`, only note it.
+
+    Raises `UserError` for errors of the user, `JobError` for all others.
+    """
     if job.verb not in RUNTIME_ONLY:
         packages.need_workbench()
     job.folder.mkdir(parents=True, exist_ok=True)
-    receipt_path = job.path("receipt.json")
+    receipt_path, plan = job.path("receipt.json"), planning.current()
     with locked(job.path("lock")):
         key = ""
         if job.reuse:
             key = receipts.key(job.verb, job.request, job.inputs, job.depends, job.threads)
             if receipt := receipts.valid(receipt_path, key):
                 LOG.info("%s: reused", job.label)
-                return receipt
+                return plan.consult(job.verb, receipt_path, receipt) if plan else receipt
+        if plan:
+            return plan.consult(job.verb, receipt_path, None)
         receipt_path.unlink(missing_ok=True)
         cpus = cpu.mask(job.threads) if job.masked else None
         write_json(job.path("request.json"), {"verb": job.verb, "key": key, "cpus": cpus, "request": job.request})

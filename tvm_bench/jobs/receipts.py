@@ -13,7 +13,10 @@ from ..host.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
 # Rooms and files that only the parent runs: a change in them leaves all receipts valid.
-PARENT_ONLY = ("cli", "api", "pipeline", "analysis", "report", "relay_view", "jobs/launcher.py", "jobs/receipts.py")
+PARENT_ONLY = (
+    *("cli", "api", "pipeline", "analysis", "report", "relay_view"),
+    *("jobs/launcher.py", "jobs/planning.py", "jobs/receipts.py"),
+)
 
 
 def key(verb: str, request: dict[str, Any], inputs: tuple[Path, ...], depends: str, threads: int) -> str:

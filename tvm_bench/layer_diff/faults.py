@@ -8,6 +8,7 @@ from itertools import permutations
 import numpy as np
 
 HALF = 0.5 + 1e-2  # of a step: what a rounding to the nearest may be off, computed in float32
+FEW = 0.02  # of the border: another padding value changes far more
 TWICE = 1.6  # steps: what two roundings, one of them of inputs, may be off
 
 
@@ -143,6 +144,8 @@ def _padding(sample: Sample) -> Kind | None:
     if not inside.size:
         return None
     border = sample.wrong.sum() / (sample.wrong.size - inside.size)
+    if border < FEW:
+        return None
     return Kind(
         "padding",
         f"all wrong values are in the outer {depth} of {min(height, width)} rows or columns ({border:.0%} of these "

@@ -29,10 +29,10 @@ def faults(
         values = [source.record(image, [*layer.inputs, layer.output]) for image in inputs]
         if row.failure:
             fault = Fault(row.name, row.operators, row.failure.stage, COMPILE, row.failure.reason, alone=True)
-            content = {"expected": values[0][layer.output]}
+            worst, content = 0, {"expected": values[0][layer.output]}
         else:
-            fault, content = _fault(source, layer, row, values, inputs, target)
-        results.append((layer, fault, values[0], content))
+            fault, worst, content = _fault(source, layer, row, values, inputs, target)
+        results.append((layer, fault, values[worst], content))
     return with_files(source, results, folder)
 
 
@@ -58,8 +58,8 @@ def _fault(
     values: list[Values],
     inputs: list[Values],
     target: tvm.target.Target,
-) -> tuple[Fault, Values]:
-    """The fault of a layer that computes wrong values, and what it should compute for the first image, and does."""
+) -> tuple[Fault, int, Values]:
+    """The fault of a layer that computes wrong values, its worst image, and what it should compute there, and does."""
     outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
     alone = diff(layer, outputs)
     stage = IMPORT if (alone if alone.wrong else row).relay.wrong else KERNEL
@@ -67,7 +67,10 @@ def _fault(
     kind = kind_of(sample_of(layer, *pair, _real(source, layer, inputs)))
     arrays = {"expected": outputs.source, "relay": outputs.relay, "library": outputs.library}
     fault = Fault(row.name, row.operators, stage, kind.name, kind.evidence, alone.wrong)
-    return fault, {name: images[0][layer.output] for name, images in arrays.items()}
+    images = zip(*pair, strict=True)
+    differences = [np.abs(ours[layer.output] - right[layer.output].astype(float)).max() for ours, right in images]
+    worst = int(np.argmax(differences))  # which takes NaN for the largest
+    return fault, worst, {name: computed[worst][layer.output] for name, computed in arrays.items()}
 
 
 def _real(source: Source, layer: Layer, inputs: list[Values]) -> np.ndarray | None:

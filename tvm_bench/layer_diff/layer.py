@@ -76,6 +76,9 @@ class Source(Protocol):
         each input of the file, in their order.
         """
 
+    def exact(self, layer: Layer, values: Values) -> np.ndarray | None:
+        """What the layer computes by exact sums from recorded `values`; None where the source's own sums are exact."""
+
     def run(self, inputs: list[Values]) -> list[np.ndarray]:
         """The first output of the model for each of the `inputs`."""
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from ..backends.relay import torch_quantized
 from ..spec.tensors import TensorSpec
+from .exact_convolution import OPERATORS, convolution
 from .layer import Layer, Quantization, Values
 from .torch_graph import ENGINE, QUANTIZED, Operation, TorchGraph
 
@@ -83,6 +84,15 @@ class TorchSource:
             tensors = tuple(torch.from_numpy(values[name]) for name in part.fed)
             torch.jit.save(torch.jit.trace(part, tensors, check_trace=False), str(path))
         return {f"fed{number}": name for number, name in enumerate(part.fed)}
+
+    def exact(self, layer: Layer, values: Values) -> np.ndarray | None:
+        """The output of a quantized convolution by exact sums, from recorded `values`; None for any other layer."""
+        operation = self.graph.producers[layer.output]
+        if operation.kind not in OPERATORS or len(layer.operators) > 1:
+            return None
+        data, *parameters = operation.inputs
+        tensor = _quantized(torch.from_numpy(values[data]), self.tensors[data])
+        return _array(convolution(operation.kind, tensor, *(self.graph.constants[name] for name in parameters)))
 
     def run(self, inputs: list[Values]) -> list[np.ndarray]:
         """The first output for each of the `inputs`."""

@@ -26,7 +26,7 @@ from .race_entrants import Entrant, attempt, entrant, entrants
 from .race_rounds import Rules, run_round
 from .workbench import Workbench
 
-__all__ = ["Rules", "entrant", "entrants", "race", "run", "settings", "with_layers"]
+__all__ = ["Rules", "built", "entrant", "entrants", "evaluated", "race", "run", "settings", "with_layers"]
 
 
 def run(
@@ -98,14 +98,15 @@ def _one_or_all(values: tuple[int, ...]) -> int | list[int]:
 def _prepared(entrant: Entrant, rules: Rules, progress: Progress) -> Entrant:
     """The entrant after its build and the check of its answers."""
     progress.step(f"building {entrant.variant.name}")
-    entrant = attempt(entrant, _built)
+    entrant = attempt(entrant, built)
     progress.step(f"answers of {entrant.variant.name}")
-    entrant = attempt(entrant, lambda built: _evaluated(built, rules))
+    entrant = attempt(entrant, lambda compiled: evaluated(compiled, rules))
     identity = measurement.identity(entrant.bench, entrant.variant) if entrant.row.ok else None
     return replace(entrant, row=replace(entrant.row, identity=identity))
 
 
-def _built(entrant: Entrant) -> Entrant:
+def built(entrant: Entrant) -> Entrant:
+    """The entrant with its artifact and its sizes. Raises `Unavailable` if a package or a device is missing."""
     backend = runtimes.named(entrant.variant.backend)
     packages.need(backend.packages, gpu=backend.gpu)
     artifact = steps.build(entrant.bench, entrant.variant)
@@ -118,7 +119,7 @@ def _built(entrant: Entrant) -> Entrant:
     return replace(entrant, built=artifact, row=row)
 
 
-def _evaluated(entrant: Entrant, rules: Rules) -> Entrant:
+def evaluated(entrant: Entrant, rules: Rules) -> Entrant:
     """The entrant with its scores: accuracy, and agreement with the reference and, for a library, its source model."""
     bench, variant = entrant.bench, entrant.variant
     if variant.backend == "null":

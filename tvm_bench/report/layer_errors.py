@@ -48,9 +48,20 @@ def verdicts(layers: Sequence[LayerErrors], exported: Sequence[ExportErrors] | N
 def verdict(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
     """Whether the layers are right, and which is the first that is not."""
     wrong = [layer for layer in layers if layer.wrong]
-    if not wrong:
-        return f"All {len(layers)} layers are right."
-    return f"{len(wrong)} of {len(layers)} layers are wrong, first `{wrong[0].name}`."
+    text = f"All {len(layers)} layers are right."
+    if wrong:
+        text = f"{len(wrong)} of {len(layers)} layers are wrong, first `{wrong[0].name}`."
+    return text + _saturating(layers)
+
+
+def _saturating(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
+    found = [layer.name for layer in layers if isinstance(layer, LayerErrors) and layer.source_saturates]
+    if not found:
+        return ""
+    return (
+        f" In {len(found)}, first `{found[0]}`, the source's own kernel saturates: PyTorch adds two products of a "
+        "depthwise convolution in 16 bits. The library gives the exact sums."
+    )
 
 
 def sentence(fault: Fault) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..analysis import pareto
 from ..analysis.comparable import batch_and_threads
@@ -81,6 +83,26 @@ def summarize(results: Results) -> Summary:
     ]
     filled = [section for section in sections if section.lines]
     return Summary(first, headline(first), filled, Section(Kind.WARNINGS, quality_warnings(results)))
+
+
+def as_data(results: Results) -> dict[str, Any]:
+    """The verdicts and quality warnings in sentences, and the main figures of each variant, for JSON."""
+    return {
+        "verdicts": [f"{headline(verdict)}." for verdict in verdicts(shortened(results))],
+        "warnings": quality_warnings(results),
+        "variants": [
+            {
+                "name": row.name,
+                "status": row.status,
+                "problem": row.error or row.flagged,
+                "latency_ms": mean_latency(row.rounds).value if row.rounds else None,
+                "top1": row.top1,
+                "peak_mb": float(np.median(row.peak_rss_mb)) if row.peak_rss_mb else None,
+                "size_mb": row.size_mb,
+            }
+            for row in results.variants
+        ],
+    }
 
 
 def _task(results: Results) -> list[str]:

@@ -16,17 +16,20 @@ from matplotlib.figure import Figure
 from ...analysis.comparable import races
 from ...analysis.results import Results
 from ...host.files import replace_with
-from . import bar_charts, curves, style
+from . import bar_charts, curves, steps, style
 
 # The function that draws the plot, and whether it shows the whole sweep, not only the race of the verdict.
 PLOTS: dict[str, tuple[Callable[[Results, style.Frame], Figure | None], bool]] = {
     "latency": (bar_charts.latency, False),
+    "ladder": (steps.ladder, False),
     "pareto": (curves.pareto, False),
     "batch": (curves.batch, True),
     "threads": (curves.threads, True),
     "memory": (bar_charts.memory, False),
     "size": (bar_charts.size, False),
     "accuracy": (bar_charts.accuracy, False),
+    "start": (steps.start, False),
+    "rounds": (steps.rounds, False),
 }
 # Colours that the style sheet of the page defines, so that a plot fits light and dark pages.
 VARIABLES = {style.INK: "ink", style.SOFT: "soft", style.GRID: "line", style.PAPER: "paper"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,8 +17,6 @@ from ...analysis.verdict import judge
 from .. import formatting, summary_text
 from . import style
 from .style import Frame
-
-PALE: dict[str, Any] = {"facecolor": "#f3f3f3", "edgecolor": "#b5b5b5", "lw": 1}
 
 
 def latency(results: Results, frame: Frame) -> Figure | None:
@@ -60,7 +57,7 @@ def memory(results: Results, frame: Frame) -> Figure | None:
         text = f"{formatting.mb(peak)} MB"
         if row.rss_after_import_mb:
             imports = float(np.median(row.rss_after_import_mb))
-            axes.barh(y, imports, height=style.BAR, **PALE)
+            axes.barh(y, imports, height=style.BAR, **style.PALE)
             text += f" · +{formatting.mb(peak - imports)} over imports"
         style.label(axes, frame, peak, y, text)
     axes.set_xlim(0, (1.02 if frame.narrow else 1.42) * max(peaks))

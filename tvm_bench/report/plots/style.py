@@ -29,6 +29,7 @@ RELAY = ("relay", "relay-stock")
 DPI = 180  # text stays readable at a width of 900 pixels
 FONT = 10.5
 BAR = 0.46  # height; rows are 1 apart
+PALE: dict[str, Any] = {"facecolor": "#f3f3f3", "edgecolor": "#b5b5b5", "lw": 1}  # the first part of a bar
 
 
 Colour = str | tuple[float, float, float]
