@@ -12,14 +12,27 @@ from tvm.contrib import graph_executor
 from tvm.relay.op import strategy
 from tvm.topi.x86 import conv2d_alter_op
 
+from tvm_bench.backends.relay import kernels as kernel_infos
 from tvm_bench.backends.relay import schedules, target
-from tvm_bench.backends.relay.schedules import conv_workload, int8_dot, override, register_tile, winograd
+from tvm_bench.backends.relay.schedules import (
+    conv_workload,
+    int8_dot,
+    override,
+    register_tile,
+    winograd,
+    winograd_int8,
+    winograd_kernel,
+)
 from tvm_bench.host.cpu import host_features
+
+# AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
+RUNS = [k for k in int8_dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx512vnni") in host_features()]
 
 
 @pytest.fixture
 def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd, "LEAST_OUTPUTS", 0)
+    monkeypatch.setattr(winograd_int8, "pays", lambda convolution: True)
 
 
 def run(output, data, by_convolution=schedules.DEFAULTS):
@@ -91,15 +104,58 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, o
     np.testing.assert_allclose(result, expected.numpy(), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "pays"), [(7, False), (14, True)])
-def test_winograd_pays_unless_the_output_is_small(size, pays):
-    workload = conv_workload.Convolution("fp32", (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+@pytest.mark.parametrize("cores", [1, 64], ids=["together", "step by step"])
+@pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)
+@pytest.mark.parametrize(
+    ("shape", "outputs", "padding"),
+    [
+        ((1, 64, 24, 28), 32, (1, 1)),
+        ((2, 16, 13, 30), 48, (2, 0)),
+    ],
+)
+def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kind, cores, monkeypatch):
+    monkeypatch.setattr(int8_dot, "best", lambda channels=16: replace(kind, lanes=min(kind.lanes, channels)))
+    monkeypatch.setattr(winograd_kernel, "TASKS_PER_CORE", cores)
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, shape).astype(np.uint8)
+    weight = random.integers(-127, 128, (outputs, shape[1], 3, 3)).astype(np.int8)
+    bias = random.integers(-1000, 1000, (outputs, 1, 1)).astype(np.int32)
+    output = convolution(data, weight, "int32", padding=padding)
+    result, kernels, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
+    exact = F.conv2d(torch.from_numpy(data).double(), torch.from_numpy(weight).double(), padding=padding).numpy()
+    assert "winograd" in kernels
+    np.testing.assert_array_equal(result, np.maximum(exact + bias, 0))
+    np.testing.assert_array_equal(run(output, data)[0], exact, err_msg="nothing fused behind it")
+    # LLVM makes a `vpdpwssd` of a `vpmaddwd` and a sum where the CPU has it.
+    assert "vpdpwssd" in assembly or ("vnni" not in kind.feature and "vpmaddwd" in assembly)
+
+
+@pytest.mark.parametrize(("channels", "fits"), [(112, True), (128, False)])
+def test_winograd_in_int8_refuses_weights_whose_sums_could_be_too_large(channels, fits, on_small_images):
+    data = np.full((1, channels, 8, 8), 255, np.uint8)
+    weight = np.full((16, channels, 3, 3), -127, np.int8)
+    output = convolution(data, weight, "int32", padding=(1, 1))
+    result, kernels, _ = run(output, data)
+    assert ("winograd" in kernels) == fits
+    assert result.min() == -255 * 127 * 9 * channels
+    with schedules.using(), target.resolve(None, 2), tvm.transform.PassContext(3):
+        library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+        (kernel,) = (k for k in kernel_infos.of_build(library, {}, tvms=False).values() if k.convolution)
+    assert kernel.schedule.startswith("winograd") == fits and kernel.candidates[0] == "winograd4"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "channels", "size", "pays"),
+    [
+        *(("fp32", 64, 7, False), ("fp32", 64, 14, True)),
+        *(("int8", 64, 14, False), ("int8", 64, 56, True), ("int8", 16, 56, False), ("int8", 512, 28, False)),
+    ],
+)
+def test_winograd_pays_unless_the_output_is_small(dtype, channels, size, pays):
+    shape, kernel = (1, channels, size, size), (channels, 3, 3)
+    workload = conv_workload.Convolution(dtype, shape, kernel, (1, 1), (1, 1, 1, 1), (1, 1), 1)
     with target.resolve(None, 2):
         assert winograd.pays(workload) == pays
-
-
-# AVX-512 VNNI with AVX-512 VL has the 256-bit form of AVX-VNNI too.
-RUNS = [k for k in int8_dot.KINDS if (k.feature if k.feature != "avxvnni" else "avx512vnni") in host_features()]
 
 
 @pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)
@@ -222,7 +278,7 @@ def test_every_candidate_of_a_convolution_gives_the_same_answer(precision, chann
     module = tvm.IRModule.from_expr(output)
     with schedules.using(), tvm.transform.PassContext(3):
         library = relay.build(module, target=target.resolve(None, 2))
-    (workload,) = set(conv_workload.in_kernels(library).values())
+    ((workload, _),) = set(conv_workload.in_kernels(library).values())
     with target.resolve(None, 2):
         names = schedules.candidates(workload)
     stride = attributes.get("strides", 1)
@@ -329,7 +385,7 @@ def test_kernel_positions_that_read_only_padding_are_left_out(size, padding, dil
     output = convolution(data, weight, "float32", padding=padding, dilation=dilation, strides=(stride, stride))
     with schedules.using(), tvm.transform.PassContext(3):
         library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
-    (workload,) = set(conv_workload.in_kernels(library).values())
+    ((workload, _),) = set(conv_workload.in_kernels(library).values())
     tensors = (torch.from_numpy(array) for array in (data, weight))
     exact = F.conv2d(*tensors, stride=stride, padding=padding, dilation=dilation).numpy()
     np.testing.assert_array_equal(run(output, data)[0], exact)

@@ -45,17 +45,17 @@ def of_build(factory: Any, by_convolution: Mapping[str, str], *, tvms: bool) -> 
     kernels = {}
     for name in (str(name) for name in factory.function_metadata if "fused" in str(name)):
         kernel = KernelInfo(calls=calls[name])
-        if convolution := convolutions.get(name):
-            kernel = _with_convolution(kernel, convolution, by_convolution, tvms=tvms)
+        if name in convolutions:
+            kernel = _with_convolution(kernel, *convolutions[name], by_convolution, tvms=tvms)
         kernels[name] = kernel
     return kernels
 
 
 def _with_convolution(
-    kernel: KernelInfo, convolution: Convolution, by_convolution: Mapping[str, str], *, tvms: bool
+    kernel: KernelInfo, convolution: Convolution, operator: str, by_convolution: Mapping[str, str], *, tvms: bool
 ) -> KernelInfo:
     key, (default, *others) = str(convolution), schedules.candidates(convolution)
-    schedule = schedules.TVM if tvms else by_convolution.get(key, default)
+    schedule = schedules.TVM if tvms else schedules.applied(by_convolution.get(key, default), convolution, operator)
     kernel = replace(
         kernel,
         convolution=key,

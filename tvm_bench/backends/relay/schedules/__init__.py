@@ -61,7 +61,11 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
             or direct_conv.legalize(attrs, inputs, types)
         )
 
-    blocked = partial(direct_conv.strategy, schedule_of=schedule_of)
+    def direct_schedule_of(convolution: Convolution) -> str:
+        """Also for a convolution that Winograd refuses when it sees the weights."""
+        return applied(schedule_of(convolution), convolution, "nn.contrib_conv2d_NCHWc")
+
+    blocked = partial(direct_conv.strategy, schedule_of=direct_schedule_of)
     with (
         registration(topi.nn.conv2d_alter_layout, alter_layout),
         registration(topi.nn.conv2d_legalize, legalize),
@@ -84,6 +88,13 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         yield
 
 
+def applied(schedule: str, convolution: Convolution, operator: str) -> str:
+    """The schedule that a call of `operator` has where `schedule` was asked for: Winograd refuses some weights."""
+    if not schedule.startswith(winograd.NAME) or winograd.NAME in operator:
+        return schedule
+    return next(name for name in candidates(convolution) if not name.startswith(winograd.NAME))
+
+
 def candidates(convolution: Convolution) -> list[str]:
     """The schedules that a convolution can have, the default first."""
     if grouped := grouped_conv.tiles(convolution):
@@ -91,9 +102,11 @@ def candidates(convolution: Convolution) -> list[str]:
     tiles = direct_conv.tiles(convolution)
     if tiles and direct_conv.in_half_blocks(convolution):
         return tiles
+    winograds = winograd.names(convolution)
     if convolution.dtype == "int8" or convolution.depthwise or direct_conv.has_few_products(convolution):
-        return [*tiles, TVM]
-    winograds = [f"{winograd.NAME}{size}" for size in winograd.SIZES if winograd.fits(convolution)]
+        direct = [*tiles, TVM]
+    else:
+        direct = [TVM, *tiles]
     if winograd.pays(convolution):
-        return [*winograds, TVM, *tiles]
-    return [TVM, *winograds, *tiles]
+        return [*winograds, *direct]
+    return [direct[0], *winograds, *direct[1:]]

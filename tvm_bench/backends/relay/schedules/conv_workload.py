@@ -83,13 +83,14 @@ def of(attrs: Any, data: Any, weight: Any) -> Convolution:
     )
 
 
-def in_kernels(factory: Any) -> dict[str, Convolution]:
-    """The convolution in each kernel of a build, by the kernel's name; kernels without one are left out."""
+def in_kernels(factory: Any) -> dict[str, tuple[Convolution, str]]:
+    """The convolution in each kernel of a build and its Relay operator, by the kernel's name; others are left out."""
     convolutions = {}
     for name, info in factory.function_metadata.items():
         for function in info.relay_primfuncs.values():
             for call in _convolutions(function):
-                convolutions[str(name)] = of(call.attrs, call.args[0].checked_type, call.args[1].checked_type)
+                types = (argument.checked_type for argument in call.args[:2])
+                convolutions[str(name)] = of(call.attrs, *types), call.op.name
     return convolutions
 
 

@@ -1,0 +1,75 @@
+"""Exact Winograd F(4x4, 3x3) for INT8: transforms in int16, sums in int32, the same results as the direct convolution.
+
+The usual weight transform has fractions. Here each of its rows is multiplied by 4, 6, 6, 24, 24 or 1, which makes it
+integer, and the output transform by 24 over that. So the results are 24 * 24 = 9 * 64 times those of the convolution.
+All sums are modulo 2^32, where 9 has an inverse: a multiplication by it, and a shift by 6 bits, give the result if it
+is less than 2^25. The transformed data, of uint8, is less than 2^15, and so are the weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from tvm import relay, tir
+
+from . import int8_dot
+from .conv_workload import Convolution
+from .int16_dot import PAIR
+
+SIZE = 4  # of a tile of outputs
+BLOCK = 16  # channels
+LARGEST = 2**25  # the results are less
+# Where it is likely to be faster, by measurements of 16 to 512 channels at 14 to 224 pixels.
+MAX_WEIGHTS_MB = 5.0
+LEAST_OUTPUTS = 400  # images x rows x columns
+LEAST_CHANNELS = 32
+LEAST_VALUES = 25_000  # outputs x channels
+# As `winograd_transform_matrices`: data is multiplied by B from the right, sums by A.
+B = np.array(
+    [
+        [4, 0, 0, 0, 0, 0],
+        [0, -4, 4, -2, 2, 4],
+        [-5, -4, -4, -1, -1, 0],
+        [0, 1, -1, 2, -2, -5],
+        [1, 1, 1, 1, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ],
+    np.int16,
+)
+G = np.array([[1, 0, 0], [-1, -1, -1], [-1, 1, -1], [1, 2, 4], [1, -2, 4], [0, 0, 1]])
+A = np.array([[6, 0, 0, 0], [4, 4, 4, 4], [4, -4, 4, -4], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 24]], np.int32)
+INVERSE_OF_9 = 954437177  # modulo 2^32
+SHIFT = 6
+
+
+def unscaled(sums: tir.PrimExpr) -> tir.PrimExpr:
+    """The result of the convolution, from the transformed sums."""
+    return (sums * tir.const(INVERSE_OF_9, "int32")) >> tir.const(SHIFT, "int32")
+
+
+def transformed(weight: relay.Expr) -> relay.Constant | None:
+    """The weights (O, I, 3, 3) as (6, 6, O/16, I/2, 16, 2) in int16; None if they are no constant, or too large."""
+    if not isinstance(weight, relay.Constant):
+        return None
+    values = weight.data.numpy().astype(np.int64)
+    outputs, inputs, *_ = values.shape
+    signs = (values.clip(min=0), -values.clip(max=0))
+    if max(int(part.sum(axis=(1, 2, 3)).max()) for part in signs) * np.iinfo(np.uint8).max >= LARGEST:
+        return None
+    values = np.einsum("ea,oiab,nb->enoi", G, values, G)
+    values = values.reshape(*values.shape[:2], outputs // BLOCK, BLOCK, inputs // PAIR, PAIR)
+    return relay.const(np.ascontiguousarray(values.transpose(0, 1, 2, 4, 3, 5)).astype(np.int16))
+
+
+def pays(convolution: Convolution) -> bool:
+    """Whether it is likely to be faster than the direct convolution."""
+    weights_mb = 2 * (SIZE + 2) ** 2 * convolution.kernel[0] * convolution.data[1] / 1e6
+    channels = min(convolution.kernel[0], convolution.data[1])
+    height, width = convolution.out
+    outputs = convolution.data[0] * height * width
+    large = outputs >= LEAST_OUTPUTS and channels >= LEAST_CHANNELS and outputs * channels >= LEAST_VALUES
+    return large and weights_mb <= MAX_WEIGHTS_MB
+
+
+def has_instructions() -> bool:
+    """Whether the current target has dot products for whole blocks."""
+    return int8_dot.best(BLOCK) is not None

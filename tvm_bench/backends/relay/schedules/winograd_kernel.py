@@ -1,0 +1,227 @@
+"""The kernel of Winograd's algorithm: three steps, each in parallel, or all of them together for each row of tiles.
+
+Together, what goes from step to step stays in the L2 cache of a core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+from tvm import te, tir, topi
+from tvm.topi.nn.winograd_util import winograd_transform_matrices
+from tvm.topi.utils import const_matrix, get_const_tuple, traverse_inline
+
+from . import int8_dot, int16_dot, winograd_int8
+from .int16_dot import PAIR
+
+TAG = "conv2d_winograd_NCHWc"
+TASKS_PER_CORE = 3  # with fewer rows of tiles, one core would wait for another
+LEAST_ROWS = 6  # of a register tile
+L2_BYTES = 800_000  # of 1 MB, for what goes from step to step
+WEIGHTS_BYTES = 5_000_000  # each line of tiles reads all weights, from the L3 cache
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """How a convolution is cut: `lines` of `columns` tiles, computed in groups of `grouped` lines."""
+
+    lines: int
+    columns: int
+    grouped: int
+
+    @property
+    def in_group(self) -> int:
+        """The number of tiles in a group."""
+        return self.grouped * self.columns
+
+
+def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tensor]:
+    """Data (N, CI/16, H, W, 16) -> (N, CO/16, OH, OW, 16).
+
+    The transformed weights are (6, 6, CO/16, CI, 16), or (4, 4, ...), in FP32, and (6, 6, CO/16, CI/2, 16, 2) in INT8.
+    """
+    data, weight = inputs
+    int8 = data.dtype == "uint8"
+    size = int(attrs.tile_size)
+    span = size + 2
+    top, left, bottom, right = get_const_tuple(attrs.padding)
+    images, in_blocks, in_height, in_width, block = get_const_tuple(data.shape)
+    out_blocks = get_const_tuple(weight.shape)[2]
+    height, width = in_height + top + bottom - 2, in_width + left + right - 2
+    rows, columns = -(-height // size), -(-width // size)  # of tiles
+    element = 2 if int8 else 4
+    lines, places = images * rows, span * span * block
+    between = places * columns * (in_blocks * element + out_blocks * 4)
+    together = _together(lines, columns, between, places * block * in_blocks * out_blocks * element)
+    tiles = Tiles(lines, columns, 1 if together else lines)
+    groups = tiles.lines // tiles.grouped
+    if int8:
+        A, B = const_matrix(winograd_int8.A), const_matrix(winograd_int8.B)
+    else:
+        A, B, _ = winograd_transform_matrices(size, 3, data.dtype)
+    y, x = te.reduce_axis((0, span), "y"), te.reduce_axis((0, span), "x")
+    e, n = te.reduce_axis((0, span), "e"), te.reduce_axis((0, span), "n")
+
+    after = (rows * size + 2 - in_height - top, columns * size + 2 - in_width - left)
+    padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
+
+    def tile_of(b: tir.Var, g: tir.Var, t: tir.Var, y: tir.Var, x: tir.Var, c: tir.Var) -> tir.PrimExpr:
+        line = g * tiles.grouped + t // columns
+        return padded[line // rows, b, line % rows * size + y, t % columns * size + x, c].astype(B.dtype)
+
+    tile = te.compute((in_blocks, groups, tiles.in_group, span, span, block), tile_of)
+    half = te.compute(
+        tile.shape, lambda b, g, t, e, x, c: te.sum(tile[b, g, t, y, x, c] * B[y, e], axis=y), name="input_half"
+    )
+    transformed = te.compute(
+        (groups, span, span, in_blocks, tiles.in_group, block),
+        lambda g, e, n, b, t, c: te.sum(half[b, g, t, e, x, c] * B[x, n], axis=x),
+        name="input_transform",
+    )
+    product = _product(transformed, weight, A.dtype)
+    inverse_half = te.compute(
+        (out_blocks, tiles.lines, columns, span, size, block),
+        lambda o, line, w, e, j, k: te.sum(
+            product[line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k] * A[n, j], axis=n
+        ),
+        name="inverse_half",
+    )
+    inverse = te.compute(
+        (out_blocks, tiles.lines, columns, size, size, block),
+        lambda o, line, w, i, j, k: te.sum(inverse_half[o, line, w, e, j, k] * A[e, i], axis=e),
+        name="inverse",
+    )
+
+    def output_of(s: tir.Var, o: tir.Var, h: tir.Var, w: tir.Var, k: tir.Var) -> tir.PrimExpr:
+        value = inverse[o, s * rows + h // size, w // size, h % size, w % size, k]
+        return winograd_int8.unscaled(value) if int8 else value
+
+    return [te.compute((images, out_blocks, height, width, block), output_of, name="winograd", tag=TAG)]
+
+
+def _together(lines: int, columns: int, between: int, weights: int) -> bool:
+    """Whether each line of tiles goes through all steps alone, with these bytes from step to step, and of weights."""
+    cores = max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))
+    divides = lines >= TASKS_PER_CORE * cores and _rows(columns, 16) >= LEAST_ROWS
+    return divides and between <= L2_BYTES and weights <= WEIGHTS_BYTES
+
+
+def _rows(tiles: int, block: int) -> int:
+    """The rows of a register tile: they divide the number of `tiles`."""
+    registers = 24 if block == 16 else 12  # of the 32 of AVX-512, the 16 of AVX2
+    return max(count for count in range(1, registers + 1) if tiles % count == 0)
+
+
+def _product(transformed: te.Tensor, weight: te.Tensor, dtype: str) -> te.Tensor:
+    """The matrix product of each position in a tile: (groups, e, n, CO/16, tiles, 16)."""
+    groups, *span, in_blocks, tiles, block = get_const_tuple(transformed.shape)
+    b = te.reduce_axis((0, in_blocks), "b")
+    shape = (groups, *span, get_const_tuple(weight.shape)[2], tiles, block)
+    if transformed.dtype == dtype:
+        c = te.reduce_axis((0, block), "c")
+        return te.compute(
+            shape,
+            lambda g, e, n, o, t, k: te.sum(
+                transformed[g, e, n, b, t, c] * weight[e, n, o, b * block + c, k], axis=[b, c]
+            ),
+            name="product",
+        )
+    c, i = te.reduce_axis((0, block // PAIR), "c"), te.reduce_axis((0, PAIR), "i")
+    return te.compute(
+        shape,
+        lambda g, e, n, o, t, k: te.sum(
+            transformed[g, e, n, b, t, c * PAIR + i].astype(dtype)
+            * weight[e, n, o, b * (block // PAIR) + c, k, i].astype(dtype),
+            axis=[b, c, i],
+        ),
+        name="product",
+    )
+
+
+def schedule(outs: list[te.Tensor]) -> te.Schedule:
+    """The schedule of a fused function with such a convolution."""
+    schedule = te.create_schedule([out.op for out in outs])
+
+    def visit(op: te.Operation) -> None:
+        if op.tag == TAG:
+            _schedule(schedule, op, outs[0].op)
+
+    traverse_inline(schedule, outs[0].op, visit)
+    return schedule
+
+
+def _schedule(s: te.Schedule, output: te.Operation, last: te.Operation) -> None:
+    inverse = output.input_tensors[0]
+    inverse_half, A = inverse.op.input_tensors
+    product = inverse_half.op.input_tensors[0]
+    transformed = product.op.input_tensors[0]
+    half, B = transformed.op.input_tensors
+    tile = half.op.input_tensors[0]
+    for inlined in (A, B, tile.op.input_tensors[0]):
+        s[inlined].compute_inline()
+    together = get_const_tuple(product.shape)[0] > 1
+
+    # Back to outputs, with the operators that are fused behind the convolution.
+    if not output.same_as(last):
+        s[output].compute_inline()
+    image, o, h, w, k = s[last].op.axis
+    size = get_const_tuple(inverse.shape)[3]
+    row, h = s[last].split(h, size)
+    column, w = s[last].split(w, size)
+    if together:
+        s[last].reorder(image, row, o, column, h, w, k)
+        task = s[last].fuse(image, row)
+        s[product].compute_at(s[last], task)
+        s[transformed].compute_at(s[last], task)
+    else:
+        s[last].reorder(image, o, row, column, h, w, k)
+        task = s[last].fuse(image, o, row)
+    s[last].parallel(task)
+    _unroll_and_vectorize(s[last], (h, w), k)
+    for stage in (s[inverse], s[inverse_half]):
+        stage.compute_at(s[last], column)
+        _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
+
+    # Whole tiles are transformed at a time, for example of 6 x 6 vectors.
+    g, e, n, b, t, c = s[transformed].op.axis
+    s[transformed].reorder(g, b, t, e, n, c)
+    at = t
+    if not together:
+        at = s[transformed].fuse(g, b, t)
+        s[transformed].parallel(at)
+    _unroll_and_vectorize(s[transformed], (e, n), c)
+    for stage in (s[half], s[tile]):
+        stage.compute_at(s[transformed], at)
+        _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
+
+    # A matrix product for each position in a tile: some rows of its result stay in registers.
+    accumulator = s.cache_write(product, "local")
+    g, e, n, o, t, k = s[product].op.axis
+    outer, inner = s[product].split(t, _rows(*get_const_tuple(product.shape)[4:]))
+    if not together:
+        s[product].parallel(s[product].fuse(g, e, n, o))
+    _unroll_and_vectorize(s[product], (inner,), k)
+    s[accumulator].compute_at(s[product], outer)
+    *_, t, k = s[accumulator].op.axis
+    reduced = s[accumulator].op.reduce_axis
+    if len(reduced) == 3:
+        kind = int8_dot.best(winograd_int8.BLOCK)
+        assert kind, "without an INT8 dot product there is no such kernel"
+        vector, k = s[accumulator].split(k, kind.lanes)
+        *outer_sums, pair = reduced
+        s[accumulator].reorder(*outer_sums, t, vector, k, pair)
+        s[accumulator].unroll(vector)
+        s[accumulator].tensorize(k, int16_dot.te_intrinsic(kind))
+    else:
+        s[accumulator].reorder(*reduced, t, k)
+        s[accumulator].vectorize(k)
+    s[accumulator].unroll(t)
+
+
+def _unroll_and_vectorize(stage: te.Stage, axes: Iterable[tir.IterVar], channels: tir.IterVar) -> None:
+    for axis in (*axes, *getattr(stage.op, "reduce_axis", ())):
+        stage.unroll(axis)
+    stage.vectorize(channels)
