@@ -225,6 +225,9 @@ def test_the_faster_schedule_is_chosen_and_the_default_stays_otherwise(tmp_path)
     text = "".join(json.dumps({**dict(zip(keys, line, strict=True)), "default": "tvm"}) + "\n" for line in lines)
     (tmp_path / templates.NAME).write_text(text)
     assert templates.best(tmp_path) == {"a": "2x1x14", "b": "tvm"}
+    record = {"convolution": "a", "schedule": "1x1x14", "ms": 2.0, "default_ms": 2.5, "default": "winograd4"}
+    (tmp_path / templates.NAME).write_text(text + json.dumps(record) + "\n")
+    assert templates.ratios(tmp_path)["a"] == {"winograd4": 1.0, "1x1x14": 0.8}, "the default is another one now"
 
 
 @pytest.mark.skipif(cpu.available() < 2, reason="one CPU is all there is")

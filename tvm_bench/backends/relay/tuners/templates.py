@@ -66,19 +66,22 @@ def _by_convolution(kernels: dict[str, dict[str, Any]], times: dict[str, float])
 
 
 def _tasks(folder: Path, kernels: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    ratios = templates.ratios(folder)
-    default_ms: dict[str, float] = {}
-    for record in templates.records(folder):  # the first time is used, so that the best time only falls
-        default_ms.setdefault(record["convolution"], record["default_ms"])
     same: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for kernel in kernels.values():
         if key := kernel.get("convolution"):
             same[key].append(kernel)
+    # Records that were measured against an earlier default do not count.
+    defaults = {key: alike[0]["candidates"][0] for key, alike in same.items()}
+    ratios = {key: tried for key, tried in templates.ratios(folder).items() if next(iter(tried)) == defaults.get(key)}
+    default_ms: dict[str, float] = {}
+    for record in templates.records(folder):  # the first time is used, so that the best time only falls
+        if record["default"] == defaults.get(record["convolution"]):
+            default_ms.setdefault(record["convolution"], record["default_ms"])
     rows = []
     for key, alike in same.items():
         candidates, tried = alike[0]["candidates"], ratios.get(key, {})
         weight = sum(kernel["calls"] for kernel in alike)
-        default = default_ms[key] / weight if key in default_ms else None
+        default = default_ms[key] / weight if tried else None
         best = default * min(tried.values()) if default is not None else None
         row = Measured(max(len(tried) - 1, 0), best_ms=best).row(key, key, weight, alike[0]["operations"])
         left = [index for index, name in enumerate(candidates) if index and name not in tried]
