@@ -97,6 +97,27 @@ def test_a_right_network_has_no_wrong_layer(images, tmp_path):
     assert whole[0].unit == "steps" and whole[-1].unit == "range"
 
 
+@pytest.mark.parametrize("zero", [126, 133])
+def test_averages_between_two_steps_are_no_fault(zero, images, tmp_path):
+    """With the same scale before and after, a quarter of the averages of four values are."""
+    network = Qdq()
+    data = network.pair("input", 0.0947, zero)
+    pooled = network.pair(
+        network.node("AveragePool", [data], "average", kernel_shape=[2, 2], strides=[2, 2]), 0.0947, zero
+    )
+    source = network.source(pooled, (1, 8, SIZE // 2, SIZE // 2), tmp_path / "average.onnx")
+    cpu = target.resolve(None, 1)
+    rows = compared(source, images, cpu, lambda _: None)
+    (average,) = (row for row in rows if row.name == "average")
+    assert average.source_inexact and average.library.share > 0.02 and not any(row.wrong for row in rows)
+    assert not faults(source, rows, images, cpu, tmp_path)
+    layer = next(layer for layer in source.layers if layer.name == "average")
+    values = source.record(images[0])
+    steps = values[layer.inputs[0]].astype(int).reshape(1, 8, SIZE // 2, 2, SIZE // 2, 2).sum((3, 5))
+    even = [2 * (step // 8) + (step % 8 > 2) + (step % 8 > 5) for step in (steps - 4 * zero).flat]
+    np.testing.assert_array_equal(source.exact(layer, values).flat, np.clip(np.array(even) + zero, 0, 255))
+
+
 # Faults before lowering, as a front end could make them.
 
 

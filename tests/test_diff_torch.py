@@ -77,15 +77,15 @@ def test_a_kernel_of_pytorch_that_saturates_is_no_fault_of_the_library(brightnes
     images = [{source.inputs[0]: array} for array in (dark, bright)]
     cpu = target.resolve(None, 1)
     rows = compared(source, images, cpu, lambda _: None)
-    assert [row.source_saturates for row in rows] == [False, saturates, False]
+    assert [row.source_inexact for row in rows] == [False, saturates, False]
     assert not any(row.wrong for row in rows) and rows[1].relay.wrong == saturates
     assert not faults(source, rows, images, cpu, tmp_path)
-    assert ("saturates" in report.verdict(rows)) == saturates
+    assert ("is not exact" in report.verdict(rows)) == saturates
     values, layer = source.record(images[1]), source.layers[1]
     assert np.array_equal(source.exact(layer, values), values[layer.output]) != saturates
     assert source.exact(source.layers[0], values) is None
     if saturates:
-        wrong = [rows[0], replace(rows[1], source_saturates=False), rows[2]]
+        wrong = [rows[0], replace(rows[1], source_inexact=False), rows[2]]
         (fault,) = faults(source, wrong, images, cpu, tmp_path)
         assert np.load(fault.files[1])["fed0"].max() > 4, "the image that is wrong"
 

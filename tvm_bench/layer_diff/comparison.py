@@ -51,7 +51,7 @@ def compared(
     return [
         LayerErrors(layer.name, layer.operators, INFINITE, INFINITE, INFINITE, failure=failures[layer.output])
         if layer.output in failures
-        else _exact_where_source_saturates(source, layer, diff(layer, outputs), outputs, values)
+        else _exact_where_source_inexact(source, layer, diff(layer, outputs), outputs, values)
         for layer in source.layers
     ]
 
@@ -126,16 +126,16 @@ def diff(layer: Layer, outputs: Outputs) -> LayerErrors:
     return LayerErrors(layer.name, layer.operators, relay, kernel, library)
 
 
-def _exact_where_source_saturates(
+def _exact_where_source_inexact(
     source: Source, layer: Layer, row: LayerErrors, outputs: Outputs, values: list[Values]
 ) -> LayerErrors:
-    """The errors of a layer. They are none of the library if it gives the exact sums, and the source does not."""
+    """The errors of a layer. They are none of the library if it gives the exact values, and the source does not."""
     if not row.wrong:
         return row
     exact = [source.exact(layer, image) for image in values]
     right = [{layer.output: array} for array in exact if array is not None]
-    saturates = len(right) == len(values) and not diff(layer, replace(outputs, source=right)).wrong
-    return replace(row, source_saturates=saturates)
+    inexact = len(right) == len(values) and not diff(layer, replace(outputs, source=right)).wrong
+    return replace(row, source_inexact=inexact)
 
 
 def worst_errors(layer: Layer, values: Sequence[Values], source: Sequence[Values]) -> Errors:

@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from . import exact_average
 from .layer import Layer, Values
 from .onnx_layers import Graph
 
@@ -52,8 +53,12 @@ class OnnxSource:
         return fed
 
     def exact(self, layer: Layer, values: Values) -> np.ndarray | None:
-        """None: ONNX Runtime's sums are exact."""
-        return None
+        """The output of a quantized average pooling by exact sums; None for any other layer."""
+        if layer.operators != exact_average.OPERATORS or not layer.quantization:
+            return None
+        pool = self.graph.producers[self.graph.producers[layer.output].input[0]]
+        before = self.graph.quantization(self.graph.producers[pool.input[0]])
+        return exact_average.average_pool(values[layer.inputs[0]], pool, before, layer.quantization)
 
     def run(self, inputs: list[Values]) -> list[np.ndarray]:
         """The first output for each of the `inputs`, operator by operator."""

@@ -51,16 +51,17 @@ def verdict(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
     text = f"All {len(layers)} layers are right."
     if wrong:
         text = f"{len(wrong)} of {len(layers)} layers are wrong, first `{wrong[0].name}`."
-    return text + _saturating(layers)
+    return text + _inexact(layers)
 
 
-def _saturating(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
-    found = [layer.name for layer in layers if isinstance(layer, LayerErrors) and layer.source_saturates]
+def _inexact(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
+    found = [layer.name for layer in layers if isinstance(layer, LayerErrors) and layer.source_inexact]
     if not found:
         return ""
     return (
-        f" In {len(found)}, first `{found[0]}`, the source's own kernel saturates: PyTorch adds two products of a "
-        "depthwise convolution in 16 bits. The library gives the exact sums."
+        f" In {len(found)}, first `{found[0]}`, the source's own kernel is not exact, and the library is: PyTorch may "
+        "add two products of a depthwise convolution in 16 bits, and ONNX Runtime averages floats, whose rounding "
+        "decides between two steps."
     )
 
 

@@ -55,8 +55,8 @@ class LayerErrors:
 
     `relay` is Relay after import and lowering, before fusion, against the source; `kernel` is the library against
     Relay, `library` the library against the source. `accumulated` are the errors of the whole model at this place
-    (None: not run). A layer with a `failure` does not compile, and its errors are infinite. `source_saturates`: the
-    library gives the exact sums, and the source's own kernel does not.
+    (None: not run). A layer with a `failure` does not compile, and its errors are infinite. `source_inexact`: the
+    library gives the exact values, and the source's own kernel does not.
     """
 
     name: str
@@ -66,12 +66,12 @@ class LayerErrors:
     library: Errors
     accumulated: Errors | None = None
     failure: Failure | None = None
-    source_saturates: bool = False
+    source_inexact: bool = False
 
     @property
     def wrong(self) -> bool:
         """Whether the compiled layer is off by more than the source may be."""
-        return not self.source_saturates and (self.relay.wrong or self.library.wrong)
+        return not self.source_inexact and (self.relay.wrong or self.library.wrong)
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> LayerErrors:
