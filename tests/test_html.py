@@ -86,7 +86,7 @@ def test_the_verdict_comes_first_and_the_rest_follows(text):
 
 def test_pictures_are_whole_twice_and_share_no_names(text):
     pictures = re.findall(r"<svg.*?</svg>", text, re.S)
-    assert len(pictures) == 12, "six plots, each for a wide and for a narrow window"
+    assert len(pictures) == 18, "nine plots, each for a wide and for a narrow window"
     for picture in pictures:
         ElementTree.fromstring(picture)
         assert "var(--ink)" in picture and "#222222" not in picture

@@ -33,6 +33,7 @@ def test_training_and_visualization(pictures, tmp_path):
     assert drawn == 6
 
 
+@pytest.mark.slow
 def test_quantization_and_inference(tmp_path):
     settings = {"MODEL": TINY, "DATA": "fashion-mnist", "BATCHES": "1", "ROUNDS": 1, "SAMPLES": 2, "IMAGES": 20}
     text, drawn = executed("quantization.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})

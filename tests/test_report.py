@@ -85,12 +85,15 @@ def batches() -> list[Row]:
     ]
 
 
+NAMES = ["latency", "ladder", "pareto", "batch", "memory", "size", "accuracy", "start", "rounds"]
+
+
 def test_the_report_is_written_with_pictures(tmp_path):
     run = replace(realistic(), variants=(*realistic().variants, FAILED, *batches()))
     reports, paths = report.write(run, tmp_path)[:2], report.write(run, tmp_path)[2:]
     text = reports[0].read_text()
     assert [path.name for path in reports] == ["report.md", "report.html"]
-    assert [path.stem for path in paths] == ["latency", "pareto", "batch", "memory", "size", "accuracy"]
+    assert [path.stem for path in paths] == NAMES
     for part in ("(plots/latency.png)", "tvm-bench bench resnet18 --threads 4", "failed: no LLVM", "NumPy", "Xeon"):
         assert part in text
     from matplotlib.image import imread
