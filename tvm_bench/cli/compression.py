@@ -141,7 +141,7 @@ def operators(calls: int, top: int, as_json: bool, **common: Any) -> None:
     from ..report import compression as report
 
     run = run_spec(**common, default_precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
-    found = {precision: rows[:top] for precision, rows in jobs.operators(run, calls).items()}
+    found = jobs.operators(run, calls)
     if as_json:
-        return print_json(found)
-    report.show_operators(run.model_spec.slug, jobs.operators(run, calls), top, console())
+        return print_json({precision: rows[:top] for precision, rows in found.items()})
+    report.show_operators(run.model_spec.slug, found, top, console())

@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import tvm
-from tvm import te, tir
+from tvm import tir
 
-from .int8_dot import Kind
+from .int8_dot import Kind, intrinsic
 
 PAIR = 2  # values in a dot product
 
 
 def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
     """The intrinsic for `Stage.tensorize`: data (2,), weights (lanes, 2), sums (lanes,) in local memory."""
-    data = te.placeholder((PAIR,), "int16", "data")
-    weights = te.placeholder((kind.lanes, PAIR), "int16", "weights")
-    i = te.reduce_axis((0, PAIR), "i")
-    sums = te.compute((kind.lanes,), lambda k: te.sum(data[i].astype("int32") * weights[k, i].astype("int32"), i))
-    buffers = {
-        data: tir.decl_buffer(data.shape, data.dtype, offset_factor=1, strides=[1]),
-        weights: tir.decl_buffer(weights.shape, weights.dtype, offset_factor=1, strides=[te.var("stride"), 1]),
-        sums: tir.decl_buffer(sums.shape, sums.dtype, offset_factor=1, strides=[1], scope="local"),
-    }
-
-    def emit(ins: list[tir.Buffer], outs: list[tir.Buffer]) -> tuple[tir.Stmt, tir.Stmt, tir.Stmt]:
-        zero = tir.const(0, f"int32x{kind.lanes}")
-        data, weights = ins
-        first, after = (_accumulated(kind, data, weights, before) for before in (zero, outs[0].vload([0], zero.dtype)))
-        return outs[0].vstore([0], first), outs[0].vstore([0], zero), outs[0].vstore([0], after)
-
-    return te.decl_tensor_intrin(sums.op, emit, binds=buffers)
+    return intrinsic(kind, PAIR, ("int16", "int16"), _accumulated)
 
 
 def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr) -> tir.PrimExpr:

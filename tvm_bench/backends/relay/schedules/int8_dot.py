@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import tvm
@@ -61,9 +62,17 @@ def best(channels: int = 16) -> Kind | None:
 
 def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
     """The intrinsic for `Stage.tensorize`: data (4,), weights (lanes, 4), sums (lanes,) in local memory."""
-    data = te.placeholder((BYTES,), "uint8", "data")
-    weights = te.placeholder((kind.lanes, BYTES), "int8", "weights")
-    i = te.reduce_axis((0, BYTES), "i")
+    return intrinsic(kind, BYTES, ("uint8", "int8"), _accumulated)
+
+
+def intrinsic(kind: Kind, count: int, dtypes: tuple[str, str], accumulated: Callable) -> tvm.ir.TensorIntrin:
+    """The intrinsic for dot products of `count` values of data and weights of `dtypes`.
+
+    `accumulated(kind, data, weights, sums)` is an expression: the vector `sums` plus the products of both buffers.
+    """
+    data = te.placeholder((count,), dtypes[0], "data")
+    weights = te.placeholder((kind.lanes, count), dtypes[1], "weights")
+    i = te.reduce_axis((0, count), "i")
     sums = te.compute((kind.lanes,), lambda k: te.sum(data[i].astype("int32") * weights[k, i].astype("int32"), i))
     buffers = {
         data: tir.decl_buffer(data.shape, data.dtype, offset_factor=1, strides=[1]),
@@ -74,7 +83,7 @@ def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
     def emit(ins: list[tir.Buffer], outs: list[tir.Buffer]) -> tuple[tir.Stmt, tir.Stmt, tir.Stmt]:
         zero = tir.const(0, f"int32x{kind.lanes}")
         data, weights = ins
-        first, after = (_accumulated(kind, data, weights, before) for before in (zero, outs[0].vload([0], zero.dtype)))
+        first, after = (accumulated(kind, data, weights, before) for before in (zero, outs[0].vload([0], zero.dtype)))
         return outs[0].vstore([0], first), outs[0].vstore([0], zero), outs[0].vstore([0], after)
 
     return te.decl_tensor_intrin(sums.op, emit, binds=buffers)
