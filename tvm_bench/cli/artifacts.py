@@ -70,8 +70,8 @@ def export(artifact: Path, folder: Path) -> None:
 def clean(models: tuple[str, ...], results: bool, yes: bool, dry_run: bool, artifacts: Path) -> None:
     """Delete what was built for each MODEL, a folder in artifacts; without MODEL, for all.
 
-    Exported models, libraries and logs of jobs can be made again. Trained and compressed weights stay, and the results
-    of races too.
+    These are libraries, exported models and answers, which can be made again. Trained and compressed weights stay, and
+    the results of races too.
     """
     from ..pipeline import cleaning
 

@@ -28,22 +28,28 @@ def diff(images: int, everything: bool, as_json: bool, **common: Any) -> None:
     artifacts/MODEL/diff. Exits with 1 if a layer is wrong.
     """
     from ..pipeline import diff as pipeline
-    from ..report import layer_errors as report
-    from ..report.table import rich_table
 
     results = pipeline.diff(run_spec(**common), images)
     if as_json:
         print_json(results)
-    for result in () if as_json else results:
-        for verdict in report.verdicts(result.layers, result.exported):
-            click.echo(f"{result.variant}: {verdict}")
-        for table in (
-            report.export_table(result.exported or (), only_wrong=not everything),
-            report.table(result.layers, only_wrong=not everything),
-        ):
-            if table.lines:
-                console().print(rich_table(result.variant, table))
-        for fault in result.faults:
-            click.echo(report.sentence(fault))
-        click.echo(str(result.page))
+    else:
+        for result in results:
+            _print(result, everything)
     sys.exit(1 if any(result.faults for result in results) else 0)
+
+
+def _print(result: Any, everything: bool) -> None:
+    from ..report import layer_errors as report
+    from ..report.table import rich_table
+
+    for verdict in report.verdicts(result.layers, result.exported):
+        click.echo(f"{result.variant}: {verdict}")
+    for table in (
+        report.export_table(result.exported or (), only_wrong=not everything),
+        report.table(result.layers, only_wrong=not everything),
+    ):
+        if table.lines:
+            console().print(rich_table(result.variant, table))
+    for fault in result.faults:
+        click.echo(report.sentence(fault))
+    click.echo(str(result.page))

@@ -26,19 +26,23 @@ from .race_entrants import Entrant, attempt, entrant, entrants
 from .race_rounds import Rules, run_round
 from .workbench import Workbench
 
-__all__ = ["Rules", "built", "entrant", "entrants", "evaluated", "race", "run", "settings", "with_layers"]
+__all__ = ["Rules", "built", "entrant", "entrants", "evaluated", "opened", "race", "run", "settings", "with_layers"]
 
 
 def run(
     run_spec: RunSpec, backends: tuple[str, ...], rules: Rules, command: str, constraints: Constraints
 ) -> tuple[Results, list[Path]]:
     """Run the whole race. Returns the results and the files of the report. Raises `UserError` for bad input."""
-    pairs = runtimes.pairs(backends, run_spec.precisions)
-    calibrate = any(precision == "int8" for precision, _ in pairs)
-    bench = steps.open_workbench(run_spec, calibrate=calibrate, answers=True)
+    bench = opened(run_spec, backends)
     path = bench.folder / "results.json"
     results = race(entrants(bench, backends), rules, settings(bench, command, constraints), path)
     return results, report.write(results, bench.folder)
+
+
+def opened(run_spec: RunSpec, backends: tuple[str, ...]) -> Workbench:
+    """The workbench of a race: the model is described, which takes seconds. Raises `UserError` for bad input."""
+    pairs = runtimes.pairs(backends, run_spec.precisions)
+    return steps.open_workbench(run_spec, calibrate=any(precision == "int8" for precision, _ in pairs), answers=True)
 
 
 def settings(bench: Workbench, command: str, constraints: Constraints) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from ..spec import backends as runtimes
 from ..spec.errors import UserError
 from ..spec.planned import Planned
 from ..spec.variant import RunSpec
-from . import race, steps
+from . import race
 from .race_entrants import Entrant, entrants
 from .race_rounds import Rules
 
@@ -19,9 +19,7 @@ def plan(run_spec: RunSpec, backends: tuple[str, ...], rules: Rules) -> list[Pla
 
     The model is described, which takes seconds; nothing is built or measured.
     """
-    pairs = runtimes.pairs(backends, run_spec.precisions)
-    calibrate = any(precision == "int8" for precision, _ in pairs)
-    bench = steps.open_workbench(run_spec, calibrate=calibrate, answers=True)
+    bench = race.opened(run_spec, backends)
     with planning.planning() as noted:
         return [_planned(entrant, rules, noted) for entrant in entrants(bench, backends)]
 

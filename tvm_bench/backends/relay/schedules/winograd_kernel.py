@@ -163,41 +163,44 @@ def _schedule(s: te.Schedule, output: te.Operation, last: te.Operation) -> None:
     for inlined in (A, B, tile.op.input_tensors[0]):
         s[inlined].compute_inline()
     together = get_const_tuple(product.shape)[0] > 1
-
-    # Back to outputs, with the operators that are fused behind the convolution.
     if not output.same_as(last):
         s[output].compute_inline()
-    image, o, h, w, k = s[last].op.axis
     size = get_const_tuple(inverse.shape)[3]
-    row, h = s[last].split(h, size)
-    column, w = s[last].split(w, size)
+    task = _schedule_outputs(s[last], (s[inverse], s[inverse_half]), size, together=together)
     if together:
-        s[last].reorder(image, row, o, column, h, w, k)
-        task = s[last].fuse(image, row)
         s[product].compute_at(s[last], task)
         s[transformed].compute_at(s[last], task)
-    else:
-        s[last].reorder(image, o, row, column, h, w, k)
-        task = s[last].fuse(image, o, row)
-    s[last].parallel(task)
-    _unroll_and_vectorize(s[last], (h, w), k)
-    for stage in (s[inverse], s[inverse_half]):
-        stage.compute_at(s[last], column)
-        _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
+    _schedule_transform(s[transformed], (s[half], s[tile]), together=together)
+    _schedule_product(s, product, together=together)
 
-    # Whole tiles are transformed at a time, for example of 6 x 6 vectors.
-    g, e, n, b, t, c = s[transformed].op.axis
-    s[transformed].reorder(g, b, t, e, n, c)
-    at = t
+
+def _schedule_outputs(last: te.Stage, inverses: Iterable[te.Stage], size: int, *, together: bool) -> tir.IterVar:
+    """Back to outputs, with the operators that are fused behind the convolution. Returns the axis of the tasks."""
+    image, o, h, w, k = last.op.axis
+    row, h = last.split(h, size)
+    column, w = last.split(w, size)
+    tasks, rest = ((image, row), (o,)) if together else ((image, o, row), ())
+    last.reorder(*tasks, *rest, column, h, w, k)
+    task = last.fuse(*tasks)
+    last.parallel(task)
+    _unroll_and_vectorize(last, (h, w), k)
+    _whole_tiles_at(inverses, last, column)
+    return task
+
+
+def _schedule_transform(transformed: te.Stage, before: Iterable[te.Stage], *, together: bool) -> None:
+    """Whole tiles are transformed at a time, for example of 6 x 6 vectors."""
+    g, e, n, b, t, c = transformed.op.axis
+    transformed.reorder(g, b, t, e, n, c)
     if not together:
-        at = s[transformed].fuse(g, b, t)
-        s[transformed].parallel(at)
-    _unroll_and_vectorize(s[transformed], (e, n), c)
-    for stage in (s[half], s[tile]):
-        stage.compute_at(s[transformed], at)
-        _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
+        t = transformed.fuse(g, b, t)
+        transformed.parallel(t)
+    _unroll_and_vectorize(transformed, (e, n), c)
+    _whole_tiles_at(before, transformed, t)
 
-    # A matrix product for each position in a tile: some rows of its result stay in registers.
+
+def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> None:
+    """A matrix product for each position in a tile: some rows of its result stay in registers."""
     accumulator = s.cache_write(product, "local")
     g, e, n, o, t, k = s[product].op.axis
     outer, inner = s[product].split(t, _rows(*get_const_tuple(product.shape)[4:]))
@@ -219,6 +222,12 @@ def _schedule(s: te.Schedule, output: te.Operation, last: te.Operation) -> None:
         s[accumulator].reorder(*reduced, t, k)
         s[accumulator].vectorize(k)
     s[accumulator].unroll(t)
+
+
+def _whole_tiles_at(stages: Iterable[te.Stage], consumer: te.Stage, axis: tir.IterVar) -> None:
+    for stage in stages:
+        stage.compute_at(consumer, axis)
+        _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
 
 
 def _unroll_and_vectorize(stage: te.Stage, axes: Iterable[tir.IterVar], channels: tir.IterVar) -> None:
