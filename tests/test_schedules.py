@@ -35,10 +35,10 @@ def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd_int8, "pays", lambda convolution: True)
 
 
-def run(output, data, by_convolution=schedules.DEFAULTS):
+def run(output, data, by_convolution=schedules.DEFAULTS, cpu=None):
     """Build `output` with the project's schedules; returns what it answers, its kernels' names and their assembly."""
     with schedules.using(by_convolution), tvm.transform.PassContext(3):
-        library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
+        library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(cpu, 2))
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
     executor.run(data=data)
     kernels = " ".join(map(str, library.function_metadata))
@@ -83,7 +83,7 @@ def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, 
         (512, 512, {}),
         (16, 16, {"strides": (2, 2)}),
         (16, 16, {"dilation": (2, 2)}),
-        (16, 24, {}),
+        (16, 20, {}),
         (16, 16, {"groups": 2}),
     ],
 )
@@ -169,11 +169,13 @@ def test_winograd_pays_unless_the_output_is_small(dtype, channels, size, pays):
         ((1, 24, 9, 9), 40, 1, 1),
     ],
 )
-def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, kernel, stride, monkeypatch):
+@pytest.mark.parametrize("largest", [127, 64], ids=lambda largest: f"up to {largest}")
+def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, kernel, stride, largest, monkeypatch):
     monkeypatch.setattr(int8_dot, "best", lambda channels=16: replace(kind, lanes=min(kind.lanes, channels)))
     random = np.random.default_rng(0)
     data = random.integers(0, 256, shape).astype(np.uint8)
-    weight = random.integers(-128, 128, (outputs, shape[1], kernel, kernel)).astype(np.int8)
+    weight = random.integers(-largest, largest + 1, (outputs, shape[1], kernel, kernel)).astype(np.int8)
+    weight[0], weight[1], data[:, :, :5, :5] = largest, -largest, 255  # the largest sums
     bias = random.integers(-1000, 1000, (outputs, 1, 1)).astype(np.int32)
     attributes = {"strides": (stride, stride), "padding": (kernel // 2, kernel // 2)}
     output = convolution(data, weight, "int32", **attributes)
@@ -184,6 +186,51 @@ def test_int8_convolution_is_exact_by_every_instruction(kind, shape, outputs, ke
     np.testing.assert_array_equal(result, np.maximum(exact.numpy() + bias, 0))
     np.testing.assert_array_equal(run(output, data)[0], exact.numpy(), err_msg="nothing fused behind it")
     assert ("vpdpbusd" if "vnni" in kind.feature else "vpmaddwd") in assembly
+    if "vnni" not in kind.feature:
+        assert ("vpmaddubsw" in assembly) == (largest == 64), "which sums up products in 16 bits"
+
+
+def test_pairs_of_products_fit_16_bits_or_not():
+    for pair, fits in (
+        ((64, 64), True),
+        ((65, 64), False),
+        ((-64, -64), True),
+        ((-65, -64), False),
+        ((127, -128), True),
+    ):
+        assert int8_dot.pairs_fit(np.array(pair, np.int8).reshape(1, 2, 1, 1)) == fits, pair
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(("size", "stride"), [((13, 11), 1), ((14, 14), 2)])
+def test_tiles_beyond_the_output_are_cut(precision, size, stride):
+    """For AVX2, whose 16 registers need tiles of a few columns."""
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, (2, 32, *size)).astype(np.uint8)
+    weight = random.integers(-64, 65, (32, 32, 3, 3)).astype(np.int8)
+    tensors = (torch.from_numpy(array).double() for array in (data, weight))
+    expected = F.conv2d(*tensors, padding=1, stride=stride)
+    out = "int32"
+    if precision == "fp32":
+        data, weight, out = data.astype(np.float32), weight.astype(np.float32), "float32"
+    output = convolution(data, weight, out, padding=(1, 1), strides=(stride, stride))
+    workload = conv_workload.Convolution(precision, data.shape, (32, 3, 3), (stride, stride), (1, 1, 1, 1), (1, 1), 1)
+    with target.resolve("llvm -mcpu=haswell", 2):
+        names = [name for name in schedules.candidates(workload) if register_tile.parsed(name)]
+    assert any(n % part for name in names for n, part in zip(workload.out, register_tile.parsed(name)[1:], strict=True))
+    for name in names:
+        for fused, exact in ((output, expected), (relay.nn.relu(output), expected.relu())):
+            answer, *_ = run(fused, data, {str(workload): name}, "llvm -mcpu=haswell")
+            np.testing.assert_allclose(answer, exact, rtol=1e-5, atol=1e-5 * expected.abs().max(), err_msg=name)
+
+
+@pytest.mark.parametrize("dots", [False, True])
+def test_tiles_for_few_registers_leave_one(dots):
+    for blocks, height, width in ((2, 56, 56), (64, 7, 7), (1, 13, 17), (8, 1, 1)):
+        for tile in register_tile.frugal(blocks, height, width, 16, beyond=True, flat=False, dots=dots):
+            assert np.prod(tile) <= (8 if dots else 14) and blocks % tile[0] == 0
+    assert register_tile.frugal(2, 7, 7, 16, beyond=True, flat=False, dots=False)[0] == (2, 4, 1), "8 rows, of 7"
+    assert register_tile.frugal(2, 12, 12, 16, beyond=True, flat=False, dots=False)[0] == (2, 6, 1)
 
 
 @pytest.mark.parametrize("registers", [8, 32])

@@ -13,6 +13,7 @@ from typing import Any
 
 from tvm import relay, topi
 from tvm.relay.op import strategy
+from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.x86 import conv2d_alter_op
 
 from . import (
@@ -22,6 +23,7 @@ from . import (
     global_pool,
     grouped_conv,
     input_layout,
+    int8_dot,
     kernel_trim,
     resize,
     transposed_conv,
@@ -103,7 +105,14 @@ def candidates(convolution: Convolution) -> list[str]:
     if tiles and direct_conv.in_half_blocks(convolution):
         return tiles
     winograds = winograd.names(convolution)
-    if convolution.dtype == "int8" or convolution.depthwise or direct_conv.has_few_products(convolution):
+    if convolution.dtype == "int8" and tiles and not (convolution.depthwise or int8_dot.has_vnni()):
+        direct = tiles  # TVM's own sums overflow 16 bits
+    elif (
+        convolution.dtype == "int8"
+        or convolution.depthwise
+        or direct_conv.has_few_products(convolution)
+        or get_simd_32bit_lanes() < 16  # TVM's tiles need more registers
+    ):
         direct = [*tiles, TVM]
     else:
         direct = [TVM, *tiles]

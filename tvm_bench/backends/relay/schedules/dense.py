@@ -21,7 +21,7 @@ from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple, traverse_inline
 from tvm.topi.x86 import dense_alter_op
 
-from . import int8_dot
+from . import int8_dot, int8_products, int16_dot
 
 LEAST_ROWS = 4  # fewer rows are bound by memory: TVM's schedules read the weights as fast
 INT8_BLOCK = 16
@@ -33,11 +33,13 @@ Tile = tuple[int, int]  # rows, blocks of outputs
 
 def alter_layout(attrs: Any, inputs: list, types: list, out: Any) -> relay.Expr | None:
     """The product with packed weights where this schedule fits, else TVM's choice."""
-    data, weight = types
-    layout = _layout(data, weight, out)
-    if not layout or not isinstance(inputs[1], relay.Constant | relay.Call):
+    (data, weight), (data_type, weight_type) = inputs, types
+    if not _layout(data_type, weight_type, out) or not isinstance(weight, relay.Constant | relay.Call):
         return dense_alter_op._alter_dense_layout(attrs, inputs, types, out)
-    return relay.nn.contrib_dense_pack(*inputs, layout, None, out.dtype)
+    if weight_type.dtype == "int8":
+        weight, word = int8_products.weights_for(weight)
+        return relay.nn.contrib_dense_pack(data, weight, _int8_layout(word), None, out.dtype)
+    return relay.nn.contrib_dense_pack(data, weight, _layout(data_type, weight_type, out), None, out.dtype)
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out: Any, target: tvm.target.Target) -> relay.op.OpStrategy:
@@ -65,10 +67,15 @@ def _layout(data: Any, weight: Any, out: Any) -> str | None:
         return None
     if data.dtype == weight.dtype == out.dtype == "float32" and outputs % get_simd_32bit_lanes() == 0:
         return f"NC{get_simd_32bit_lanes()}n"
-    int8 = (data.dtype, weight.dtype, out.dtype) == ("uint8", "int8", "int32") and int8_dot.best()
+    words = {"int8": int8_dot.BYTES, "int16": int16_dot.PAIR}
+    int8 = (data.dtype, out.dtype) == ("uint8", "int32") and weight.dtype in words and int8_dot.best()
     if int8 and outputs % INT8_BLOCK == inputs % int8_dot.BYTES == 0:
-        return f"NC{INT8_BLOCK}n{int8_dot.BYTES}c"
+        return _int8_layout(words[weight.dtype])
     return None
+
+
+def _int8_layout(word: int) -> str:
+    return f"NC{INT8_BLOCK}n{word}c"
 
 
 def _registers(dtype: str) -> int:
@@ -76,7 +83,8 @@ def _registers(dtype: str) -> int:
     if dtype == "uint8":
         kind = int8_dot.best()
         assert kind, "without an INT8 dot product this schedule does not fit"
-        return kind.registers * kind.lanes // INT8_BLOCK
+        registers = kind.registers * kind.lanes // INT8_BLOCK
+        return registers if "vnni" in kind.feature else registers // 2 + 2  # the others are for products
     return 32 if get_simd_32bit_lanes() == 16 else 16
 
 
@@ -96,9 +104,10 @@ def _compute(data: te.Tensor, weight: te.Tensor, bias: Any, out_dtype: str, *, r
     blocks, _, block, *four = get_const_tuple(weight.shape)
     largest = PANEL_BYTES // (4 if not four else 1)
     piece = next(size for size in range(largest, 0, -1) if K % size == 0 and size % (four[0] if four else 1) == 0)
+    panel = weight.dtype if weight.dtype == "int16" else data.dtype
     panels = te.compute(
         (-(-M // rows), K // piece, rows, piece),
-        lambda t, c, r, k: data[te.min(t * rows + r, M - 1), c * piece + k],
+        lambda t, c, r, k: data[te.min(t * rows + r, M - 1), c * piece + k].astype(panel),
         name="panels",
     )
     c = te.reduce_axis((0, K // piece), "c")
@@ -165,7 +174,7 @@ def _schedule_product(s: te.Schedule, dense: te.Operation, last: te.Operation, t
         assert kind, "without an INT8 dot product this schedule does not fit"
         vector, n = s[sums].split(n, kind.lanes)
         s[sums].reorder(c, f, r, o, vector, n, e)
-        s[sums].tensorize(n, int8_dot.te_intrinsic(kind))
+        s[sums].tensorize(n, int8_products.te_intrinsic(kind, panels.dtype))
         unrolled = [r, o, vector]
     else:
         c, k = s[sums].op.reduce_axis

@@ -23,7 +23,7 @@ from tvm.topi.generic.conv2d import conv2d_alter_int8_common
 from tvm.topi.utils import get_const_tuple, traverse_inline
 from tvm.topi.x86 import conv2d, conv2d_alter_op
 
-from . import conv_workload, grouped_conv, int8_dot, register_tile
+from . import conv_workload, grouped_conv, int8_dot, int8_products, register_tile
 from .register_tile import HALF_BLOCK, Tile, block_size
 
 INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
@@ -50,12 +50,39 @@ def strategy(
         compute = topi.x86.depthwise_conv2d_NCHWc
     else:
         # The INT8 compute of topi.x86 configures TVM's schedule too, which refuses blocks of 8.
-        compute = topi.nn.conv2d_NCHWc_int8 if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
+        compute = _int8_compute if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
+        compute = partial(_wide, compute, convolution=convolution, tile=tile)
     result = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
     schedule = partial(_schedule, tile=tile, stride=convolution.strides[0])
     result.add_implementation(wrapped, wrap_topi_schedule(schedule), name="direct.x86")
     return result
+
+
+def _int8_compute(data: te.Tensor, kernel: te.Tensor, *others: Any) -> te.Tensor:
+    data = int8_products.data_for(data, kernel)
+    return topi.nn.conv2d_NCHWc_int8(data, kernel, *others, n_elems=int(kernel.shape[-1]))
+
+
+def _wide(
+    compute: Callable,
+    data: te.Tensor,
+    kernel: te.Tensor,
+    strides: Any,
+    padding: Any,
+    *others: Any,
+    convolution: conv_workload.Convolution,
+    tile: Tile,
+) -> te.Tensor:
+    """The convolution, computed for whole tiles, and cut to its size."""
+    more = [-size % part for size, part in zip(convolution.out, tile[1:], strict=True)]
+    if not any(more):
+        return compute(data, kernel, strides, padding, *others)
+    top, left, bottom, right = convolution.padding
+    below, beside = (count * stride for count, stride in zip(more, convolution.strides, strict=True))
+    whole = compute(data, kernel, strides, (top, left, bottom + below, right + beside), *others)
+    images, blocks, *_, block = get_const_tuple(whole.shape)
+    return te.compute((images, blocks, *convolution.out, block), lambda *place: whole(*place), tag=topi.tag.INJECTIVE)
 
 
 def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> None:
@@ -79,8 +106,9 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
     out = block_size(convolution.kernel[0], INT8_BLOCKS)
     into = block_size(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
     assert out and into, "else there are no tiles"
-    kernel_layout = f"OIHW{into // int8_dot.BYTES}i{out}o{int8_dot.BYTES}i"
-    return relay.nn.contrib_conv2d_nchwc(*inputs, **_in_blocks(attrs, convolution, into, kernel_layout, out))
+    weights, word = int8_products.weights_for(inputs[1])
+    kernel_layout = f"OIHW{into // word}i{out}o{word}i"
+    return relay.nn.contrib_conv2d_nchwc(inputs[0], weights, **_in_blocks(attrs, convolution, into, kernel_layout, out))
 
 
 def _blocked_depthwise(attrs: Any, inputs: list, convolution: conv_workload.Convolution) -> relay.Expr | None:
@@ -140,14 +168,18 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     blocks = convolution.kernel[0] // block if ungrouped else 1
     few = convolution.depthwise or has_few_products(convolution)
     on_stack = register_tile.STACK_BYTES // (4 * block) if few else 0
-    return register_tile.names(blocks, *convolution.out, registers, on_stack=on_stack)
+    beyond, dots = ungrouped and not _is_pointwise(convolution), convolution.dtype == "int8"
+    return register_tile.names(blocks, *convolution.out, registers, on_stack=on_stack, beyond=beyond, dots=dots)
 
 
 def has_few_products(convolution: conv_workload.Convolution) -> bool:
     """Whether it is one in FP32 that sums up so little for each output that storing takes part of its time."""
     products = prod(convolution.kernel[1:]) * convolution.data[1]
-    pointwise = set(convolution.kernel[1:]) == {1}
-    return convolution.dtype == "fp32" and (pointwise or products <= FEW_PRODUCTS)
+    return convolution.dtype == "fp32" and (_is_pointwise(convolution) or products <= FEW_PRODUCTS)
+
+
+def _is_pointwise(convolution: conv_workload.Convolution) -> bool:
+    return set(convolution.kernel[1:]) == {1}
 
 
 def _schedule(outs: list[te.Tensor], tile: Tile, stride: int) -> te.Schedule:
@@ -183,6 +215,7 @@ def _schedule_convolution(
         # Only the rows that a task needs: they stay in L1, and padding the whole image first costs more.
         s[padded].compute_at(s[last], task)
         s[padded].vectorize(s[padded].op.axis[-1])
+        int8_products.inline_widening(s, padded)
 
     s[accumulator].compute_at(s[last], column)
     _, o, h, w, k = s[accumulator].op.axis
@@ -195,7 +228,7 @@ def _schedule_convolution(
         vector, k = s[accumulator].split(k, kind.lanes)
         s[accumulator].reorder(block, y, x, four, h, w, o, vector, k, element)
         inner = (h, w, o, vector)
-        s[accumulator].tensorize(k, int8_dot.te_intrinsic(kind))
+        s[accumulator].tensorize(k, int8_products.te_intrinsic(kind, padded.dtype))
     elif convolution.tag == "conv2d_NCHWc":
         c, y, x = reduced
         block, c = s[accumulator].split(c, get_const_tuple(padded.shape)[-1])

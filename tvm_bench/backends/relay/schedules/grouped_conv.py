@@ -17,7 +17,7 @@ from tvm.relay.op.strategy import wrap_compute_conv2d, wrap_topi_schedule
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple, traverse_inline
 
-from . import conv_workload, int8_dot, register_tile
+from . import conv_workload, int8_dot, int8_products, register_tile
 from .conv_workload import Convolution
 from .register_tile import HALF_BLOCK, Tile
 
@@ -53,16 +53,18 @@ def alter_layout(
     if convolution.dtype == "int8" and types[0].dtype != "uint8":
         return None
     lanes, chunk = _lanes(convolution), _chunk(convolution)
-    weights = f"OIHW{chunk}i{lanes}o"
+    data, weights = inputs
+    layout = f"OIHW{chunk}i{lanes}o"
     if convolution.dtype == "int8":
-        weights = f"OIHW{chunk // int8_dot.BYTES}i{lanes}o{int8_dot.BYTES}i"
+        weights, word = int8_products.weights_for(weights)
+        layout = f"OIHW{chunk // word}i{lanes}o{word}i"
     changed = {
         "data_layout": f"NCHW{_in_block(convolution)}c",
-        "kernel_layout": weights,
+        "kernel_layout": layout,
         "out_layout": f"NCHW{_out_block(convolution)}c",
         "channels": convolution.kernel[0],
     }
-    return relay.nn.contrib_conv2d_nchwc(*inputs, **{**attrs, **changed})
+    return relay.nn.contrib_conv2d_nchwc(data, weights, **{**attrs, **changed})
 
 
 def fits(convolution: Convolution) -> bool:
@@ -82,7 +84,8 @@ def tiles(convolution: Convolution) -> list[str]:
     registers = 32 if get_simd_32bit_lanes() == 16 else 16
     vectors = _out_block(convolution) // lanes
     blocks = convolution.kernel[0] // convolution.groups // lanes if vectors == 1 else vectors
-    return register_tile.names(blocks, *convolution.out, registers, multiple=vectors)
+    dots = convolution.dtype == "int8"
+    return register_tile.names(blocks, *convolution.out, registers, multiple=vectors, dots=dots)
 
 
 def strategy(tile: Tile) -> relay.op.OpStrategy:
@@ -136,7 +139,10 @@ def _compute(
     out_layout: str,
     out_dtype: str,
 ) -> te.Tensor:
-    """Data (N, CI/16, H, W, 16), weight (CO/16, CI/G/8, KH, KW, 8, 16) or for INT8 (..., 2, 16, 4), -> NCHW16c."""
+    """Data (N, CI/16, H, W, 16), weight (CO/16, CI/G/8, KH, KW, 8, 16), for INT8 (..., 2, 16, 4) or (..., 4, 16, 2).
+
+    The result is NCHW16c.
+    """
     images, in_blocks, *size, block = get_const_tuple(data.shape)
     vectors, chunks, *kernel, parts, lanes = get_const_tuple(weight.shape)[:6]
     word = get_const_tuple(weight.shape)[6:]
@@ -144,6 +150,7 @@ def _compute(
     per_group = vectors * chunks * chunk // (in_blocks * block)
     spans = [(positions - 1) * step + 1 for positions, step in zip(kernel, dilation, strict=True)]
     top, left, bottom, right = topi.nn.get_pad_tuple(padding, spans)
+    data = int8_products.data_for(data, weight)
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, bottom, right, 0)) if top + left + bottom + right else data
     out = [
         (edge + pad - span) // stride + 1
@@ -198,6 +205,7 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     if isinstance(padded.op, te.ComputeOp):
         s[padded].compute_at(s[last], task)
         s[padded].vectorize(s[padded].op.axis[-1])
+        int8_products.inline_widening(s, padded)
 
     s[sums].compute_at(s[last], column)
     s[sums].set_scope("local")
@@ -213,4 +221,4 @@ def _schedule_convolution(s: te.Schedule, convolution: te.Operation, last: te.Op
     assert kind, "without an INT8 dot product this schedule does not fit"
     vector, k = s[sums].split(k, kind.lanes)
     s[sums].unroll(vector)
-    s[sums].tensorize(k, int8_dot.te_intrinsic(kind))
+    s[sums].tensorize(k, int8_products.te_intrinsic(kind, padded.dtype))

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
 import tvm
 from tvm import te, tir
 from tvm.script import tir as T
@@ -50,6 +52,18 @@ class Kind:
             sums = sums + tir.call_llvm_pure_intrin(vector, name, tir.const(2, "uint32"), left, right)
         return sums
 
+    def accumulate_pairs(self, sums: tir.PrimExpr, data: tir.PrimExpr, weights: tir.PrimExpr) -> tir.PrimExpr:
+        """The same where sums of two products fit 16 bits (see `pairs_fit`): half as many instructions."""
+        bits, vector, shorts = 32 * self.lanes, f"int32x{self.lanes}", f"int16x{2 * self.lanes}"
+        pairs, fours = {
+            512: ("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
+            256: ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"),
+        }[bits]
+        data = tir.call_intrin(f"int8x{BYTES * self.lanes}", "tir.reinterpret", tir.Broadcast(data, self.lanes))
+        two, ones = tir.const(2, "uint32"), tir.const(1, shorts)
+        products = tir.call_llvm_pure_intrin(shorts, pairs, two, data, weights)
+        return sums + tir.call_llvm_pure_intrin(vector, fours, two, products, ones)
+
 
 KINDS = (Kind("avx512vnni", 16, 32), Kind("avxvnni", 8, 16), Kind("avx512bw", 16, 32), Kind("avx2", 8, 16))
 
@@ -60,9 +74,27 @@ def best(channels: int = 16) -> Kind | None:
     return fastest and replace(fastest, lanes=min(fastest.lanes, channels))
 
 
-def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
-    """The intrinsic for `Stage.tensorize`: data (4,), weights (lanes, 4), sums (lanes,) in local memory."""
-    return intrinsic(kind, BYTES, ("uint8", "int8"), _accumulated)
+def has_vnni() -> bool:
+    """Whether the current target sums four products in one instruction."""
+    kind = best()
+    return kind is not None and "vnni" in kind.feature
+
+
+def pairs_fit(weights: np.ndarray) -> bool:
+    """Whether products of any uint8 data with two neighbouring input channels of `weights` (O, I, ...) fit 16 bits."""
+    values = weights.astype(np.int32)
+    pairs = values.reshape(values.shape[0], -1, 2, *values.shape[2:])
+    largest, smallest = (np.iinfo(np.uint8).max * part.sum(axis=2) for part in (pairs.clip(min=0), pairs.clip(max=0)))
+    limits = np.iinfo(np.int16)
+    return bool(largest.max() <= limits.max and smallest.min() >= limits.min)
+
+
+def te_intrinsic(kind: Kind, *, pairs: bool = False) -> tvm.ir.TensorIntrin:
+    """The intrinsic for `Stage.tensorize`: data (4,), weights (lanes, 4), sums (lanes,) in local memory.
+
+    `pairs`: the weights pass `pairs_fit`.
+    """
+    return intrinsic(kind, BYTES, ("uint8", "int8"), partial(_accumulated, pairs=pairs))
 
 
 def intrinsic(kind: Kind, count: int, dtypes: tuple[str, str], accumulated: Callable) -> tvm.ir.TensorIntrin:
@@ -109,9 +141,12 @@ def register(kind: Kind) -> str:
     return kind.name
 
 
-def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr) -> tir.PrimExpr:
+def _accumulated(
+    kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr, *, pairs: bool = False
+) -> tir.PrimExpr:
     four = tir.call_intrin("int32", "tir.reinterpret", data.vload([0], f"uint8x{BYTES}"))
-    return kind.accumulate(sums, four, weights.vload([0, 0], f"int8x{BYTES * kind.lanes}"))
+    accumulate = kind.accumulate_pairs if pairs and "vnni" not in kind.feature else kind.accumulate
+    return accumulate(sums, four, weights.vload([0, 0], f"int8x{BYTES * kind.lanes}"))
 
 
 def _description(lanes: int) -> tir.PrimFunc:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from itertools import product
 from math import prod
 
@@ -11,6 +12,8 @@ MORE_TILES = 4  # candidates besides the estimated best tile
 # TVM puts larger arrays on the heap, and fills them with zeros there before the registers do.
 STACK_BYTES = 1023
 HEAP_LOADS = 0.25  # per multiplication, estimated
+FEW_REGISTERS = 16  # of AVX2; AVX-512 has 32
+IN_FLIGHT = 8  # sums that keep both multipliers of a core at work: two each cycle, and each takes four
 Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
 
 
@@ -21,19 +24,51 @@ def fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
     Sorted by the number of sums, most first; then by loads per multiplication, fewest first; then by rows, most first.
     """
     tiles = product(*(_divisors(number, registers) for number in (blocks, height, width)))
-    enough: list[Tile] = [(o, h, w) for o, h, w in tiles if o * h * w + o + 1 <= registers]
+    enough: list[Tile] = [(o, h, w) for o, h, w in tiles if _registers((o, h, w)) <= registers]
     return sorted(enough, key=lambda tile: (-prod(tile), _loads(tile), -tile[1]))
 
 
-def names(blocks: int, height: int, width: int, registers: int, *, multiple: int = 1, on_stack: int = 0) -> list[str]:
+def frugal(blocks: int, height: int, width: int, registers: int, *, beyond: bool, flat: bool, dots: bool) -> list[Tile]:
+    """Tiles for few registers, the fastest first by an estimate; of equal ones, those with most rows, or `flat` ones.
+
+    One register is left over: LLVM keeps sums on the stack where a tile needs all 16. Dot products of `dots` need half
+    of them for products. With `beyond`, tiles need not divide the rows and columns: some sums are computed for nothing.
+    """
+    sizes = [range(1, min(size, registers) + 1) if beyond else _divisors(size, registers) for size in (height, width)]
+    all_tiles: Iterable[Tile] = product(_divisors(blocks, registers), *sizes)
+    tiles = [tile for tile in all_tiles if (2 * prod(tile) <= registers if dots else _registers(tile) < registers)]
+
+    def cost(tile: Tile) -> float:
+        computed = prod(-(-size // part) * part for size, part in zip((height, width), tile[1:], strict=True))
+        multiplication = _loads(tile) if dots else max(_loads(tile, weight=2.0), IN_FLIGHT / prod(tile))
+        return multiplication * computed / (height * width)
+
+    return sorted(tiles, key=lambda tile: (cost(tile), -prod(tile), tile[1] if flat else -tile[1]))
+
+
+def names(
+    blocks: int,
+    height: int,
+    width: int,
+    registers: int,
+    *,
+    multiple: int = 1,
+    on_stack: int = 0,
+    beyond: bool = False,
+    dots: bool = False,
+) -> list[str]:
     """The most promising tiles, the best first, as text; a tile has a `multiple` of blocks.
 
     If `on_stack` is given, tiles of one row come first: those with the fewest loads. Those of weights
-    count twice, as they come from the L2 cache, and more sums than that as `HEAP_LOADS`.
+    count twice, as they come from the L2 cache, and more sums than that as `HEAP_LOADS`. `frugal` says the rest.
     """
-    tiles = [tile for tile in fitting(blocks, height, width, registers) if tile[0] % multiple == 0]
-    if on_stack:
-        tiles.sort(key=lambda tile: (tile[1] > 1, _loads(tile, weight=2.0) + HEAP_LOADS * (prod(tile) > on_stack)))
+    if registers <= FEW_REGISTERS:
+        tiles = frugal(blocks, height, width, registers, beyond=beyond, flat=on_stack > 0, dots=dots)
+    else:
+        tiles = fitting(blocks, height, width, registers)
+        if on_stack:
+            tiles.sort(key=lambda tile: (tile[1] > 1, _loads(tile, weight=2.0) + HEAP_LOADS * (prod(tile) > on_stack)))
+    tiles = [tile for tile in tiles if tile[0] % multiple == 0]
     return [written(tile) for tile in tiles][: 1 + MORE_TILES]
 
 
@@ -51,6 +86,10 @@ def parsed(text: str) -> Tile | None:
 def block_size(channels: int, sizes: tuple[int, ...]) -> int | None:
     """The first of `sizes` that `channels` are a multiple of."""
     return next((size for size in sizes if channels % size == 0), None)
+
+
+def _registers(tile: Tile) -> int:
+    return prod(tile) + tile[0] + 1
 
 
 def _loads(tile: Tile, weight: float = 1.0) -> float:
