@@ -1,4 +1,6 @@
-"""Race Relay against ONNX Runtime on many networks, FP32 and INT8, by both front ends. Writes docs/results/zoo.md.
+"""Race Relay against ONNX Runtime on many networks, FP32 and INT8, by both front ends.
+
+Writes docs/results/zoo.md, on another CPU than the reference a page of that CPU, such as zoo-znver3.md.
 
 python benchmarks/zoo.py [NAME ...] [--onnx FOLDER] [--changed-since COMMIT]
 
@@ -22,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import tvm
 import zoo_page
 from zoo_page import Cell, Row
 
@@ -34,7 +37,8 @@ from tvm_bench.models.torchvision_models import import_torchvision
 from tvm_bench.spec.backends import FRONTENDS
 
 ROOT = Path(__file__).parents[1]
-PAGE, ROWS = ROOT / "docs" / "results" / "zoo.md", ROOT / "docs" / "results" / "zoo.json"
+RESULTS = ROOT / "docs" / "results"
+REFERENCE = "znver4"  # by LLVM's name
 TOGETHER = 2  # networks that are built at the same time, before they race
 SHORTEST = ["--rounds", "1", "--samples", "1"]
 IMAGE = ["--input-shape", "3,224,224"]
@@ -73,7 +77,9 @@ def main(
     artifacts: Path,
     keep: bool,
 ) -> None:
-    rows = zoo_page.load(ROWS)
+    cpu = tvm.target.codegen.llvm_get_system_cpu()
+    page, stored = files(cpu)
+    rows = zoo_page.load(stored)
     everything = [*torchvision_networks(), *others(), *onnx_files(onnx)]
     networks = selected(everything, patterns)
     if changed_since:
@@ -90,11 +96,17 @@ def main(
             for network in group:
                 progress.step(network.name)
                 rows[network.name] = measured(network, race, artifacts / network.name, minutes)
-                zoo_page.save(rows, ROWS)
-                PAGE.write_text(zoo_page.page(rows, [network.name for network in everything]))
+                zoo_page.save(rows, stored)
+                page.write_text(zoo_page.page(rows, [network.name for network in everything], cpu))
                 if not keep:
                     shutil.rmtree(artifacts / network.name, ignore_errors=True)
-    click.echo(str(PAGE))
+    click.echo(str(page))
+
+
+def files(cpu: str) -> tuple[Path, Path]:
+    """The page of a CPU and its rows."""
+    name = "zoo" if cpu == REFERENCE else f"zoo-{cpu}"
+    return RESULTS / f"{name}.md", RESULTS / f"{name}.json"
 
 
 def torchvision_networks() -> list[Network]:

@@ -75,8 +75,8 @@ def _row(fields: dict[str, Any]) -> Row:
     return Row(**{**fields, "cells": {label: Cell(**cell) for label, cell in fields["cells"].items()}})
 
 
-def page(rows: dict[str, Row], networks: Sequence[str]) -> str:
-    """The page: totals, a table for each precision, and the reasons of all failures.
+def page(rows: dict[str, Row], networks: Sequence[str], cpu: str) -> str:
+    """The page of a CPU: totals, a table for each precision, and the reasons of all failures.
 
     `networks` are the names of all that are to be measured, in the order of the page.
     """
@@ -85,10 +85,10 @@ def page(rows: dict[str, Row], networks: Sequence[str]) -> str:
     missing = [name for name in networks if name not in rows]
     return "\n".join(
         [
-            "# The zoo: Relay and ONNX Runtime on many networks",
+            f"# The zoo on {cpu}: Relay and ONNX Runtime on many networks",
             "",
-            "By `python benchmarks/zoo.py`, untuned, batch size 1, random weights that are fitted to images. Measured: "
-            f"{len(rows)} networks, {', '.join(measured)}.",
+            f"By `python benchmarks/zoo.py` on a CPU that LLVM calls {cpu}, with two threads, untuned, batch size 1, "
+            f"random weights that are fitted to images. Measured: {len(rows)} networks, {', '.join(measured)}.",
             *([f"Not measured yet: {', '.join(missing)}."] if missing else []),
             "",
             NOTES,

@@ -15,6 +15,7 @@ from tvm_bench.backends import eager
 from tvm_bench.compression import ptq
 from tvm_bench.exporters import module_file, torchscript
 from tvm_bench.exporters.module_call import call
+from tvm_bench.host import cpu
 from tvm_bench.jobs.verbs import classify
 from tvm_bench.models.shapes import shapes_of
 from tvm_bench.pipeline import race
@@ -109,6 +110,10 @@ def test_modules_of_all_kinds_are_quantized_stored_and_traced(name, tmp_path):
     kind = MODULES.get(name, TwoOfEach)
     module, samples = networks.made(kind), networks.arrays(kind, 8, seed=1)
     inputs = [TensorSpec(key, (1, *array.shape[1:]), array.dtype.name) for key, array in samples.items()]
+    if kind is TextMap and not cpu.has_vnni():
+        with pytest.raises(UserError, match="transposed convolutions.*--frontend onnx"):
+            ptq.quantize_static(module, [tuple(samples.values())], inputs)
+        return
     quantized = ptq.quantize_static(module, [tuple(samples.values())], inputs)
     path, options = tmp_path / "q.pt", {"model": f"tests.networks:{name}", "classes": 0, "precision": "int8"}
     module_file.save(quantized, path, inputs=inputs, sizes=shapes_of(module), **options)

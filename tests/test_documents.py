@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from tests.conftest import ROOT
 from tvm_bench.analysis.results import load
 
@@ -25,9 +27,14 @@ def test_the_board_is_what_its_script_writes():
     )
 
 
-def test_the_zoo_is_what_its_script_writes():
+CPUS = [path.stem.removeprefix("zoo").removeprefix("-") or zoo.REFERENCE for path in zoo.RESULTS.glob("zoo*.json")]
+
+
+@pytest.mark.parametrize("cpu", CPUS)
+def test_the_zoo_is_what_its_script_writes(cpu):
     names = [network.name for network in (*zoo.torchvision_networks(), *zoo.others())]
-    assert zoo_page.page(zoo_page.load(zoo.ROWS), names) == zoo.PAGE.read_text(), "run `python benchmarks/zoo.py`"
+    page, rows = zoo.files(cpu)
+    assert zoo_page.page(zoo_page.load(rows), names, cpu) == page.read_text(), "run `python benchmarks/zoo.py`"
 
 
 def test_the_front_page_shows_them():

@@ -1,5 +1,6 @@
 """The project's own default schedules: used where they should be, and right on sizes that do not divide evenly."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -154,8 +155,26 @@ def test_winograd_in_int8_refuses_weights_whose_sums_could_be_too_large(channels
 def test_winograd_pays_unless_the_output_is_small(dtype, channels, size, pays):
     shape, kernel = (1, channels, size, size), (channels, 3, 3)
     workload = conv_workload.Convolution(dtype, shape, kernel, (1, 1), (1, 1, 1, 1), (1, 1), 1)
-    with target.resolve(None, 2):
+    with target.resolve("llvm -mcpu=znver4", 2):
         assert winograd.pays(workload) == pays
+
+
+def test_winograd_in_int8_pays_for_small_outputs_too_without_vnni():
+    workload = conv_workload.Convolution("int8", (1, 64, 14, 14), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    for cpu, pays in (("haswell", True), ("znver4", False)):
+        with target.resolve(f"llvm -mcpu={cpu}", 2):
+            assert winograd.pays(workload) == pays
+
+
+def test_sums_stay_in_registers_without_vnni():
+    """LLVM must not reorder them."""
+    data = np.ones((1, 64, 16, 16), np.uint8)
+    output = convolution(data, np.full((64, 64, 1, 1), 2, np.int8), "int32")
+    assert "-cl-opt" in str(target.resolve("llvm -mcpu=haswell", 2))
+    assert "-cl-opt" not in str(target.resolve("llvm -mcpu=znver4", 2))
+    *_, assembly = run(output, data, cpu="llvm -mcpu=haswell")
+    loop = max(re.split(r"\n\.LBB", assembly), key=lambda block: block.count("vpmaddubsw"))
+    assert loop.count("vpmaddubsw") > 8 and loop.count("(%rsp)") == 0
 
 
 @pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)

@@ -47,6 +47,8 @@ LAYERS = {
     "channel shuffle": nn.ChannelShuffle(4),
     "pixel shuffle": nn.PixelShuffle(2),
 }
+if not ptq.packs_transposed():
+    del LAYERS["transposed"]
 FUNCTIONS = {
     "sum": lambda x, y: x + y,
     "sum and relu": lambda x, y: functional.relu(x + y),

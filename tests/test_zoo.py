@@ -28,7 +28,7 @@ def test_only_right_libraries_count():
     assert RACED.ratio("fp32") == pytest.approx(0.9)
     assert RACED.ratio("int8") == pytest.approx(1.25)
     rows = {"two": Row("0123456789", "2026-01-01", "it crashed"), "one": RACED}
-    page = zoo_page.page(rows, ["one", "two", "three"])
+    page = zoo_page.page(rows, ["one", "two", "three"], "znver4")
     assert "Measured: 2 networks, 2026-01-01 at 01234567.\nNot measured yet: three." in page
     assert "FP32 by onnx: 0 of 2 networks are right." in page
     assert "FP32 by pytorch: 1 of 2 networks are right." in page

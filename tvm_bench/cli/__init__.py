@@ -19,7 +19,7 @@ from . import artifacts, compilation, compression, config, diff, racing, trainin
 
 GROUPS = {
     "Race": (racing.bench, racing.report, racing.compare),
-    "Compile": (compilation.build, compilation.tune, compilation.inspect, diff.diff),
+    "Compile": (compilation.build, compilation.tune, compilation.inspect, compilation.explain, diff.diff),
     "Compress and train": (compression.compress, training.train, compression.figures, compression.operators),
     "Deploy": (artifacts.list_artifacts, artifacts.verify, compilation.run, artifacts.export, artifacts.clean),
     "Set up": (compilation.doctor, compilation.models),

@@ -132,6 +132,33 @@ def inspect(
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
+@with_options(JSON)
+def explain(artifact: Path, as_json: bool) -> None:
+    """Say what limits each kernel of a library, and what would make it faster.
+
+    The machine code of the library is read, and the library is run. For each kernel you get its milliseconds, how much
+    of the limit of this CPU it reaches, by arithmetic or by memory, and the instructions of its hottest loop. What the
+    CPU can do is measured in the same minute. A library for another CPU is only read.
+
+    \b
+    Examples:
+      tvm-bench explain artifacts/resnet18/int8-relay
+      tvm-bench explain artifacts/resnet18/int8-relay --json
+    """
+    from ..pipeline import explanation as pipeline
+    from ..report import explanation as report
+    from ..report import table
+
+    found = pipeline.explain(artifact)
+    if as_json:
+        return print_json(report.to_json(found))
+    for shown in report.tables(found):
+        console().print(table.rich_table(artifact.name, shown))
+    click.echo("\n".join(report.sentences(found)))
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
 @with_options(THREADS)

@@ -80,6 +80,11 @@ def _prepared(module: nn.Module, inputs: Sequence[TensorSpec], mapping: ao.QConf
     from torch.ao.quantization.quantize_fx import prepare_fx, prepare_qat_fx
 
     torch.backends.quantized.engine = ENGINE
+    if any(isinstance(layer, nn.ConvTranspose2d) for layer in module.modules()) and not packs_transposed():
+        raise UserError(
+            f"{type(module).__name__} has transposed convolutions, whose INT8 weights PyTorch garbles on a CPU without "
+            "VNNI. Give --frontend onnx, which quantizes the ONNX file, or --precision fp32."
+        )
     torch.fx.config.do_not_emit_stack_traces = True  # nobody reads them, and torch.export is imported for them
     prepare = prepare_qat_fx if module.training else prepare_fx
     with warnings.catch_warnings():
@@ -102,6 +107,15 @@ def converted(prepared: GraphModule) -> nn.Module:
             "Give --frontend onnx, which quantizes the ONNX file, or --precision fp32."
         )
     return quantized
+
+
+def packs_transposed() -> bool:
+    """Whether PyTorch packs the weights of transposed convolutions right. FBGEMM, for CPUs without VNNI, does not."""
+    values = torch.arange(256, dtype=torch.int32).reshape(8, 8, 2, 2).sub(128).to(torch.int8)
+    weights = torch._make_per_tensor_quantized_tensor(values, 1.0, 0)
+    geometry = [[2, 2], [0, 0], [0, 0], [1, 1]]
+    packed = torch.ops.quantized.conv_transpose2d_prepack(weights, None, *geometry, 1)
+    return torch.equal(packed.unpack()[0].int_repr(), values)
 
 
 def reduce_range(module: nn.Module) -> bool:

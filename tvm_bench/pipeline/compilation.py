@@ -64,11 +64,15 @@ def _require(share: float | None, about: dict[str, Any]) -> None:
 def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
     """The kernels of a library from its manifest, and their milliseconds with the thread count it was built for."""
     about = manifest.verify(artifact)
+    return about["kernels"], profiled(artifact, about["threads"])["kernels"]
+
+
+def profiled(artifact: Path, threads: int, *, limits: bool = False) -> dict[str, Any]:
+    """What the verb `profile` returns for a library whose files were checked."""
     with tempfile.TemporaryDirectory() as folder:
-        request = {"artifact": str(artifact)}
-        job = Job("profile", request, Path(folder), "profile", threads=about["threads"], reuse=False)
-        receipt = launcher.run(job)
-    return about["kernels"], receipt["result"]["kernels"]
+        request = {"artifact": str(artifact), "limits": limits}
+        job = Job("profile", request, Path(folder), "profile", threads=threads, reuse=False)
+        return launcher.run(job)["result"]
 
 
 def model_names(root: Path) -> list[tuple[str, str]]:

@@ -29,7 +29,7 @@ LOW_DISK, LOW_MEMORY = 3e9, 4e9  # bytes
 VECTORS = (
     ("AVX2", ("avx2",), "no kernel here is made for such a CPU: it will work, several times slower"),
     ("AVX-512", ("avx512f",), "kernels are built with vectors half as wide"),
-    ("VNNI", ("avx512vnni", "avxvnni"), "INT8 has no fast dot product here: expect little or no gain over FP32"),
+    ("VNNI", ("avx512vnni", "avxvnni"), "products of INT8 take two to four instructions: expect less gain over FP32"),
     (
         "BF16",
         ("avx512bf16", "amx-bf16"),

@@ -56,5 +56,7 @@ def profile_table(kernels: dict[str, dict[str, Any]], times: dict[str, float]) -
             "" if row["gops"] is None else f"{row['gops']:,.0f}",
         )
     computing = sum(times[name] for name in times if "operations" in kernels.get(name, {}))
-    sums = f"{sum(times.values()):.3f} ms in {len(times)} kernels, {computing:.3f} ms of it in convolutions"
-    return Group(table, Text(f"{sums}; medians, each kernel timed by itself inside the model"))
+    sums = (
+        f"{sum(times.values()):.3f} ms in {len(times)} kernels, {computing:.3f} ms of it in convolutions and products"
+    )
+    return Group(table, Text(f"{sums} of matrices; medians, each kernel timed by itself inside the model"))

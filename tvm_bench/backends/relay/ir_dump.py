@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,17 @@ def _group(index: int, call: relay.Call) -> dict[str, Any]:
         "operators": [_short(part) for part in inner],
         "inputs": [_type(argument.checked_type) for argument in call.args],
         "output": _type(call.checked_type),
-        "flops": sum(2 * _multiply_adds(part) for part in inner if _multiplies(part)),
+        "flops": _operations(inner),
     }
+
+
+def operations_of(function: relay.Function) -> int:
+    """The multiplications and additions in the convolutions and matrix products of a function with types."""
+    return _operations(_calls(function.body))
+
+
+def _operations(calls: Iterable[relay.Call]) -> int:
+    return sum(2 * _multiply_adds(call) for call in calls if isinstance(call.op, ir.Op) and _multiplies(call))
 
 
 def _calls(expression: relay.Expr) -> Iterator[relay.Call]:

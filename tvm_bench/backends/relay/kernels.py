@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import tvm
+
 from ...spec.schedule_source import DEFAULT, KEPT, TUNED
-from . import schedules
+from . import ir_dump, schedules
 from .schedules import conv_workload
 from .schedules.conv_workload import Convolution
 
@@ -18,8 +21,9 @@ from .schedules.conv_workload import Convolution
 class KernelInfo:
     """`kind` is the schedule source, `record` the tuning record, `calls` the number of calls in one inference.
 
-    Kernels with a convolution also have its key, the name of its schedule, all possible schedules (the default first),
-    and its operations.
+    Kernels with a convolution also have its key, the name of its schedule, and all possible schedules (the default
+    first). `operations` are those of convolutions and matrix products. `data_bytes` is what one call reads and writes,
+    without its constants, which have `constant_bytes`.
     """
 
     kind: str = DEFAULT
@@ -29,6 +33,8 @@ class KernelInfo:
     schedule: str | None = None
     candidates: tuple[str, ...] | None = None
     operations: float | None = None
+    data_bytes: int | None = None
+    constant_bytes: int | None = None
 
 
 Kernels = Mapping[str, KernelInfo]
@@ -39,16 +45,37 @@ def of_build(factory: Any, by_convolution: Mapping[str, str], *, tvms: bool) -> 
 
     With `tvms`, all schedules are TVM's own. Needs the target of the build as the current one.
     """
-    nodes = json.loads(factory.get_graph_json())["nodes"]
-    calls = Counter(node["attrs"]["func_name"] for node in nodes if node["op"] == "tvm_op")
+    graph = json.loads(factory.get_graph_json())
+    calls = Counter(node["attrs"]["func_name"] for node in graph["nodes"] if node["op"] == "tvm_op")
+    traffic = _traffic(graph, factory.get_params().keys())
     convolutions = conv_workload.in_kernels(factory)
     kernels = {}
-    for name in (str(name) for name in factory.function_metadata if "fused" in str(name)):
-        kernel = KernelInfo(calls=calls[name])
+    for name, info in factory.function_metadata.items():
+        if "fused" not in (name := str(name)):
+            continue
+        data, constants = traffic.get(name, (None, None))
+        operations = sum(map(ir_dump.operations_of, info.relay_primfuncs.values()))
+        kernel = KernelInfo(calls=calls[name], operations=operations or None, data_bytes=data, constant_bytes=constants)
         if name in convolutions:
             kernel = _with_convolution(kernel, *convolutions[name], by_convolution, tvms=tvms)
         kernels[name] = kernel
     return kernels
+
+
+def _traffic(graph: dict[str, Any], constants: Collection[str]) -> dict[str, tuple[int, int]]:
+    """The bytes of data, and of `constants`, of one call of each kernel in a graph of TVM's executor."""
+    shapes, dtypes = graph["attrs"]["shape"][1], graph["attrs"]["dltype"][1]
+    sizes = [math.prod(shape) * tvm.DataType(dtype).bits // 8 for shape, dtype in zip(shapes, dtypes, strict=True)]
+    first, nodes = graph["node_row_ptr"], graph["nodes"]
+    found = {}
+    for node, start, end in zip(nodes, first, first[1:], strict=False):
+        if node["op"] != "tvm_op":
+            continue
+        inputs = {(number, index) for number, index, _ in node["inputs"]}
+        constant = sum(sizes[first[n] + index] for n, index in inputs if nodes[n]["name"] in constants)
+        everything = sum(sizes[first[n] + index] for n, index in inputs) + sum(sizes[start:end])
+        found[node["attrs"]["func_name"]] = everything - constant, constant
+    return found
 
 
 def _with_convolution(

@@ -15,14 +15,19 @@ def te_intrinsic(kind: Kind) -> tvm.ir.TensorIntrin:
     return intrinsic(kind, PAIR, ("int16", "int16"), _accumulated)
 
 
-def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr) -> tir.PrimExpr:
+def accumulate(kind: Kind, sums: tir.PrimExpr, pair: tir.PrimExpr, weights: tir.PrimExpr) -> tir.PrimExpr:
+    """`sums` (int32 x lanes) plus the dot products of `pair` (2 values in an int32) with `weights` (int32 x lanes)."""
     bits, vector, shorts = 32 * kind.lanes, f"int32x{kind.lanes}", f"int16x{PAIR * kind.lanes}"
-    pair = tir.call_intrin("int32", "tir.reinterpret", data.vload([0], f"int16x{PAIR}"))
-    pairs, words = tir.Broadcast(pair, kind.lanes), weights.vload([0, 0], shorts)
+    pairs = tir.Broadcast(pair, kind.lanes)
     if "vnni" in kind.feature:
-        words = tir.call_intrin(vector, "tir.reinterpret", words)
         name = f"llvm.x86.avx512.vpdpwssd.{bits}"
-        return tir.call_llvm_pure_intrin(vector, name, tir.const(3, "uint32"), sums, pairs, words)
+        return tir.call_llvm_pure_intrin(vector, name, tir.const(3, "uint32"), sums, pairs, weights)
     name = {512: "llvm.x86.avx512.pmaddw.d.512", 256: "llvm.x86.avx2.pmadd.wd"}[bits]
-    pairs = tir.call_intrin(shorts, "tir.reinterpret", pairs)
-    return sums + tir.call_llvm_pure_intrin(vector, name, tir.const(2, "uint32"), pairs, words)
+    pairs, weights = (tir.call_intrin(shorts, "tir.reinterpret", value) for value in (pairs, weights))
+    return sums + tir.call_llvm_pure_intrin(vector, name, tir.const(2, "uint32"), pairs, weights)
+
+
+def _accumulated(kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr) -> tir.PrimExpr:
+    pair = tir.call_intrin("int32", "tir.reinterpret", data.vload([0], f"int16x{PAIR}"))
+    words = weights.vload([0, 0], f"int16x{PAIR * kind.lanes}")
+    return accumulate(kind, sums, pair, tir.call_intrin(f"int32x{kind.lanes}", "tir.reinterpret", words))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from itertools import product
 from math import prod
 
@@ -35,8 +34,8 @@ def frugal(blocks: int, height: int, width: int, registers: int, *, beyond: bool
     of them for products. With `beyond`, tiles need not divide the rows and columns: some sums are computed for nothing.
     """
     sizes = [range(1, min(size, registers) + 1) if beyond else _divisors(size, registers) for size in (height, width)]
-    all_tiles: Iterable[Tile] = product(_divisors(blocks, registers), *sizes)
-    tiles = [tile for tile in all_tiles if (2 * prod(tile) <= registers if dots else _registers(tile) < registers)]
+    tiles: list[Tile] = [(o, h, w) for o, h, w in product(_divisors(blocks, registers), *sizes)]
+    tiles = [tile for tile in tiles if (2 * prod(tile) <= registers if dots else _registers(tile) < registers)]
 
     def cost(tile: Tile) -> float:
         computed = prod(-(-size // part) * part for size, part in zip((height, width), tile[1:], strict=True))

@@ -23,6 +23,7 @@ MAX_WEIGHTS_MB = 5.0
 LEAST_OUTPUTS = 400  # images x rows x columns
 LEAST_CHANNELS = 32
 LEAST_VALUES = 25_000  # outputs x channels
+LEAST_OUTPUTS_WITHOUT_VNNI = 49  # where direct products take twice as many instructions, or four times
 # As `winograd_transform_matrices`: data is multiplied by B from the right, sums by A.
 B = np.array(
     [
@@ -66,6 +67,8 @@ def pays(convolution: Convolution) -> bool:
     channels = min(convolution.kernel[0], convolution.data[1])
     height, width = convolution.out
     outputs = convolution.data[0] * height * width
+    if not int8_dot.has_vnni():
+        return weights_mb <= MAX_WEIGHTS_MB and outputs >= LEAST_OUTPUTS_WITHOUT_VNNI
     large = outputs >= LEAST_OUTPUTS and channels >= LEAST_CHANNELS and outputs * channels >= LEAST_VALUES
     return large and weights_mb <= MAX_WEIGHTS_MB
 

@@ -19,6 +19,8 @@ from .int16_dot import PAIR
 
 TAG = "conv2d_winograd_NCHWc"
 TASKS_PER_CORE = 3  # with fewer rows of tiles, one core would wait for another
+SUMS = 24  # of the 32 registers of AVX-512, for those of a register tile; half of them with AVX2
+PAIRED_SUMS = 8  # of the 16 registers of AVX2 without VNNI, which needs some for products
 LEAST_ROWS = 6  # of a register tile
 L2_BYTES = 800_000  # of 1 MB, for what goes from step to step
 WEIGHTS_BYTES = 5_000_000  # each line of tiles reads all weights, from the L3 cache
@@ -105,14 +107,21 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
 def _together(lines: int, columns: int, between: int, weights: int) -> bool:
     """Whether each line of tiles goes through all steps alone, with these bytes from step to step, and of weights."""
     cores = max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))
-    divides = lines >= TASKS_PER_CORE * cores and _rows(columns, 16) >= LEAST_ROWS
+    divides = lines >= TASKS_PER_CORE * cores and _rows(columns, SUMS) >= LEAST_ROWS
     return divides and between <= L2_BYTES and weights <= WEIGHTS_BYTES
 
 
-def _rows(tiles: int, block: int) -> int:
+def _rows(tiles: int, most: int) -> int:
     """The rows of a register tile: they divide the number of `tiles`."""
-    registers = 24 if block == 16 else 12  # of the 32 of AVX-512, the 16 of AVX2
-    return max(count for count in range(1, registers + 1) if tiles % count == 0)
+    return max(count for count in range(1, most + 1) if tiles % count == 0)
+
+
+def _most_rows(lanes: int, block: int, *, integers: bool) -> int:
+    """The most rows of a register tile, each of one block of outputs."""
+    if lanes == 16:
+        return SUMS
+    sums = PAIRED_SUMS if integers and not int8_dot.has_vnni() else SUMS // 2
+    return sums * lanes // block
 
 
 def _product(transformed: te.Tensor, weight: te.Tensor, dtype: str) -> te.Tensor:
@@ -203,16 +212,17 @@ def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> 
     """A matrix product for each position in a tile: some rows of its result stay in registers."""
     accumulator = s.cache_write(product, "local")
     g, e, n, o, t, k = s[product].op.axis
-    outer, inner = s[product].split(t, _rows(*get_const_tuple(product.shape)[4:]))
+    tiles, block = get_const_tuple(product.shape)[4:]
+    kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
+    most = _most_rows(kind.lanes if kind else block, block, integers=kind is not None)
+    outer, inner = s[product].split(t, _rows(tiles, most))
     if not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
     _unroll_and_vectorize(s[product], (inner,), k)
     s[accumulator].compute_at(s[product], outer)
     *_, t, k = s[accumulator].op.axis
     reduced = s[accumulator].op.reduce_axis
-    if len(reduced) == 3:
-        kind = int8_dot.best(winograd_int8.BLOCK)
-        assert kind, "without an INT8 dot product there is no such kernel"
+    if kind:
         vector, k = s[accumulator].split(k, kind.lanes)
         *outer_sums, pair = reduced
         s[accumulator].reorder(*outer_sums, t, vector, k, pair)

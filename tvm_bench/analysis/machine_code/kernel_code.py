@@ -1,0 +1,56 @@
+"""What the machine code of a kernel shows: its hottest loop, and the functions that it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import functions, loops
+from .functions import Function
+from .instructions import Evidence, Kind, evidence
+
+PARALLEL = "__TVMBackendParallelLaunch"
+HARMLESS = ("memcpy", "memset", "memmove")
+
+
+@dataclass(frozen=True)
+class KernelCode:
+    """The machine code of a kernel.
+
+    `hot` is the loop with the most products, without the loops in it: of integers if there are some, else of floats;
+    without products, the longest (None: there is no loop). `loops` is the number of loops, `everything` all of their
+    instructions. `parallel`: it starts threads.
+    `calls` are functions of other libraries that it calls in a loop or elsewhere, such as `expf`.
+    """
+
+    hot: Evidence | None
+    loops: int
+    everything: Evidence
+    parallel: bool
+    calls: tuple[str, ...] = field(default=())
+
+
+def of_library(library: Path, kernels: Iterable[str]) -> dict[str, KernelCode]:
+    """The code of each kernel by name, without those that have no symbol. The library is read, not opened.
+
+    Raises `UserError` for a file that is no library for x86-64.
+    """
+    return {name: _code(found) for name, found in functions.of_kernels(library, kernels).items()}
+
+
+def _code(found: list[Function]) -> KernelCode:
+    bodies = [body for function in found for body in loops.bodies(function.instructions)]
+    evidences = [evidence(body) for body in bodies]
+    imports = {name for function in found for name in function.imports}
+    return KernelCode(
+        hot=max(evidences, key=_heat, default=None),
+        loops=len(evidences),
+        everything=evidence(instruction for body in bodies for instruction in body),
+        parallel=PARALLEL in imports,
+        calls=tuple(sorted(name for name in imports if not name.startswith("__") and name not in HARMLESS)),
+    )
+
+
+def _heat(loop: Evidence) -> tuple[int, ...]:
+    return loop.integer_products, loop.products, loop.kinds.get(Kind.SCALAR, 0), loop.instructions
