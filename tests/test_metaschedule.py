@@ -22,7 +22,7 @@ def test_metaschedule_is_offered_the_dot_product():
     chosen = target.resolve(None, 1)
     data = relay.var("data", shape=(1, 16, 14, 14), dtype="uint8")
     weights = relay.const(np.ones((16, 16, 3, 3), np.int8))
-    sizes = {"channels": 16, "kernel_size": (3, 3), "padding": (1, 1)}
+    sizes = {"channels": 16, "kernel_size": (3, 3), "padding": (1, 1), "strides": (2, 2)}
     module = tvm.IRModule.from_expr(relay.nn.conv2d(data, weights, **sizes, out_dtype="int32"))
     with schedules.using({}):
         tasks = metaschedule._extracted(module, chosen)

@@ -19,11 +19,11 @@ from tvm_bench.exporters import onnx_file, torchscript
 from tvm_bench.spec.tensors import TensorSpec
 
 
-def run(output, *arrays):
+def run(output, *arrays, cpu=None):
     """Build `output`, whose variables are named a, b, ...; returns its answer and the names of its kernels."""
     build = compiler.compiled(
         tvm.IRModule.from_expr(relay.Function(relay.analysis.free_vars(output), output)),
-        target.resolve(None, 2),
+        target.resolve(cpu, 2),
         Schedules(),
     )
     executor = graph_executor.GraphModule(build.library["default"](tvm.cpu()))
@@ -91,17 +91,19 @@ def test_layer_norm_is_one_kernel_with_what_follows(rows, inputs):
     ("queries", "keys", "depth", "bias"),
     [
         (50, 50, 64, (1, 1, 50)),
+        (8, 197, 64, (1, 1, 197)),
         (49, 49, 32, (2, 49, 49)),
         (7, 9, 16, (4, 7, 9)),
         (1, 33, 48, (1, 1, 33)),
         (16, 16, 16, (1, 1, 16)),
     ],
 )
-def test_attention_of_any_number_of_tokens_is_right(queries, keys, depth, bias):
+@pytest.mark.parametrize("cpu", [None, "llvm -mcpu=haswell"], ids=["this CPU", "AVX2"])
+def test_attention_of_any_number_of_tokens_is_right(queries, keys, depth, bias, cpu):
     random = np.random.default_rng(0)
     arrays = [random.standard_normal((4, n, depth)).astype(np.float32) for n in (queries, keys, keys)]
     bias = random.standard_normal(bias).astype(np.float32)
-    result, kernels = run(attention.call(*variables(*arrays), bias), *arrays)
+    result, kernels = run(attention.call(*variables(*arrays), bias), *arrays, cpu=cpu)
     mask = torch.from_numpy(np.tile(bias, (4 // len(bias), 1, 1))).double()
     tensors = [torch.from_numpy(array).double() for array in arrays]
     np.testing.assert_allclose(result, F.scaled_dot_product_attention(*tensors, mask, scale=1.0), atol=1e-5)

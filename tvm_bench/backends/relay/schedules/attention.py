@@ -70,12 +70,14 @@ class _Kernel(Loops):
     def pack(self, head: tir.Var, keys: Any) -> None:
         """The keys as vectors of `lanes` keys, one vector for each of D inputs."""
         with self.b.for_range(0, self.N, "n") as n, self.b.for_range(0, self.D, "d") as d:
-            place = (n // self.lanes * self.D + d) * self.lanes + n % self.lanes
-            keys[place] = self.key[head, n, d]
-        left = self.N % self.lanes
-        if left:
-            with self.b.for_range(0, self.D, "d") as d, self.b.for_range(0, self.lanes - left, "n") as n:
-                keys[(self.N // self.lanes * self.D + d) * self.lanes + left + n] = tir.const(0.0, "float32")
+            keys[self.place(n, d)] = self.key[head, n, d]
+        if self.padded > self.N:
+            with self.b.for_range(0, self.padded - self.N, "n") as n, self.b.for_range(0, self.D, "d") as d:
+                keys[self.place(self.N + n, d)] = tir.const(0.0, "float32")
+
+    def place(self, n: tir.PrimExpr, d: tir.Var) -> tir.PrimExpr:
+        """Where input d of key n is."""
+        return (n // self.lanes * self.D + d) * self.lanes + n % self.lanes
 
     def score(self, head: tir.Var, row: tir.PrimExpr, keys: Any, scores: Any) -> None:
         def multiply(d: tir.Var, block: tir.PrimExpr) -> tir.PrimExpr:
