@@ -70,6 +70,13 @@ def test_a_register_tile_of_the_wrong_size(tile, fault, tmp_path):
     assert set(hot.widths) == {256} and hot.products >= 1
 
 
+@pytest.mark.parametrize("cpu", [AVX2, AVX512])
+def test_winograd_has_no_fault(cpu, tmp_path):
+    """The tiles of its transforms pass through the stack; its matrix product stays in registers."""
+    call, workload = convolution(64, 64, size=56)
+    assert faults(*built(tmp_path, relay.nn.relu(call), cpu, {workload: "winograd4"})) == set()
+
+
 def test_vectors_of_half_the_width(tmp_path):
     for channels, expected in ((24, {"narrow vectors"}), (32, set())):
         call, workload = convolution(channels, channels)

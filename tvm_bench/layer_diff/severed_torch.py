@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from ..backends.relay import torch_quantized
+from ..host import cpu
 from ..spec.tensors import TensorSpec
 from .exact_convolution import OPERATORS, convolution
 from .layer import Layer, Quantization, Values
@@ -99,12 +100,13 @@ class TorchSource:
         return _outputs(self.graph.traced, self.inputs, inputs)
 
     def run_otherwise(self, inputs: list[Values]) -> list[np.ndarray]:
-        """The same by FBGEMM, with PyTorch's float operators between.
+        """The same by another engine, which rounds in another order, with PyTorch's float operators between.
 
-        The x86 engine gives most convolutions to oneDNN, which rounds in another order. Relay gets quantized operators
-        such as layer norm as a dequantization, the float operator and a quantization, which PyTorch can run too.
+        The x86 engine gives most convolutions to oneDNN, and to FBGEMM on a CPU without VNNI. Relay gets quantized
+        operators such as layer norm as a dequantization, the float operator and a quantization, which PyTorch can run
+        too.
         """
-        torch.backends.quantized.engine = "fbgemm"
+        torch.backends.quantized.engine = "fbgemm" if cpu.has_vnni() else "onednn"
         try:
             traced = torch.jit.load(str(self.path)).eval()
             torch_quantized.rewrite(traced, limits=False)

@@ -106,7 +106,7 @@ def _instructions(
             f"it calls {', '.join(code.calls)} for single values",
             "Replace the activation by one that is vectorized, such as hard-swish or ReLU.",
         )
-    if everything.kinds.get(Kind.LONG):
+    if works and about.get("precision") == QUANTIZED and everything.kinds.get(Kind.LONG):
         yield (
             "64-bit requantization",
             f"its loops have {everything.kinds[Kind.LONG]} multiplications of 64 bits, of half as many values",

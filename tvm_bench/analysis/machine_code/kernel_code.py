@@ -11,6 +11,7 @@ from .functions import Function
 from .instructions import Evidence, Kind, evidence
 
 PARALLEL = "__TVMBackendParallelLaunch"
+LEAST_PRODUCTS = 8  # of a loop that computes
 HARMLESS = ("memcpy", "memset", "memmove")
 
 
@@ -18,9 +19,9 @@ HARMLESS = ("memcpy", "memset", "memmove")
 class KernelCode:
     """The machine code of a kernel.
 
-    `hot` is the loop with the most products, without the loops in it: of integers if there are some, else of floats;
-    without products, the longest (None: there is no loop). `loops` is the number of loops, `everything` all of their
-    instructions. `parallel`: it starts threads.
+    `hot` is the loop with the largest share of products, without the loops in it: of integers if there are some, else
+    of floats; without products, the longest (None: there is no loop). `loops` is the number of loops, `everything` all
+    of their instructions. `parallel`: it starts threads.
     `calls` are functions of other libraries that it calls in a loop or elsewhere, such as `expf`.
     """
 
@@ -52,5 +53,12 @@ def _code(found: list[Function]) -> KernelCode:
     )
 
 
-def _heat(loop: Evidence) -> tuple[int, ...]:
-    return loop.integer_products, loop.products, loop.kinds.get(Kind.SCALAR, 0), loop.instructions
+def _heat(loop: Evidence) -> tuple[float, ...]:
+    """Loops with products of integers are hotter, then those with the largest share of products.
+
+    How often a loop runs is not known. The transforms of Winograd's algorithm have more products than its matrix
+    product, and fewer for each instruction.
+    """
+    found = loop.integer_products or loop.products
+    dense = found / loop.instructions if found >= LEAST_PRODUCTS else 0.0
+    return float(loop.integer_products > 0), dense, found, loop.kinds.get(Kind.SCALAR, 0), loop.instructions
