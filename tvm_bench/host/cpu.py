@@ -46,6 +46,9 @@ FEATURES = {
 }
 
 
+VNNI = frozenset({"avx512vnni", "avxvnni"})  # either has the dot product of four INT8 values
+
+
 def host_features() -> frozenset[str]:
     """LLVM's names of the features in `FEATURES` that this CPU has; empty if there is no x86 /proc/cpuinfo."""
     flags = cpuinfo().get("flags", "").split()
@@ -68,7 +71,7 @@ def _known(required: Iterable[str]) -> set[str]:
 
 def has_vnni() -> bool:
     """Whether one instruction sums four INT8 products in 32 bits, without saturating in 16 bits in between."""
-    return bool(host_features() & {"avx512vnni", "avxvnni"})
+    return bool(host_features() & VNNI)
 
 
 def has_bf16() -> bool:

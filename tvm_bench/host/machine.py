@@ -78,6 +78,11 @@ def memory_mb() -> float | None:
         return None
 
 
+def cache_bytes() -> dict[int, int]:
+    """The bytes of the caches for data by level."""
+    return {cache["level"]: cache["kib"] * 1024 for cache in caches() if cache["type"] != "Instruction"}
+
+
 def caches() -> list[dict[str, Any]]:
     """The caches of core 0: level, type, size in KiB, and the logical cores that share it."""
     result = []

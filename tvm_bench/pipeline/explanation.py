@@ -25,7 +25,7 @@ def explain(artifact: Path) -> Explanation:
         about,
         codes,
         measured.get("kernels", {}),
-        Machine.of(measured.get("peaks", {}), machine.caches(), about["threads"]),
+        Machine(measured.get("peaks", {}), machine.cache_bytes(), about["threads"]),
         measured.get("model_ms"),
         cpu.host_features(),
         cpu.cores(),

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..analysis.explanation import roofline
-from ..analysis.explanation.explained import Explanation, Kernel
+from ..analysis.explanation.explained import LEAST_SHARE, Explanation, Kernel
 from ..analysis.explanation.findings import Finding
 from ..analysis.machine_code.instructions import PRODUCTS
 from . import formatting
@@ -15,13 +15,13 @@ from .table import Table
 HEADER = ("kernel", "computes", "schedule", "ms", "share", "GOP/s", "of the\nlimit", "by")
 LOOPS = ("kernel", "instructions", "products", "on the stack", "others")
 SHORT = 34  # characters of a kernel's name
-SHOWN = 0.01  # of the time: loops of smaller kernels are not shown
 
 
 def tables(explanation: Explanation) -> list[Table]:
     """One row for each kernel, the slowest first; then the hottest loops of those that take some time."""
     kernels = explanation.kernels
-    loops = [_loop(number, kernel) for number, kernel in enumerate(kernels, 1) if (kernel.share or 1) >= SHOWN]
+    large = [(number, k) for number, k in enumerate(kernels, 1) if k.share is None or k.share >= LEAST_SHARE]
+    loops = [_loop(number, kernel) for number, kernel in large]
     lines = [_line(number, kernel) for number, kernel in enumerate(kernels, 1)]
     return [
         Table("kernels and their limits", HEADER, lines),

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..machine_code.instructions import Kind
+from ...host.cpu import VNNI
+from ..machine_code.instructions import Evidence, Kind
 from ..machine_code.kernel_code import KernelCode
 
-VNNI = ("avx512vnni", "avxvnni")
 LEAST_CHAINS = 4  # sums that do not wait for each other: a multiply-add takes four cycles, and one or two start in each
 SPILLED = 0.5  # of the products of a loop
 SHUFFLED = 1.0
@@ -37,7 +37,7 @@ def of_library(
     """
     found = []
     built = {feature.removeprefix("+") for feature in about["cpu_features"]}
-    unused = sorted(set(VNNI) & set(cpu_features) - built)
+    unused = sorted(VNNI & set(cpu_features) - built)
     if unused and about.get("precision") == QUANTIZED:
         found.append(
             Finding(
@@ -93,7 +93,7 @@ def _instructions(
     kernel: Mapping[str, Any], code: KernelCode, about: Mapping[str, Any], ms: float | None
 ) -> Iterable[Seen]:
     hot, everything = code.hot, code.everything
-    works = bool(kernel.get("operations"))
+    works = _works(kernel)
     if not code.parallel and about["threads"] > 1 and (ms or 0.0) > BUSY_MS:
         yield (
             "one thread",
@@ -113,10 +113,10 @@ def _instructions(
             "Let scales be floats: build with this project's passes, not with TVM's requantization in fixed point.",
         )
     if hot and works:
-        yield from _hot_loop(code, hot, about)
+        yield from _hot_loop(hot, about)
 
 
-def _hot_loop(code: KernelCode, hot: Any, about: Mapping[str, Any]) -> Iterable[Seen]:
+def _hot_loop(hot: Evidence, about: Mapping[str, Any]) -> Iterable[Seen]:
     products = hot.products
     scalars = hot.kinds.get(Kind.SCALAR, 0)
     if not products:
@@ -184,7 +184,7 @@ def too_large(constant_bytes: float, caches: Mapping[int, int]) -> list[Finding]
         Finding(
             "weights beyond the caches",
             f"an inference reads {constant_bytes / 1e6:.0f} MB of weights, and the last cache has {last / 1e6:.0f} MB",
-            "INT8 weights are a quarter as large; a larger batch reads them once for several images.",
+            "A larger batch reads them once for several images. INT8 weights take less than those of FP32.",
         )
     ]
 

@@ -15,7 +15,7 @@ from ..machine_code.kernel_code import KernelCode
 # The share of the direct convolution's multiplications that Winograd needs, by the name of the schedule.
 WINOGRAD = {"winograd4": 36 / (16 * 9), "winograd2": 16 / (4 * 9)}
 COMPUTING, MOVING = "arithmetic", "memory"
-KIB, MILLI = 1024, 1e-3
+MILLI = 1e-3
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,6 @@ class Machine:
     peaks: Mapping[str, float]
     caches: Mapping[int, int]
     threads: int
-
-    @classmethod
-    def of(cls, peaks: Mapping[str, float], caches: list[dict[str, Any]], threads: int) -> Machine:
-        """From the caches as `host.machine` lists them."""
-        sizes = {cache["level"]: cache["kib"] * KIB for cache in caches if cache["type"] != "Instruction"}
-        return cls(peaks, sizes, threads)
 
     def bandwidth(self, size: float) -> float:
         """Bytes per second from the smallest cache that holds `size` bytes, or from memory; 0 if it is not known."""

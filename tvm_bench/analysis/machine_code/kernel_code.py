@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import functions, loops
@@ -20,16 +20,14 @@ class KernelCode:
     """The machine code of a kernel.
 
     `hot` is the loop with the largest share of products, without the loops in it: of integers if there are some, else
-    of floats; without products, the longest (None: there is no loop). `loops` is the number of loops, `everything` all
-    of their instructions. `parallel`: it starts threads.
-    `calls` are functions of other libraries that it calls in a loop or elsewhere, such as `expf`.
+    of floats; without products, the longest (None: there is no loop). `everything` are the instructions of all loops.
+    `parallel`: it starts threads. `calls` are functions of other libraries that it calls, such as `expf`.
     """
 
     hot: Evidence | None
-    loops: int
     everything: Evidence
     parallel: bool
-    calls: tuple[str, ...] = field(default=())
+    calls: tuple[str, ...]
 
 
 def of_library(library: Path, kernels: Iterable[str]) -> dict[str, KernelCode]:
@@ -46,7 +44,6 @@ def _code(found: list[Function]) -> KernelCode:
     imports = {name for function in found for name in function.imports}
     return KernelCode(
         hot=max(evidences, key=_heat, default=None),
-        loops=len(evidences),
         everything=evidence(instruction for body in bodies for instruction in body),
         parallel=PARALLEL in imports,
         calls=tuple(sorted(name for name in imports if not name.startswith("__") and name not in HARMLESS)),

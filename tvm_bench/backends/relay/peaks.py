@@ -17,12 +17,11 @@ from ...host import machine
 from .schedules import int8_dot, int16_dot
 
 CHAINS = 10  # sums that do not wait for each other; with two operands they fit the 16 registers of AVX2
-STEPS = 200_000  # so that starting the threads takes no part of the time
+STEPS = 200_000  # so that the call takes no part of the time
 REPEATS = 100
 READ_BYTES = 64 * 2**20  # in each run, in as many passes as that takes
 SERVED = 0.5  # of a cache, so that nothing else displaces the data
 MEMORY_BYTES = 128 * 2**20  # at least, and four times the last cache
-KIB = 1024
 
 
 def measured(target: tvm.target.Target, threads: int) -> dict[str, float]:
@@ -50,11 +49,10 @@ def _multiply_add(value: tir.PrimExpr, number: tir.PrimExpr) -> tir.PrimExpr:
 
 def _int8(kind: int8_dot.Kind) -> Step:
     """By bytes: on a CPU without VNNI, the faster way that some weights allow."""
-    accumulate = kind.accumulate if "vnni" in kind.feature else kind.accumulate_pairs
 
     def step(value: tir.PrimExpr, number: tir.PrimExpr) -> tir.PrimExpr:
         weights = tir.call_intrin(f"int8x{int8_dot.BYTES * kind.lanes}", "tir.reinterpret", value)
-        return accumulate(value, number, weights)
+        return kind.accumulate_pairs(value, number, weights)
 
     return step
 
@@ -118,7 +116,7 @@ def _rate(target: tvm.target.Target, size: tuple[int, int, int]) -> float:
 def _sizes(threads: int) -> dict[str, tuple[int, int, int]]:
     """The shapes of arrays that each cache, and none of them, holds."""
     width = CHAINS * get_simd_32bit_lanes()
-    caches = {cache["level"]: cache["kib"] * KIB for cache in machine.caches() if cache["type"] != "Instruction"}
+    caches = machine.cache_bytes()
     private = {f"l{level}": SERVED * caches[level] * threads for level in (2,) if level in caches}
     shared = {f"l{level}": SERVED * caches[level] for level in (3,) if level in caches}
     memory = {"memory": max(MEMORY_BYTES, 4 * max(caches.values(), default=0))}

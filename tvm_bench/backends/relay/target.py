@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import tvm
 
-from ...host.cpu import FEATURES
+from ...host.cpu import FEATURES, VNNI
 from ...spec.errors import UserError
 
 # Without VNNI, INT8 products are added up by instructions of their own. LLVM would reorder these sums, which takes more
 # than the 16 registers of AVX2.
 IN_ORDER = "-cl-opt=-x86-machine-combiner:bool=0"
-VNNI = {"avx512vnni", "avxvnni"}
 
 
 def resolve(text: str | None, threads: int) -> tvm.target.Target:

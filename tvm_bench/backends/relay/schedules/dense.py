@@ -34,12 +34,13 @@ Tile = tuple[int, int]  # rows, blocks of outputs
 def alter_layout(attrs: Any, inputs: list, types: list, out: Any) -> relay.Expr | None:
     """The product with packed weights where this schedule fits, else TVM's choice."""
     (data, weight), (data_type, weight_type) = inputs, types
-    if not _layout(data_type, weight_type, out) or not isinstance(weight, relay.Constant | relay.Call):
+    layout = _layout(data_type, weight_type, out)
+    if not layout or not isinstance(weight, relay.Constant | relay.Call):
         return dense_alter_op._alter_dense_layout(attrs, inputs, types, out)
     if weight_type.dtype == "int8":
         weight, word = int8_products.weights_for(weight)
-        return relay.nn.contrib_dense_pack(data, weight, _int8_layout(word), None, out.dtype)
-    return relay.nn.contrib_dense_pack(data, weight, _layout(data_type, weight_type, out), None, out.dtype)
+        layout = _int8_layout(word)
+    return relay.nn.contrib_dense_pack(data, weight, layout, None, out.dtype)
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out: Any, target: tvm.target.Target) -> relay.op.OpStrategy:

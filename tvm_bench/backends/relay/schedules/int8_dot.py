@@ -54,6 +54,8 @@ class Kind:
 
     def accumulate_pairs(self, sums: tir.PrimExpr, data: tir.PrimExpr, weights: tir.PrimExpr) -> tir.PrimExpr:
         """The same where sums of two products fit 16 bits (see `pairs_fit`): half as many instructions."""
+        if "vnni" in self.feature:
+            return self.accumulate(sums, data, weights)
         bits, vector, shorts = 32 * self.lanes, f"int32x{self.lanes}", f"int16x{2 * self.lanes}"
         pairs, fours = {
             512: ("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
@@ -145,7 +147,7 @@ def _accumulated(
     kind: Kind, data: tir.Buffer, weights: tir.Buffer, sums: tir.PrimExpr, *, pairs: bool = False
 ) -> tir.PrimExpr:
     four = tir.call_intrin("int32", "tir.reinterpret", data.vload([0], f"uint8x{BYTES}"))
-    accumulate = kind.accumulate_pairs if pairs and "vnni" not in kind.feature else kind.accumulate
+    accumulate = kind.accumulate_pairs if pairs else kind.accumulate
     return accumulate(sums, four, weights.vload([0, 0], f"int8x{BYTES * kind.lanes}"))
 
 
