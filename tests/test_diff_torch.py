@@ -18,7 +18,7 @@ from tvm_bench.spec.tensors import image_input
 
 SHAPE = (4, 6, 6)
 INPUTS = [image_input(SHAPE)]
-WIDE = 104  # channels: up to 100 groups, PyTorch uses oneDNN, which does not saturate
+WIDE = 104  # channels: PyTorch has other kernels for few
 
 
 class Float(nn.Module):
@@ -88,6 +88,30 @@ def test_a_kernel_of_pytorch_that_saturates_is_no_fault_of_the_library(brightnes
         wrong = [rows[0], replace(rows[1], source_inexact=False), rows[2]]
         (fault,) = faults(source, wrong, images, cpu, tmp_path)
         assert np.load(fault.files[1])["fed0"].max() > 4, "the image that is wrong"
+
+
+class Averaged(nn.Module):
+    """An average of channels-last data, which has ties: input and output have the same scale."""
+
+    def __init__(self, zero):
+        super().__init__()
+        self.zero = zero
+
+    def forward(self, images):
+        values = torch.quantize_per_tensor(images, 0.05, self.zero, torch.quint8)
+        values = values.contiguous(memory_format=torch.channels_last)
+        return nn.functional.avg_pool2d(values, 2).dequantize()
+
+
+@pytest.mark.parametrize(("zero", "other_way"), [(120, False), (121, True)])
+def test_averages_halfway_between_two_steps_may_be_rounded_either_way(zero, other_way, tmp_path):
+    inputs = [image_input((WIDE, 6, 6))]
+    torchscript.save_traced(Averaged(zero).eval(), tmp_path / "module.pt", inputs)
+    source = TorchSource.of(tmp_path / "module.pt", inputs)
+    values = np.random.default_rng(0).normal(size=(1, WIDE, 6, 6)).astype(np.float32)
+    rows = compared(source, [{source.inputs[0]: values}], target.resolve(None, 1), lambda _: None)
+    assert [row.source_inexact for row in rows if row.operators == ("avg_pool2d",)] == [other_way]
+    assert not any(row.wrong for row in rows), rows
 
 
 def source_of(module, folder):

@@ -20,6 +20,9 @@ from .exact_convolution import OPERATORS, convolution
 from .layer import Layer, Quantization, Values
 from .torch_graph import ENGINE, QUANTIZED, Operation, TorchGraph
 
+# PyTorch adds the zero point after the rounding to an average of channels-last data, and before it to others: if the
+# zero point is odd, averages halfway between two steps are rounded in other directions. The library does the latter.
+AVERAGE = "aten::avg_pool2d"
 # Part of the layer before it, if nothing else reads that layer's output.
 FOLLOWERS = ("batch_norm", "relu", "relu6", "hardtanh", "silu", "hardswish", "hardsigmoid", "sigmoid", "leaky_relu")
 
@@ -87,12 +90,17 @@ class TorchSource:
         return {f"fed{number}": name for number, name in enumerate(part.fed)}
 
     def exact(self, layer: Layer, values: Values) -> np.ndarray | None:
-        """The output of a quantized convolution by exact sums, from recorded `values`; None for any other layer."""
+        """The output of a quantized convolution by exact sums, or of an average pooling of contiguous data.
+
+        It is computed from recorded `values`. None for any other layer.
+        """
         operation = self.graph.producers[layer.output]
-        if operation.kind not in OPERATORS or len(layer.operators) > 1:
+        if operation.kind not in (*OPERATORS, AVERAGE) or len(layer.operators) > 1:
             return None
         data, *parameters = operation.inputs
-        tensor = _quantized(torch.from_numpy(values[data]), self.tensors[data])
+        tensor = _quantized(torch.from_numpy(values[data]), self.tensors[data]).contiguous()
+        if operation.kind == AVERAGE:
+            return _array(operation.evaluated({**self.graph.constants, data: tensor})[layer.output])
         return _array(convolution(operation.kind, tensor, *(self.graph.constants[name] for name in parameters)))
 
     def run(self, inputs: list[Values]) -> list[np.ndarray]:

@@ -60,8 +60,8 @@ def _inexact(layers: Sequence[LayerErrors] | Sequence[ExportErrors]) -> str:
         return ""
     return (
         f" In {len(found)}, first `{found[0]}`, the source's own kernel is not exact, and the library is: PyTorch may "
-        "add two products of a depthwise convolution in 16 bits, and ONNX Runtime averages floats, whose rounding "
-        "decides between two steps."
+        "add two products of a depthwise convolution in 16 bits, and averages halfway between two steps are "
+        "rounded either way."
     )
 
 
