@@ -14,6 +14,7 @@ from tvm import relay
 from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from .calls import name_of
+from .dilated import DilatedConvolutions
 from .einsum import EinsumsAsProducts
 from .kernels import KernelInfo
 from .padded_channels import PaddedChannels
@@ -79,7 +80,13 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
 
 def _rewritten(module: tvm.IRModule) -> tvm.IRModule:
     infer = relay.transform.InferType()
-    rewrites = (EinsumsAsProducts(), layer_norm_match.LayerNorms(), tokens.AsRows(), PaddedChannels())
+    rewrites = (
+        EinsumsAsProducts(),
+        layer_norm_match.LayerNorms(),
+        tokens.AsRows(),
+        PaddedChannels(),
+        DilatedConvolutions(),
+    )
     steps = [infer, *(step for rewrite in rewrites for step in (rewrite, infer))]
     return tvm.transform.Sequential(steps)(module)
 

@@ -16,6 +16,7 @@ from .calls import in_order
 from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
 from .grouped_quantization import GroupedConvolutions
+from .quantized_transposed import TransposedConvolutions
 from .rounding import RoundedOnce
 from .schedules.override import operator_attribute
 from .shortcuts import while_importing
@@ -36,6 +37,7 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         relay.transform.InferType(),
         RoundedOnce(),
         GroupedConvolutions(),
+        TransposedConvolutions(),
         relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),

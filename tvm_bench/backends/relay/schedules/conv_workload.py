@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import tvm
@@ -43,11 +44,15 @@ class Convolution:
         return height, width
 
     @property
+    def outputs(self) -> int:
+        """Images x rows x columns of the output."""
+        height, width = self.out
+        return self.data[0] * height * width
+
+    @property
     def operations(self) -> float:
         """Multiplications plus additions of the direct convolution."""
-        height, width = self.out
-        outputs, *kernel = self.kernel
-        return 2.0 * self.data[0] * outputs * height * width * kernel[0] * kernel[1] * self.data[1] / self.groups
+        return 2.0 * self.outputs * prod(self.kernel) * self.data[1] / self.groups
 
     def __str__(self) -> str:
         """`int8 64->128 3x3/2 56x56`, followed by padding, groups, dilation and batch if they are not the defaults."""

@@ -7,6 +7,7 @@ zeros between the data instead, which are most of what it multiplies.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import relay
@@ -15,9 +16,16 @@ from tvm.topi.utils import get_const_tuple
 
 def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]) -> relay.Expr | None:
     """The convolution and the moves of its outputs; None where this is not possible: with groups, or dilated."""
+    return as_convolution(attrs, inputs, types, relay.nn.conv2d) if types[0].dtype == "float32" else None
+
+
+def as_convolution(
+    attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType], convolve: Callable
+) -> relay.Expr | None:
+    """The same by `convolve`, such as `relay.nn.conv2d`. `types` are those of data, weights and output."""
     data, weight, result = types
     strides, kernel = get_const_tuple(attrs.strides), get_const_tuple(weight.shape)[2:]
-    plain = attrs.groups == 1 and set(get_const_tuple(attrs.dilation)) == {1} and data.dtype == "float32"
+    plain = attrs.groups == 1 and set(get_const_tuple(attrs.dilation)) == {1}
     if (
         not plain
         or attrs.data_layout != "NCHW"
@@ -34,7 +42,7 @@ def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]
     blocks = [extent + count - 1 for extent, count in zip(size, reads, strict=True)]
     if any(end > block * stride for end, block, stride in zip(ends, blocks, strides, strict=True)):
         return None
-    sums = relay.nn.conv2d(
+    sums = convolve(
         inputs[0],
         _split(inputs[1], weight, reads, strides),
         channels=channels * strides[0] * strides[1],

@@ -23,7 +23,8 @@ from .conv_workload import Convolution
 SIZES = (4, 2)  # of a tile of outputs; the first is the default
 NAME = "winograd"  # before the size, in the name of the schedule
 MAX_WEIGHTS_MB = 10.0  # reading larger transformed weights is likely to take longer than Winograd saves
-# With fewer outputs (images x rows x columns), reading weights of any size takes longer than Winograd saves:
+MANY_OUTPUTS = 160  # then weights of any size are read for enough outputs: 512->512 at 14 pixels
+# With fewer outputs, reading weights of any size takes longer than Winograd saves:
 # ResNet-34 at 32 pixels takes 6.4 ms with Winograd everywhere, and 3.3 ms with this limit.
 LEAST_OUTPUTS = 80
 
@@ -85,9 +86,8 @@ def pays(convolution: Convolution) -> bool:
         return False
     if convolution.dtype == "int8":
         return winograd_int8.pays(convolution)
-    weights = (SIZES[0] + 2) ** 2 * convolution.kernel[0] * convolution.data[1] * 4
-    height, width = convolution.out
-    return weights / 1e6 <= MAX_WEIGHTS_MB and convolution.data[0] * height * width >= LEAST_OUTPUTS
+    weights_mb = 4 * (SIZES[0] + 2) ** 2 * convolution.kernel[0] * convolution.data[1] / 1e6
+    return convolution.outputs >= (LEAST_OUTPUTS if weights_mb <= MAX_WEIGHTS_MB else MANY_OUTPUTS)
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target) -> relay.op.OpStrategy:

@@ -20,7 +20,8 @@ BLOCK = 16  # channels
 LARGEST = 2**25  # the results are less
 # Where it is likely to be faster, by measurements of 16 to 512 channels at 14 to 224 pixels.
 MAX_WEIGHTS_MB = 5.0
-LEAST_OUTPUTS = 400  # images x rows x columns
+MANY_OUTPUTS = 700  # then weights of any size are read for enough outputs
+LEAST_OUTPUTS = 400
 LEAST_CHANNELS = 32
 LEAST_VALUES = 25_000  # outputs x channels
 LEAST_OUTPUTS_WITHOUT_VNNI = 49  # where direct products take twice as many instructions, or four times
@@ -63,14 +64,13 @@ def transformed(weight: relay.Expr) -> relay.Constant | None:
 
 def pays(convolution: Convolution) -> bool:
     """Whether it is likely to be faster than the direct convolution."""
+    outputs, channels = convolution.outputs, min(convolution.kernel[0], convolution.data[1])
     weights_mb = 2 * (SIZE + 2) ** 2 * convolution.kernel[0] * convolution.data[1] / 1e6
-    channels = min(convolution.kernel[0], convolution.data[1])
-    height, width = convolution.out
-    outputs = convolution.data[0] * height * width
+    if weights_mb > MAX_WEIGHTS_MB and outputs < MANY_OUTPUTS:
+        return False
     if not int8_dot.has_vnni():
-        return weights_mb <= MAX_WEIGHTS_MB and outputs >= LEAST_OUTPUTS_WITHOUT_VNNI
-    large = outputs >= LEAST_OUTPUTS and channels >= LEAST_CHANNELS and outputs * channels >= LEAST_VALUES
-    return large and weights_mb <= MAX_WEIGHTS_MB
+        return outputs >= LEAST_OUTPUTS_WITHOUT_VNNI
+    return outputs >= LEAST_OUTPUTS and channels >= LEAST_CHANNELS and outputs * channels >= LEAST_VALUES
 
 
 def has_instructions() -> bool:
