@@ -23,6 +23,7 @@ BY_IMAGE, BY_POSITION, AS_IT_IS = "pixels as images", "kernel positions one by o
         ((1, 16, 9, 9), 16, (3, 3), (2, 2), (0, 0, 0, 0), AS_IT_IS),
         ((1, 16, 9, 7), 16, (3, 3), (5, 4), (5, 4, 5, 4), BY_POSITION),
         ((1, 16, 8, 8), 16, (5, 3), (6, 7), (12, 7, 12, 7), BY_POSITION),
+        ((1, 16, 14, 14), 32, (3, 3), (18, 18), (18, 18, 18, 18), BY_POSITION),  # only the centre reads data
     ],
 )
 def test_it_is_right_on_odd_sizes(precision, shape, outputs, kernel, dilation, padding, kind):

@@ -433,27 +433,3 @@ def test_tiles_on_the_stack_have_one_row():
         o, h, w = register_tile.parsed(register_tile.names(blocks, height, width, 32, on_stack=15)[0])
         assert h == 1 and o * w <= 15 and w > 1, "each vector of weights serves several positions"
     assert register_tile.names(3, 13, 17, 32, on_stack=15)[0] == "1x1x17"
-
-
-@pytest.mark.parametrize(
-    ("size", "padding", "dilation", "stride", "trimmed"),
-    [
-        ((14, 14), (18, 18), (18, 18), 1, (1, 1)),
-        ((9, 20), (12, 12), (12, 12), 1, (1, 3)),
-        ((8, 7), (6, 9), (6, 9), 2, (3, 1)),
-        ((14, 14), (12, 12), (12, 12), 1, (3, 3)),
-        ((4, 4), (9, 9), (5, 5), 1, (3, 3)),
-    ],
-)
-def test_kernel_positions_that_read_only_padding_are_left_out(size, padding, dilation, stride, trimmed):
-    random = np.random.default_rng(0)
-    data = random.integers(-9, 9, (1, 16, *size)).astype(np.float32)
-    weight = random.integers(-9, 9, (32, 16, 3, 3)).astype(np.float32)
-    output = convolution(data, weight, "float32", padding=padding, dilation=dilation, strides=(stride, stride))
-    with schedules.using(), tvm.transform.PassContext(3):
-        library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(None, 2))
-    ((workload, _),) = set(conv_workload.in_kernels(library).values())
-    tensors = (torch.from_numpy(array) for array in (data, weight))
-    exact = F.conv2d(*tensors, stride=stride, padding=padding, dilation=dilation).numpy()
-    np.testing.assert_array_equal(run(output, data)[0], exact)
-    assert workload.kernel[1:] == trimmed

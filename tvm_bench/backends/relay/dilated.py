@@ -8,7 +8,7 @@ what the kernel reads is padding: then each of its positions is a pointwise conv
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
 
@@ -42,19 +42,18 @@ class _Undilated(ExprMutator):
         convolution = conv_workload.of(call.attrs, *(argument.checked_type for argument in call.args))
         if convolution.groups > 1 or set(convolution.strides) != {1} or set(convolution.dilation) == {1}:
             return new
+        data, weight = new.args
         if _share_of_data(convolution) < MOSTLY_PADDING:
-            return _by_position(*new.args, convolution, _convolution(call))
+            return _by_position(data, weight, convolution, _convolution(call))
         if any(size < LEAST_SIZE * step for size, step in zip(convolution.out, convolution.dilation, strict=True)):
             return new
-        return _by_image(*new.args, convolution, _convolution(call))
+        return _by_image(data, weight, convolution, _convolution(call))
 
 
 def _convolution(call: relay.Call) -> Callable:
     """A function that makes a convolution like `call`, but undilated: of data, weights and padding."""
 
-    def convolution(
-        data: relay.Expr, weight: relay.Expr, kernel: tuple[int, ...], padding: tuple[int, ...]
-    ) -> relay.Call:
+    def convolution(data: relay.Expr, weight: relay.Expr, kernel: Sequence[int], padding: Sequence[int]) -> relay.Call:
         changed = {"kernel_size": kernel, "padding": padding, "dilation": (1, 1)}
         return relay.nn.conv2d(data, weight, **{**call.attrs, **changed})
 
@@ -62,50 +61,54 @@ def _convolution(call: relay.Call) -> Callable:
 
 
 def _by_image(data: relay.Expr, weight: relay.Expr, convolution: Convolution, convolve: Callable) -> relay.Expr:
+    """The convolution of as many small images as there are positions within a step, which are put together again."""
     images, channels, *size = convolution.data
     outputs, *kernel = convolution.kernel
-    steps, padding = convolution.dilation, convolution.padding
-    begins, ends = padding[:2], padding[2:]
-    inside = all(side % step == 0 for side, step in zip(padding, (*steps, *steps), strict=True))
-    if inside:
-        padding = tuple(side // step for side, step in zip(padding, (*steps, *steps), strict=True))
-        begins = ends = (0, 0)
-    else:
-        padding = (0, 0, 0, 0)
-    whole = [
-        -(-(begin + extent + end) // step) for begin, extent, end, step in zip(begins, size, ends, steps, strict=True)
-    ]
-    after = [
-        count * step - extent - begin for count, step, extent, begin in zip(whole, steps, size, begins, strict=True)
-    ]
-    if any((*begins, *after)):
-        data = relay.nn.pad(data, ((0, 0), (0, 0), *zip(begins, after, strict=True)))
-    (rows, columns), (down, right) = whole, steps
-    data = relay.reshape(data, (images, channels, rows, down, columns, right))
-    data = relay.reshape(relay.transpose(data, (3, 5, 0, 1, 2, 4)), (-1, channels, rows, columns))
-    sums = convolve(data, weight, kernel, padding)
-    top, left, bottom, side = padding
-    rows, columns = rows + top + bottom - kernel[0] + 1, columns + left + side - kernel[1] + 1
-    sums = relay.reshape(sums, (down, right, images, outputs, rows, columns))
-    sums = relay.reshape(relay.transpose(sums, (2, 3, 4, 0, 5, 1)), (images, outputs, rows * down, columns * right))
-    if (rows * down, columns * right) == convolution.out:
-        return sums
-    return relay.strided_slice(sums, (0, 0), convolution.out, strides=(1, 1), axes=(2, 3))
+    steps, (top, left, bottom, right) = convolution.dilation, convolution.padding
+    around, inside = [(top, bottom), (left, right)], [0] * 4
+    if all(side % step == 0 for sides, step in zip(around, steps, strict=True) for side in sides):
+        around, inside = (
+            [(0, 0), (0, 0)],
+            [side // steps[axis % 2] for axis, side in enumerate(convolution.padding)],
+        )
+    size = [extent + sum(sides) for extent, sides in zip(size, around, strict=True)]
+    parts = [-(-extent // step) for extent, step in zip(size, steps, strict=True)]
+    more = [part * step - extent for part, step, extent in zip(parts, steps, size, strict=True)]
+    data = _padded(data, [(before, after + rest) for (before, after), rest in zip(around, more, strict=True)])
+    data = relay.reshape(data, (images, channels, parts[0], steps[0], parts[1], steps[1]))
+    data = relay.reshape(relay.transpose(data, (3, 5, 0, 1, 2, 4)), (-1, channels, *parts))
+    sums = convolve(data, weight, kernel, inside)
+    rows, columns = (inside[a] + parts[a] + inside[a + 2] - kernel[a] + 1 for a in (0, 1))
+    sums = relay.reshape(sums, (*steps, images, outputs, rows, columns))
+    whole = (rows * steps[0], columns * steps[1])
+    sums = relay.reshape(relay.transpose(sums, (2, 3, 4, 0, 5, 1)), (images, outputs, *whole))
+    return sums if whole == convolution.out else _cut(sums, (0, 0), convolution.out)
 
 
 def _by_position(data: relay.Expr, weight: relay.Expr, convolution: Convolution, convolve: Callable) -> relay.Expr:
+    """The sum of a pointwise convolution for each position of the kernel, of the part of the data that it reads."""
+    size, (height, width) = convolution.data[2:], convolution.out
     terms = []
     for position in product(*map(range, convolution.kernel[1:])):
-        places = [_reading(convolution, axis, at) for axis, at in enumerate(position)]
-        if any(begin >= end for begin, end, _ in places):
+        (top, bottom, down), (left, right, beside) = (_reading(convolution, *pair) for pair in enumerate(position))
+        if top >= bottom or left >= right:
             continue
-        (top, bottom, down), (left, right, beside) = places
-        read = relay.strided_slice(data, (top + down, left + beside), (bottom + down, right + beside), (1, 1), (2, 3))
-        one = relay.strided_slice(weight, position, [at + 1 for at in position], (1, 1), (2, 3))
-        (height, width) = convolution.out
-        around = ((top, height - bottom), (left, width - right))
-        terms.append(relay.nn.pad(convolve(read, one, (1, 1), (0, 0, 0, 0)), ((0, 0), (0, 0), *around)))
+        begins, ends = (top + down, left + beside), (bottom + down, right + beside)
+        read = data if (begins, ends) == ((0, 0), size) else _cut(data, begins, ends)
+        one = _cut(weight, position, [at + 1 for at in position])
+        term = convolve(read, one, (1, 1), (0, 0, 0, 0))
+        terms.append(_padded(term, [(top, height - bottom), (left, width - right)]))
     return reduce(relay.add, terms)
+
+
+def _padded(values: relay.Expr, around: Sequence[tuple[int, int]]) -> relay.Expr:
+    """The values with zeros before and after the rows and the columns."""
+    return relay.nn.pad(values, ((0, 0), (0, 0), *around)) if any(map(any, around)) else values
+
+
+def _cut(values: relay.Expr, begins: Sequence[int], ends: Sequence[int]) -> relay.Expr:
+    """The rows and columns from `begins` to `ends`."""
+    return relay.strided_slice(values, begins, ends, strides=(1, 1), axes=(2, 3))
 
 
 def _reading(convolution: Convolution, axis: int, position: int) -> tuple[int, int, int]:

@@ -24,7 +24,6 @@ from . import (
     grouped_conv,
     input_layout,
     int8_dot,
-    kernel_trim,
     resize,
     transposed_conv,
     vector_math,
@@ -57,11 +56,7 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         )
 
     def legalize(attrs: Any, inputs: list, types: list) -> relay.Expr | None:
-        return (
-            kernel_trim.legalize(attrs, inputs, types)
-            or grouped_conv.merge(attrs, inputs, types)
-            or direct_conv.legalize(attrs, inputs, types)
-        )
+        return grouped_conv.merge(attrs, inputs, types) or direct_conv.legalize(attrs, inputs, types)
 
     def direct_schedule_of(convolution: Convolution) -> str:
         """Also for a convolution that Winograd refuses when it sees the weights."""
