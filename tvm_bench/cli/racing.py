@@ -12,6 +12,7 @@ import click
 from click.core import ParameterSource
 
 from ..api.run_spec import model_spec, run_spec
+from ..host import manifest
 from ..spec.backends import COMPETING, DEFAULT, DEFAULT_OF_ONNX
 from ..spec.constraints import Constraints
 from .console import console, print_json
@@ -136,13 +137,23 @@ def report(
 )
 @with_options(JSON)
 def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> None:
-    """Compare two races, OLD and NEW (a results.json or its folder), variant by variant.
+    """Compare two races, OLD and NEW (a results.json or its folder), variant by variant; or two libraries, by layer.
 
     Without NEW, OLD is the folder of a model: its last race is compared with the one before.
 
     Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that now fails.
     Results of different machines, thread counts or package versions are refused.
+
+    The folders of two libraries of one model are run in turns: you see in which layers the milliseconds went.
+
+    \b
+    Examples:
+      tvm-bench compare artifacts/resnet18
+      tvm-bench compare before.json artifacts/resnet18 --tolerance 0.02
+      tvm-bench compare artifacts/resnet18/fp32-relay artifacts/resnet18/int8-relay
     """
+    if new and all((path / manifest.NAME).is_file() for path in (old, new)):
+        return _compare_libraries(old, new, as_json)
     from ..analysis import compare as comparing
     from ..analysis import results as stored
     from ..pipeline import race_state
@@ -155,6 +166,17 @@ def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> Non
     else:
         comparison.show(changes, old, new, console())
     sys.exit(1 if any(change.regressed for change in changes) else 0)
+
+
+def _compare_libraries(old: Path, new: Path, as_json: bool) -> None:
+    from ..pipeline import explanation
+    from ..report import layer_changes, table
+
+    comparison = explanation.compare(old, new)
+    if as_json:
+        return print_json(layer_changes.to_json(comparison))
+    console().print(table.rich_table(f"{new.name} against {old.name}", layer_changes.table(comparison)))
+    click.echo(layer_changes.sentence(comparison))
 
 
 def _results_file(path: Path) -> Path:

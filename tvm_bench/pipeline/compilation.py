@@ -64,13 +64,13 @@ def _require(share: float | None, about: dict[str, Any]) -> None:
 def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]]:
     """The kernels of a library from its manifest, and their milliseconds with the thread count it was built for."""
     about = manifest.verify(artifact)
-    return about["kernels"], profiled(artifact, about["threads"])["kernels"]
+    return about["kernels"], profiled([artifact], about["threads"])["libraries"][0]["kernels"]
 
 
-def profiled(artifact: Path, threads: int, *, limits: bool = False) -> dict[str, Any]:
-    """What the verb `profile` returns for a library whose files were checked."""
+def profiled(artifacts: list[Path], threads: int, *, limits: bool = False) -> dict[str, Any]:
+    """What the verb `profile` returns for libraries whose files were checked."""
     with tempfile.TemporaryDirectory() as folder:
-        request = {"artifact": str(artifact), "limits": limits}
+        request = {"artifacts": [str(artifact) for artifact in artifacts], "limits": limits}
         job = Job("profile", request, Path(folder), "profile", threads=threads, reuse=False)
         return launcher.run(job)["result"]
 

@@ -1,14 +1,19 @@
-"""The command `explain`: reads the machine code of a library, runs it if this CPU can, and finds what limits it."""
+"""The command `explain`: reads the machine code of a library, runs it if this CPU can, and finds what limits it.
+
+`compare` says where the time went between two libraries.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..analysis.explanation import explained
+from ..analysis.explanation import explained, layer_changes
 from ..analysis.explanation.explained import Explanation
+from ..analysis.explanation.layer_changes import Comparison, Profile
 from ..analysis.explanation.roofline import Machine
 from ..analysis.machine_code import kernel_code
 from ..host import cpu, machine, manifest
+from ..spec.errors import UserError
 from . import compilation
 
 
@@ -20,13 +25,34 @@ def explain(artifact: Path) -> Explanation:
     about = manifest.verify_files(artifact)
     codes = kernel_code.of_library(artifact / manifest.LIBRARY, about["kernels"])
     runs = not cpu.missing(about["cpu_features"])
-    measured = compilation.profiled(artifact, about["threads"], limits=True) if runs else {}
+    measured = compilation.profiled([artifact], about["threads"], limits=True) if runs else {}
+    (library,) = measured.get("libraries", [{}])
     return explained.explain(
         about,
         codes,
-        measured.get("kernels", {}),
+        library.get("kernels", {}),
         Machine(measured.get("peaks", {}), machine.cache_bytes(), about["threads"]),
-        measured.get("model_ms"),
+        library.get("model_ms"),
         cpu.host_features(),
         cpu.cores(),
     )
+
+
+def compare(old: Path, new: Path) -> Comparison:
+    """Compare the libraries in two folders layer by layer: both run in one process, in turns.
+
+    Raises `UserError` for what is no library of this CPU, and for libraries of different thread counts.
+    """
+    pair = [manifest.verify(artifact) for artifact in (old, new)]
+    first, second = (about["threads"] for about in pair)
+    if first != second:
+        raise UserError(
+            f"'{old}' was built with --threads {first}, and '{new}' with {second}. Build one again with the --threads of "
+            "the other."
+        )
+    measured = compilation.profiled([old, new], first)["libraries"]
+    profiles = [
+        Profile(about["kernels"], library["kernels"], library["model_ms"])
+        for about, library in zip(pair, measured, strict=True)
+    ]
+    return layer_changes.compare(*profiles)

@@ -89,6 +89,16 @@ def operations_of(function: relay.Function) -> int:
     return _operations(_calls(function.body))
 
 
+def product_of(function: relay.Function) -> str | None:
+    """`512->1000, 1 row` for the first product of matrices in a function with types."""
+    call = next((c for c in _calls(function.body) if isinstance(c.op, ir.Op) and _multiplies(c)), None)
+    if call is None or "conv" in _short(call):
+        return None
+    data, output = _shape(call.args[0].checked_type), _shape(call.checked_type)
+    rows = math.prod(output[:-1])
+    return f"{data[-1]}->{output[-1]}, {rows} row{'s' * (rows > 1)}"
+
+
 def _operations(calls: Iterable[relay.Call]) -> int:
     return sum(2 * _multiply_adds(call) for call in calls if isinstance(call.op, ir.Op) and _multiplies(call))
 

@@ -22,8 +22,8 @@ class KernelInfo:
     """`kind` is the schedule source, `record` the tuning record, `calls` the number of calls in one inference.
 
     Kernels with a convolution also have its key, the name of its schedule, and all possible schedules (the default
-    first). `operations` are those of convolutions and matrix products. `data_bytes` is what one call reads and writes,
-    without its constants, which have `constant_bytes`.
+    first). `layer` says what convolution or product of matrices a kernel computes, in any precision, and `operations`
+    counts theirs. `data_bytes` is what one call reads and writes, without its constants, which have `constant_bytes`.
     """
 
     kind: str = DEFAULT
@@ -32,6 +32,7 @@ class KernelInfo:
     convolution: str | None = None
     schedule: str | None = None
     candidates: tuple[str, ...] | None = None
+    layer: str | None = None
     operations: float | None = None
     data_bytes: int | None = None
     constant_bytes: int | None = None
@@ -54,8 +55,14 @@ def of_build(factory: Any, by_convolution: Mapping[str, str], *, tvms: bool) -> 
         if "fused" not in (name := str(name)):
             continue
         data, constants = traffic.get(name, (None, None))
-        operations = sum(map(ir_dump.operations_of, info.relay_primfuncs.values()))
-        kernel = KernelInfo(calls=calls[name], operations=operations or None, data_bytes=data, constant_bytes=constants)
+        functions = list(info.relay_primfuncs.values())
+        kernel = KernelInfo(
+            calls=calls[name],
+            layer=next(filter(None, map(ir_dump.product_of, functions)), None),
+            operations=sum(map(ir_dump.operations_of, functions)) or None,
+            data_bytes=data,
+            constant_bytes=constants,
+        )
         if name in convolutions:
             kernel = _with_convolution(kernel, *convolutions[name], by_convolution, tvms=tvms)
         kernels[name] = kernel
@@ -88,6 +95,7 @@ def _with_convolution(
         convolution=key,
         schedule=schedule,
         candidates=(default, *others),
+        layer=convolution.layer,
         operations=convolution.operations,
     )
     if key not in by_convolution:

@@ -14,16 +14,23 @@ from ...backends.relay.library import Library
 MODEL_RUNS = 30
 
 
-def run(artifact: str, limits: bool = False) -> dict[str, Any]:
-    """Returns `kernels`: the time in ms of each kernel of the library in the folder `artifact`, in execution order.
+def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
+    """Returns for each of the `libraries` in the folders `artifacts`, which are run in turns:
 
-    With `limits`, also `peaks`: 10^9 operations and bytes per second of this CPU, see `backends.relay.peaks`, and
-    `model_ms`: the median time of the whole model.
+    `kernels`, the time in ms of each of its kernels, in execution order, and `model_ms`, the median time of the whole.
+    With `limits`, also `peaks`: 10^9 operations and bytes per second of this CPU, see `backends.relay.peaks`.
     """
-    about, library = open_verified(Path(artifact))
-    (times,) = profile.kernels(library)
+    opened = [open_verified(Path(artifact)) for artifact in artifacts]
+    times = profile.kernels(*(library for _, library in opened))
+    libraries = [
+        {"kernels": kernels, "model_ms": float(np.median(_whole(about, Path(artifact))))}
+        for (about, _), artifact, kernels in zip(opened, artifacts, times, strict=True)
+    ]
     if not limits:
-        return {"kernels": times}
-    whole = Library(about, Path(artifact), about["threads"]).time_evaluator(MODEL_RUNS)
-    given = peaks.measured(target.resolve(None, about["threads"]), about["threads"])
-    return {"kernels": times, "peaks": given, "model_ms": float(np.median(whole))}
+        return {"libraries": libraries}
+    threads = opened[0][0]["threads"]
+    return {"libraries": libraries, "peaks": peaks.measured(target.resolve(None, threads), threads)}
+
+
+def _whole(about: dict[str, Any], artifact: Path) -> list[float]:
+    return Library(about, artifact, about["threads"]).time_evaluator(MODEL_RUNS)

@@ -54,6 +54,13 @@ class Convolution:
         """Multiplications plus additions of the direct convolution."""
         return 2.0 * self.outputs * prod(self.kernel) * self.data[1] / self.groups
 
+    @property
+    def layer(self) -> str:
+        """`64->128 3x3/2, 28x28`: what it computes, the same in every precision, by the size of its output."""
+        outputs, height, width = self.kernel
+        text = f"{self.data[1]}->{outputs} {height}x{width}/{_short(self.strides)}, {self.out[0]}x{self.out[1]}"
+        return text + (f", {self.groups} groups" if self.groups > 1 else "")
+
     def __str__(self) -> str:
         """`int8 64->128 3x3/2 56x56`, followed by padding, groups, dilation and batch if they are not the defaults."""
         outputs, height, width = self.kernel
