@@ -47,7 +47,7 @@ def compare(old: Path, new: Path) -> Comparison:
     first, second = (about["threads"] for about in pair)
     if first != second:
         raise UserError(
-            f"'{old}' was built with --threads {first}, and '{new}' with {second}. Build one again with the --threads of "
+            f"'{old}' was built with --threads {first}, and '{new}' with {second}. Build one again with the number of "
             "the other."
         )
     measured = compilation.profiled([old, new], first)["libraries"]
