@@ -79,15 +79,14 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
 
 
 def _rewritten(module: tvm.IRModule) -> tvm.IRModule:
-    infer = relay.transform.InferType()
-    rewrites = (
+    steps = [
+        relay.transform.InferType(),  # every pass over functions ends with it
         EinsumsAsProducts(),
         layer_norm_match.LayerNorms(),
         tokens.AsRows(),
         PaddedChannels(),
         DilatedConvolutions(),
-    )
-    steps = [infer, *(step for rewrite in rewrites for step in (rewrite, infer))]
+    ]
     return tvm.transform.Sequential(steps)(module)
 
 

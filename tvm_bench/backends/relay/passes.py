@@ -34,14 +34,11 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         _ScalarZeroPoints(),
         FloatConstants(),
         relay.transform.FakeQuantizationToInteger(),
-        relay.transform.InferType(),
         RoundedOnce(),
         GroupedConvolutions(),
         TransposedConvolutions(),
-        relay.transform.InferType(),
         relay.qnn.transform.Legalize(),
         relay.qnn.transform.CanonicalizeOps(),
-        relay.transform.InferType(),
         FoldWithNumPy(),
         relay.transform.FoldConstant(),
         # Lowering pads with the zero point in a separate kernel; where that is 0, the convolution can pad.
@@ -76,18 +73,14 @@ def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
         transform.CombineParallelConv2D(3),
         transform.CombineParallelDense(3),
         transform.CombineParallelBatchMatmul(3),
-        transform.InferType(),
         FoldWithNumPy(),
         transform.FoldConstant(),
         transform.FoldScaleAxis(),
         transform.CanonicalizeCast(),
         transform.CanonicalizeOps(),
         transform.FlattenAtrousConv(),
-        transform.InferType(),
         transform.AlterOpLayout(),
-        transform.InferType(),
         FoldWithNumPy(),
-        transform.InferType(),
         Simplified(),
     ]
     return tvm.transform.Sequential(steps)(module)
@@ -103,7 +96,7 @@ def convert_layouts(module: tvm.IRModule, layout: str = "NCHW") -> tvm.IRModule:
         return module
     layouts = {name: [layout, "default"] for name in CONVOLUTIONS}
     with tvm.transform.PassContext(opt_level=3):
-        return tvm.transform.Sequential([relay.transform.ConvertLayout(layouts), relay.transform.InferType()])(module)
+        return relay.transform.ConvertLayout(layouts)(module)
 
 
 def _convolution_layouts(module: tvm.IRModule) -> set[str]:

@@ -21,15 +21,11 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
     """Fold scales into weights; afterwards `relay.build` has to leave out `TVMS_PASS`."""
     steps = [
         relay.transform.SimplifyInference(),
-        relay.transform.InferType(),
         FoldWithNumPy(),
-        relay.transform.InferType(),
         _Hidden(),
         relay.transform.FoldScaleAxis(),
         _Shown(),
-        relay.transform.InferType(),
         FoldWithNumPy(),
-        relay.transform.InferType(),
     ]
     with tvm.transform.PassContext(opt_level=3):
         return tvm.transform.Sequential(steps)(module)
