@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ..api.run_spec import run_spec
 from ..pipeline.workbench import TUNERS
+from ..spec.sizes import Sizes
 from .console import console, print_json
-from .options import ARTIFACTS, FORMS, JSON, LOGS, SUBJECT, SWEPT_THREADS, THREADS, with_options
+from .options import ARTIFACTS, FORMS, JSON, LOGS, SIZES, SUBJECT, SWEPT_THREADS, THREADS, with_options
 from .parsing import tracker
 
 
@@ -132,29 +134,48 @@ def inspect(
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-@with_options(JSON)
-def explain(artifact: Path, as_json: bool) -> None:
+@with_options(SIZES, THREADS, JSON)
+@click.pass_context
+def explain(context: click.Context, artifact: Path, input_shape: Any, dims: Any, threads: int, as_json: bool) -> None:
     """Say what limits each kernel of a library, and what would make it faster.
 
     The machine code of the library is read, and the library is run. For each kernel you get its milliseconds, how much
     of the limit of this CPU it reaches, by arithmetic or by memory, and the instructions of its hottest loop. What the
     CPU can do is measured in the same minute. A library for another CPU is only read.
 
+    An ONNX file is run in ONNX Runtime: you see what it computes in integers, what in floats, and why. --input-shape,
+    --dim and --threads are for such files.
+
     \b
     Examples:
       tvm-bench explain artifacts/resnet18/int8-relay
       tvm-bench explain artifacts/resnet18/int8-relay --json
+      tvm-bench explain model-int8.onnx --threads 2
     """
     from ..pipeline import explanation as pipeline
     from ..report import explanation as report
-    from ..report import table
+    from ..report import onnx_session, table
 
-    found = pipeline.explain(artifact)
-    if as_json:
-        return print_json(report.to_json(found))
-    for shown in report.tables(found):
+    if artifact.suffix == ".onnx":
+        image, shapes = input_shape
+        session = pipeline.explain_onnx(artifact, Sizes(image, dict(shapes), dict(dims)), threads)
+        if as_json:
+            return print_json(onnx_session.to_json(session))
+        tables, sentences = [onnx_session.table(session)], onnx_session.sentences(session)
+    else:
+        if any(
+            context.get_parameter_source(n) is not ParameterSource.DEFAULT for n in ("input_shape", "dims", "threads")
+        ):
+            raise click.UsageError(
+                "--input-shape, --dim and --threads are for ONNX files: a library has them built in."
+            )
+        found = pipeline.explain(artifact)
+        if as_json:
+            return print_json(report.to_json(found))
+        tables, sentences = report.tables(found), report.sentences(found)
+    for shown in tables:
         console().print(table.rich_table(artifact.name, shown))
-    click.echo("\n".join(report.sentences(found)))
+    click.echo("\n".join(sentences))
 
 
 @click.command()

@@ -15,21 +15,7 @@ from .parsing import dims, input_shapes, listed, numbers, recipe, thread_counts,
 
 BACKEND_NAMES = tuple(backends.BACKENDS)
 MODEL = (click.argument("model", required=False, metavar="[MODEL]"),)
-MODEL_OPTIONS = (
-    click.option(
-        "--model",
-        "model_option",
-        metavar="MODEL",
-        help="A torchvision model (classifiers also with a CIFAR stem: resnet18-cifar), a path to an .onnx file, or "
-        "package.module:callable that returns an nn.Module. The same as the argument MODEL.  [default: resnet18]",
-    ),
-    click.option(
-        "--weights",
-        default="default",
-        show_default=True,
-        help="default (embedded, else the callable's, else ImageNet's), imagenet, random, or a .safetensors or .pt "
-        "file.",
-    ),
+SIZES = (
     click.option(
         "--input-shape",
         multiple=True,
@@ -46,6 +32,23 @@ MODEL_OPTIONS = (
         metavar="NAME=SIZE",
         help="Size of a named open dimension of an ONNX file, such as height=640. Repeatable.",
     ),
+)
+MODEL_OPTIONS = (
+    click.option(
+        "--model",
+        "model_option",
+        metavar="MODEL",
+        help="A torchvision model (classifiers also with a CIFAR stem: resnet18-cifar), a path to an .onnx file, or "
+        "package.module:callable that returns an nn.Module. The same as the argument MODEL.  [default: resnet18]",
+    ),
+    click.option(
+        "--weights",
+        default="default",
+        show_default=True,
+        help="default (embedded, else the callable's, else ImageNet's), imagenet, random, or a .safetensors or .pt "
+        "file.",
+    ),
+    *SIZES,
     click.option(
         "--data",
         help="fashion-mnist (2,000 embedded test images), fashion-mnist:full, cifar10, cifar100, indoor67 (each with "

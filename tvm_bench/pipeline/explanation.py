@@ -1,19 +1,26 @@
 """The command `explain`: reads the machine code of a library, runs it if this CPU can, and finds what limits it.
 
-`compare` says where the time went between two libraries.
+`explain_onnx` does the same for an ONNX file in ONNX Runtime, and `compare` says where the time went between two
+libraries.
 """
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
-from ..analysis.explanation import explained, layer_changes
+from ..analysis.explanation import explained, layer_changes, onnx_session
 from ..analysis.explanation.explained import Explanation
 from ..analysis.explanation.layer_changes import Comparison, Profile
+from ..analysis.explanation.onnx_session import SessionExplanation
 from ..analysis.explanation.roofline import Machine
 from ..analysis.machine_code import kernel_code
 from ..host import cpu, machine, manifest
+from ..jobs import launcher
+from ..jobs.launcher import Job
 from ..spec.errors import UserError
+from ..spec.sizes import Sizes
 from . import compilation
 
 
@@ -36,6 +43,21 @@ def explain(artifact: Path) -> Explanation:
         cpu.host_features(),
         cpu.cores(),
     )
+
+
+def explain_onnx(path: Path, sizes: Sizes, threads: int) -> SessionExplanation:
+    """Explain the ONNX file `path` in ONNX Runtime with this thread count. `sizes` are those of open dimensions.
+
+    Raises `UserError` for a file that does not run.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no file '{path}'. Give an .onnx file, or the folder of a library.")
+    request = {"path": str(path.absolute()), "threads": threads, **asdict(sizes)}
+    request.pop("batch")
+    with tempfile.TemporaryDirectory() as folder:
+        job = Job("profile_onnx", request, Path(folder), "profile", threads=threads, reuse=False)
+        measured = launcher.run(job)["result"]
+    return onnx_session.explain(measured, cpu.host_features())
 
 
 def compare(old: Path, new: Path) -> Comparison:
