@@ -45,6 +45,15 @@ def test_what_the_compiler_did_is_a_value(built):
         tb.inspect(built)
 
 
+def test_what_limits_a_library_and_what_changed_are_values(built):
+    explanation = tb.explain(built / "int8-relay-onnx")
+    assert explanation.model_ms > 0 and any(kernel.limit for kernel in explanation.kernels)
+    comparison = tb.compare(built / "fp32-relay-onnx", built / "int8-relay-onnx")
+    assert comparison.layers[0].ms and comparison.old_ms > 0
+    session = tb.explain(built / "sources" / "int8-onnx.onnx", threads=1)
+    assert any(operator.name == "QLinearConv" for operator in session.operators)
+
+
 def test_a_module_is_exported_and_compiled(tmp_path):
     torch.manual_seed(0)
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Dropout(), nn.ReLU()).train()

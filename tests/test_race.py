@@ -89,6 +89,15 @@ def test_the_report_is_printed_and_written(race, cli):
     assert cli("report", folder).returncode == 0 and (folder / "report.md").exists()
 
 
+def test_each_int8_variant_of_a_compiler_is_explained(race):
+    folder, found = race[0] / "tiny-cnn", rows(race[0])[1]
+    explained = {name: row["explanation"] for name, row in found.items() if row["explanation"]}
+    assert explained.keys() == {"int8-relay", "int8-onnxruntime"}
+    assert "of what this CPU can do" in explained["int8-relay"] and "8-bit integers" in explained["int8-onnxruntime"]
+    for page in ("report.md", "report.html"):
+        assert "What limits INT8" in (folder / page).read_text()
+
+
 def test_a_second_race_builds_nothing_again(race, cli):
     root, _ = race
     libraries = {path: path.stat().st_mtime_ns for path in (root / "tiny-cnn").rglob("*.so")}

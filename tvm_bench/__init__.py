@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .spec.errors import Error, UserError
 
 if TYPE_CHECKING:
-    from .api.inspection import Inspection, inspect
+    from .api.inspection import Inspection, compare, explain, inspect
     from .api.libraries import compile, export, tune
     from .api.models import compress, diff
     from .api.races import Race, bench
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = ["Error", "Inspection", "JobError", "Race", "UserError"]
-__all__ += ["bench", "compile", "compress", "diff", "export", "inspect", "load", "tune"]
+__all__ += ["bench", "compare", "compile", "compress", "diff", "explain", "export", "inspect", "load", "tune"]
 # Imported when they are first used: `tvm-bench --help` answers at once, and `load` needs no pipeline.
 LAZY = {
-    **dict.fromkeys(("Inspection", "inspect"), "api.inspection"),
+    **dict.fromkeys(("Inspection", "compare", "explain", "inspect"), "api.inspection"),
     **dict.fromkeys(("compile", "export", "tune"), "api.libraries"),
     **dict.fromkeys(("compress", "diff"), "api.models"),
     **dict.fromkeys(("Race", "bench"), "api.races"),

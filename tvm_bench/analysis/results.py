@@ -71,6 +71,7 @@ class Row:
     source_argmax_agreement: float | None = None
     layers: dict[str, Any] | None = None  # of an INT8 library: "count", "wrong" against its source, "first" wrong one
     layers_missing: str | None = None  # why the layers of an INT8 library were not compared
+    explanation: str | None = None  # of an INT8 variant: what limits it, and what would help
     identity: str | None = None  # SHA-256 of the timed files, the user's sources, the code and the versions
 
     @property

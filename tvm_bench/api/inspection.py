@@ -1,14 +1,19 @@
-"""`inspect`: what the compiler did to a model."""
+"""`inspect`, `explain` and `compare`: what the compiler did to a model, what limits it, and what changed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..host import manifest
-from ..pipeline import compilation
+from ..analysis.explanation.explained import Explanation
+from ..analysis.explanation.layer_changes import Comparison
+from ..analysis.explanation.onnx_session import SessionExplanation
+from ..host import cpu, manifest
+from ..pipeline import compilation, explanation
 from ..relay_view import dumps
 from ..relay_view.dumps import Stage
+from ..spec.sizes import Sizes
 
 
 class Inspection:
@@ -51,3 +56,26 @@ def inspect(artifact: str | Path) -> Inspection:
     """
     manifest.read(Path(artifact))
     return Inspection(Path(artifact))
+
+
+def explain(
+    artifact: str | Path, *, input_shapes: Mapping[str, tuple[int, ...]] | None = None, threads: int | None = None
+) -> Explanation | SessionExplanation:
+    """What limits a built library (its folder), or an ONNX file in ONNX Runtime, with findings and cures.
+
+    `input_shapes`, batch size included, and `threads` (None: all cores) are for ONNX files: a library has its own. Both
+    are run, which takes seconds; a library for another CPU is only read. Times are in ms. Raises `UserError` for what
+    is no library, and for a file that does not run.
+    """
+    path = Path(artifact)
+    if path.suffix == ".onnx":
+        return explanation.explain_onnx(path, Sizes(shapes=dict(input_shapes or {})), threads or cpu.cores())
+    return explanation.explain(path)
+
+
+def compare(old: str | Path, new: str | Path) -> Comparison:
+    """Where the milliseconds went between two libraries of one model, layer by layer: their folders are given.
+
+    Both run in one process, in turns. Raises `UserError` for libraries of another CPU, or of different thread counts.
+    """
+    return explanation.compare(Path(old), Path(new))

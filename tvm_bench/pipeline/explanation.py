@@ -53,7 +53,6 @@ def explain_onnx(path: Path, sizes: Sizes, threads: int) -> SessionExplanation:
     if not path.is_file():
         raise UserError(f"there is no file '{path}'. Give an .onnx file, or the folder of a library.")
     request = {"path": str(path.absolute()), "threads": threads, **asdict(sizes)}
-    request.pop("batch")
     with tempfile.TemporaryDirectory() as folder:
         job = Job("profile_onnx", request, Path(folder), "profile", threads=threads, reuse=False)
         measured = launcher.run(job)["result"]

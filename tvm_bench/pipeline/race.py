@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__, report
-from ..analysis.results import Results, Row
+from ..analysis.results import Results, Row, save
 from ..analysis.validity import judged
 from ..host import checkout, deployment_size, machine, manifest, packages
 from ..host.progress import Progress
@@ -23,6 +23,7 @@ from ..spec.layer_errors import LayerErrors
 from ..spec.variant import RunSpec, Variant
 from . import diff, measurement, race_state, steps
 from .race_entrants import Entrant, attempt, entrant, entrants
+from .race_explanation import with_explanation
 from .race_rounds import Rules, run_round
 from .workbench import Workbench
 
@@ -83,6 +84,9 @@ def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any], path: 
                 for number in range(results.finished_rounds, rules.rounds):
                     entrants = run_round(entrants, rules, results.settings["seed"], number, progress)
                     results = race_state.save_round(results, entrants, path)
+            progress.to(progress.steps, "what limits the INT8 variants")
+            results = replace(results, variants=tuple(map(with_explanation, entrants)))
+            save(results, path)
     return results
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -37,6 +38,25 @@ def sentences(explanation: Explanation) -> list[str]:
         groups.setdefault(finding.name, []).append(finding)
     found = [_finding(group, numbers) for group in groups.values()]
     return [_sum(explanation), *(found or ["No findings."])]
+
+
+def summary(explanation: Explanation) -> str:
+    """What limits a library that was run, and what would help, in a few words."""
+    limited = [kernel for kernel in explanation.kernels if kernel.limit and kernel.ms]
+    reached = sum(kernel.limit.ms for kernel in limited if kernel.limit) / (explanation.kernels_ms or 1.0)
+    times: dict[str, float] = {}
+    for kernel in limited:
+        assert kernel.limit
+        times[kernel.limit.by] = times.get(kernel.limit.by, 0.0) + (kernel.ms or 0.0)
+    by = max(times, key=times.__getitem__, default=roofline.COMPUTING)
+    share = times.get(by, 0.0) / (explanation.kernels_ms or 1.0)
+    text = f"its kernels reach {reached:.0%} of what this CPU can do, and {by} limits {share:.0%} of their time"
+    return f"{text}. {first_finding(explanation.findings)}"
+
+
+def first_finding(findings: Sequence[Finding]) -> str:
+    """The first of the findings with its cure."""
+    return f"{findings[0].name}: {findings[0].text}. {findings[0].cure}" if findings else "No findings."
 
 
 def to_json(explanation: Explanation) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import jinja2
 
 from ..analysis.results import SCHEMA, flat
 from . import environment, summary_text
-from .content import Content
+from .content import EXPLAINED, Content
 from .plots import all_plots, style
 
 TEMPLATE = Path(__file__).parent / "template.html"
@@ -25,6 +25,8 @@ def html(content: Content) -> str:
     return template.from_string(TEMPLATE.read_text()).render(
         model=content.model,
         summary=content.summary,
+        explained=EXPLAINED,
+        explanations=content.explanations,
         tables=content.tables,
         plots={
             name: [all_plots.svg(name, results, frame) for frame in (style.WIDE, style.NARROW)]

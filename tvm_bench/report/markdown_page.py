@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..analysis.results import flat
 from . import environment, table
-from .content import Content
+from .content import EXPLAINED, Content
 from .summary_text import INCLUDES, Section, Summary
 
 
@@ -19,6 +19,7 @@ def markdown(content: Content, plots: list[Path], folder: Path) -> str:
         f"# {content.model}: speed, memory and accuracy",
         _verdict(content.summary),
         _part(warnings.kind.value, _bullets(warnings.lines) or "None."),
+        _part(EXPLAINED, _bullets(content.explanations)),
         _part("Numbers", table.markdown(content.tables)),
         *[f"![{plot.stem}]({plot.relative_to(folder).as_posix()})" for plot in plots],
         _part("What each figure includes", _bullets(INCLUDES)),

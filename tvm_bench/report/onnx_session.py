@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ..analysis.explanation.onnx_session import SessionExplanation
+from .explanation import first_finding
 from .table import Table
 
 HEADER = ("operator", "nodes", "reads", "ms", "share")
@@ -35,6 +36,13 @@ def sentences(explanation: SessionExplanation) -> list[str]:
         "with the profiler on.",
         *(found or ["No findings."]),
     ]
+
+
+def summary(explanation: SessionExplanation) -> str:
+    """How much of the time goes to 8-bit integers, and what would help, in a few words."""
+    integers = sum(operator.ms for operator in explanation.operators if operator.reads_bytes)
+    text = f"operators that read 8-bit integers take {integers / (explanation.nodes_ms or 1.0):.0%} of its time"
+    return f"{text}. {first_finding(explanation.findings)}"
 
 
 def to_json(explanation: SessionExplanation) -> dict[str, Any]:

@@ -16,7 +16,12 @@ from ...spec.sizes import Sizes
 
 
 def run(
-    path: str, image: tuple[int, int, int] | None, shapes: dict[str, list[int]], dims: dict[str, int], threads: int
+    path: str,
+    image: tuple[int, int, int] | None,
+    shapes: dict[str, list[int]],
+    dims: dict[str, int],
+    batch: int,
+    threads: int,
 ) -> dict[str, Any]:
     """Returns `nodes`, as `onnx_profile.nodes` says, `model_ms`, `reasons` for products in floats, and `wide_weights`.
 
@@ -24,7 +29,7 @@ def run(
     """
     try:
         model = onnx.load(path)
-        sizes = Sizes(image, {name: tuple(shape) for name, shape in shapes.items()}, dims)
+        sizes = Sizes(image, {name: tuple(shape) for name, shape in shapes.items()}, dims, batch)
         fixed = onnx_open_sizes.fixed_shapes(model, Path(path), sizes)
         dtypes = {value.name: onnx_open_sizes.dtype_of(value) for value in onnx_open_sizes.inputs_of(model)}
         random = np.random.default_rng(0)
