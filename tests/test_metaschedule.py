@@ -1,6 +1,8 @@
 """What MetaSchedule is offered for INT8, and the instructions that it then uses."""
 
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from tvm import relay
 from tvm.contrib.tar import tar
 
 from tests import test_schedules
+from tests.forks import ROOT
 from tvm_bench.backends.relay import schedules, target
 from tvm_bench.backends.relay.records import metaschedule as records
 from tvm_bench.backends.relay.schedules import int8_dot
@@ -31,6 +34,18 @@ def test_metaschedule_is_offered_the_dot_product():
     with chosen:
         name = int8_dot.best().name
     assert any(name in str(design.trace) for design in context.generate_design_space())
+
+
+def test_intrinsics_of_other_devices_are_not_parsed():
+    """Parsing them takes up to 100 s for each tuning step."""
+    code = (
+        "import sys, tvm; from tvm_bench.backends.relay.tuners import metaschedule;"
+        "metaschedule.space(tvm.target.Target('llvm -mcpu=haswell'));"
+        "import tvm.tir.tensor_intrin as found; print(hasattr(found.x86, 'VNNI_DOT_16x4_INTRIN'));"
+        "print(any('tensor_intrin.cuda' in name for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
 
 
 def test_every_dot_product_is_exact_in_tir():

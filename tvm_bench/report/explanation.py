@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -42,14 +43,14 @@ def sentences(explanation: Explanation) -> list[str]:
 
 def summary(explanation: Explanation) -> str:
     """What limits a library that was run, and what would help, in a few words."""
-    limited = [kernel for kernel in explanation.kernels if kernel.limit and kernel.ms]
-    reached = sum(kernel.limit.ms for kernel in limited if kernel.limit) / (explanation.kernels_ms or 1.0)
-    times: dict[str, float] = {}
-    for kernel in limited:
-        assert kernel.limit
-        times[kernel.limit.by] = times.get(kernel.limit.by, 0.0) + (kernel.ms or 0.0)
-    by = max(times, key=times.__getitem__, default=roofline.COMPUTING)
-    share = times.get(by, 0.0) / (explanation.kernels_ms or 1.0)
+    limited = [(kernel.limit, kernel.ms) for kernel in explanation.kernels if kernel.limit and kernel.ms]
+    times: dict[str, float] = defaultdict(float)
+    for limit, ms in limited:
+        times[limit.by] += ms
+    if not times:
+        return first_finding(explanation.findings)
+    by, ms = max(times.items(), key=lambda item: item[1])
+    reached, share = (part / explanation.kernels_ms for part in (sum(limit.ms for limit, _ in limited), ms))
     text = f"its kernels reach {reached:.0%} of what this CPU can do, and {by} limits {share:.0%} of their time"
     return f"{text}. {first_finding(explanation.findings)}"
 

@@ -6,9 +6,12 @@ A tuning step measures one task for a few trials: a compiler crash loses at most
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import tvm
@@ -30,6 +33,7 @@ FAILED_S = 1e9  # a longer time marks a failed trial: MetaSchedule records 1e10 
 EVALUATOR = {"number": 3, "repeat": 1, "min_repeat_ms": 60}
 # Unmeasured schedules per measured one, and their maxima, which are MetaSchedule's defaults for large steps.
 POPULATION, MAX_POPULATION, MAX_UNMEASURED = 8, 512, 50
+INTRINSICS, OTHER_DEVICES = "tvm.tir.tensor_intrin", ("arm_cpu", "cuda", "hexagon", "rocm")
 BUILD_TIMEOUT_S, RUN_TIMEOUT_S = 30.0, 10.0
 
 
@@ -56,6 +60,7 @@ def tune(**request: Any) -> dict[str, Any]:
 
 def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     """MetaSchedule's rules for CPUs, and before its tiling one that uses the CPU's INT8 dot product."""
+    _import_intrinsics()
     rules = list(ms.schedule_rule.schedule_rule.create("llvm"))
     postprocessors = list(ms.postproc.postproc.create("llvm"))
     with cpu:
@@ -73,6 +78,20 @@ def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     return ms.space_generator.PostOrderApply(
         sch_rules=rules, postprocs=postprocessors, mutator_probs=ms.mutator.mutator.create("llvm")
     )
+
+
+def _import_intrinsics() -> None:
+    """Import TVM's intrinsics before MetaSchedule does, without those of `OTHER_DEVICES`.
+
+    TVM parses the source of each, and reads the source of all calling functions for it: that takes 10 to 100 s.
+    """
+    if INTRINSICS in sys.modules:
+        return
+    left_out = {f"{INTRINSICS}.{device}": ModuleType(device) for device in OTHER_DEVICES}
+    sys.modules.update(left_out)
+    importlib.import_module(INTRINSICS)
+    for name in left_out:
+        del sys.modules[name]
 
 
 def _extracted(module: tvm.IRModule, cpu: tvm.target.Target) -> list[ms.ExtractedTask]:
