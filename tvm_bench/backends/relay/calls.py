@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 from tvm.topi.utils import get_const_tuple
@@ -14,6 +18,15 @@ def in_order(mutator: ExprMutator, function: relay.Function) -> relay.Function:
     """`mutator.visit(function)`, inputs before their users: Python's recursion would not reach into deep networks."""
     relay.analysis.post_order_visit(function.body, mutator.visit)
     return mutator.visit(function)
+
+
+def as_pass(mutator: type[ExprMutator]) -> Callable[[], tvm.transform.Pass]:
+    """Decorates a mutator: calling it makes a pass, which visits each function with a new mutator."""
+
+    def rewritten(function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext) -> relay.Function:
+        return in_order(mutator(), function)
+
+    return partial(relay.transform.function_pass, rewritten, opt_level=0, name=mutator.__name__)
 
 
 def is_reshape(expression: relay.Expr) -> bool:

@@ -12,11 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
 
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of
+from .calls import as_pass, name_of
 from .schedules import conv_workload
 from .schedules.conv_workload import Convolution
 
@@ -24,17 +23,10 @@ MOSTLY_PADDING = 0.6  # share of the products that read data, below which the po
 LEAST_SIZE = 4  # rows and columns of the outputs of each small image
 
 
-@relay.transform.function_pass(opt_level=0)
-class DilatedConvolutions:
+@as_pass
+class DilatedConvolutions(ExprMutator):
     """Rewrites those in NCHW with stride 1 and one group."""
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Undilated(), function)
-
-
-class _Undilated(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
         if name_of(call) != "nn.conv2d" or call.attrs.data_layout != "NCHW" or call.attrs.kernel_layout != "OIHW":

@@ -7,24 +7,16 @@ from __future__ import annotations
 
 from math import prod
 
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of, shape_of
+from .calls import as_pass, name_of, shape_of
 
 
-@relay.transform.function_pass(opt_level=0)
-class EinsumsAsProducts:
+@as_pass
+class EinsumsAsProducts(ExprMutator):
     """Writes `einsum` as `nn.batch_matmul` where each letter is in two of left, right and output. Needs types."""
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Products(), function)
-
-
-class _Products(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
         if name_of(call) != "einsum" or not isinstance(call.args[0], relay.Tuple) or len(call.args[0].fields) != 2:

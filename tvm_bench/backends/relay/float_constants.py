@@ -7,31 +7,23 @@ steps of 0.3 in place of 6. In float32, the operator does what ONNX defines: deq
 from __future__ import annotations
 
 import numpy as np
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of
+from .calls import as_pass, name_of
 
 OPERATORS = ("add", "subtract", "multiply", "divide")
 # Their sums are in the fine grid of an INT32: a bias loses nothing there, and costs nothing.
 ACCUMULATORS = ("nn.conv2d", "nn.conv2d_transpose", "nn.dense", "nn.bias_add")
 
 
-@relay.transform.function_pass(opt_level=0)
-class FloatConstants:
+@as_pass
+class FloatConstants(ExprMutator):
     """Hides the constants of `OPERATORS` from `FakeQuantizationToInteger`, which then leaves the operator as it is.
 
     `copy` hides them: that pass does not know it, and `FoldConstant` takes it out.
     """
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Hiding(), function)
-
-
-class _Hiding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
         if name_of(call) not in OPERATORS or any(name_of(argument) in ACCUMULATORS for argument in call.args):

@@ -12,23 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of
+from .calls import as_pass, name_of
 
 SHAPES = ("shape_of", "ndarray_size")  # constant for any argument; left to TVM
-
-
-@relay.transform.function_pass(opt_level=0)
-class FoldWithNumPy:
-    """Replaces calls of `OPERATORS` with constant arguments by their values."""
-
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(Folding(), function)
 
 
 class Folding(ExprMutator):
@@ -66,6 +55,9 @@ class Folding(ExprMutator):
     def visit_tuple(self, values: relay.Tuple) -> relay.Expr:
         fields = [self.visit(field) for field in values.fields]
         return values if all(map(_same, fields, values.fields)) else relay.Tuple(fields, values.span)
+
+
+FoldWithNumPy = as_pass(Folding)  # replaces calls of `OPERATORS` with constant arguments by their values
 
 
 def _is_plain(expression: relay.Expr) -> bool:

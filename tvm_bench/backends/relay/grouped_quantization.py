@@ -5,24 +5,16 @@ TVM 0.19 casts their data and weights to 32 bits (`Conv2DFallBack`), unless they
 
 from __future__ import annotations
 
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, is_scalar, name_of, number, shape_of
+from .calls import as_pass, is_scalar, name_of, number, shape_of
 
 
-@relay.transform.function_pass(opt_level=0)
-class GroupedConvolutions:
+@as_pass
+class GroupedConvolutions(ExprMutator):
     """Lowers those of uint8 data, and of int8 weights with zero point 0, to `nn.conv2d` of the same types."""
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Lowering(), function)
-
-
-class _Lowering(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         if not _is_grouped(call):
             return super().visit_call(call)

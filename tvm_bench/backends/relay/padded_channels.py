@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 from tvm.topi.utils import get_const_tuple
 
-from .calls import Shape, in_order, name_of, shape_of
+from .calls import Shape, as_pass, name_of, shape_of
 from .schedules.register_tile import HALF_BLOCK
 
 BLOCK = 16
@@ -36,16 +35,6 @@ def padded_count(channels: int) -> int:
     return whole if whole <= MOST_WASTE * channels else -(-channels // HALF_BLOCK) * HALF_BLOCK
 
 
-@relay.transform.function_pass(opt_level=0)
-class PaddedChannels:
-    """Pads the channels of convolutions in NCHW with constant weights. Needs types."""
-
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Padding(), function)
-
-
 @dataclass(frozen=True)
 class _Padded:
     """A value with `count` channels, of which the first `real` are used."""
@@ -55,7 +44,10 @@ class _Padded:
     count: int
 
 
-class _Padding(ExprMutator):
+@as_pass
+class PaddedChannels(ExprMutator):
+    """Pads the channels of convolutions in NCHW with constant weights. Needs types."""
+
     def __init__(self) -> None:
         super().__init__()
         self.padded: dict[relay.Expr, _Padded] = {}  # by the expression that cuts off the unused channels

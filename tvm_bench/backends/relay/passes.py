@@ -12,7 +12,7 @@ from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
 from . import quantized_clip, quantized_dense, quantized_reshape, quantized_resize, quantized_tables
-from .calls import in_order
+from .calls import as_pass
 from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
 from .grouped_quantization import GroupedConvolutions
@@ -110,20 +110,13 @@ def _convolution_layouts(module: tvm.IRModule) -> set[str]:
     return layouts
 
 
-@relay.transform.function_pass(opt_level=0)
-class _ScalarZeroPoints:
+@as_pass
+class _ScalarZeroPoints(ExprMutator):
     """Replaces per-channel zero points that are all zero, as those of symmetric weights, by one scalar zero.
 
     ONNX Runtime writes a vector of zeros. With a vector, every convolution computes a correction for zero points.
     """
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_ZeroVectors(), function)
-
-
-class _ZeroVectors(ExprMutator):
     ZERO_POINTS = {"qnn.dequantize": (2,), "qnn.quantize": (2,)}
 
     def visit_call(self, call: relay.Call) -> relay.Call:

@@ -7,25 +7,17 @@ from __future__ import annotations
 
 from functools import partial
 
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, is_scalar, name_of, number
+from .calls import as_pass, is_scalar, name_of, number
 from .schedules import transposed_conv
 
 
-@relay.transform.function_pass(opt_level=0)
-class TransposedConvolutions:
+@as_pass
+class TransposedConvolutions(ExprMutator):
     """Rewrites those of uint8 data, and of int8 weights with zero point 0."""
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_AsConvolution(), function)
-
-
-class _AsConvolution(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
         if not _is_transposed(call):

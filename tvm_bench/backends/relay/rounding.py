@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, is_scalar, name_of, number, shape_of
+from .calls import as_pass, is_scalar, name_of, number, shape_of
 
 AVERAGES = ("nn.avg_pool2d", "nn.adaptive_avg_pool2d", "nn.global_avg_pool2d", "mean")
 SUMS = {"qnn.add": relay.add, "qnn.subtract": relay.subtract}
@@ -22,8 +21,8 @@ INTEGERS = 1.5 * 2**23  # from 2**23 to 2**24, float32 has all integers and no f
 ZERO_BITS = np.float32(INTEGERS).view(np.int32).item()  # `INTEGERS` + n has these bits + n
 
 
-@relay.transform.function_pass(opt_level=0)
-class RoundedOnce:
+@as_pass
+class RoundedOnce(ExprMutator):
     """Computes quantized sums, averages and requantizations in float, rounded once and half to even.
 
     So ONNX and PyTorch define them.
@@ -34,13 +33,6 @@ class RoundedOnce:
     instead of 911, in the same time.
     """
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Rounding(), function)
-
-
-class _Rounding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         name, dtype = name_of(call), str(getattr(call.checked_type, "dtype", ""))
         if name == "qnn.quantize" and dtype in BYTES and all(map(is_scalar, call.args[1:])):

@@ -11,7 +11,7 @@ import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, name_of, shape_of
+from .calls import as_pass, name_of, shape_of
 from .folding import FoldWithNumPy
 
 TVMS_PASS = "FoldScaleAxis"
@@ -31,27 +31,10 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
         return tvm.transform.Sequential(steps)(module)
 
 
-@relay.transform.function_pass(opt_level=0)
-class _Hidden:
+@as_pass
+class _Hidden(ExprMutator):
     """Broadcasts each computed scale of small images to five axes, where TVM's pass does not see it."""
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Hiding(), function)
-
-
-@relay.transform.function_pass(opt_level=0)
-class _Shown:
-    """Takes these broadcasts out again: a multiplication broadcasts by itself."""
-
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Showing(), function)
-
-
-class _Hiding(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new = super().visit_call(call)
         if name_of(call) != "multiply" or len(call.checked_type.shape) != 4:
@@ -66,7 +49,10 @@ class _Hiding(ExprMutator):
         return relay.squeeze(relay.multiply(data, relay.broadcast_to(scale, (1, *shape))), axis=[0])
 
 
-class _Showing(ExprMutator):
+@as_pass
+class _Shown(ExprMutator):
+    """Takes these broadcasts out again: a multiplication broadcasts by itself."""
+
     def visit_call(self, call: relay.Call) -> relay.Expr:
         product = call.args[0] if name_of(call) == "squeeze" else call
         if product != call and name_of(product) == "multiply" and name_of(product.args[1]) == "broadcast_to":

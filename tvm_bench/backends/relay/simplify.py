@@ -7,27 +7,19 @@ INT8 build. This one visits each call once.
 from __future__ import annotations
 
 import numpy as np
-import tvm
 from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
-from .calls import in_order, is_scalar, name_of, number
+from .calls import as_pass, is_scalar, name_of, number
 
 TVMS_PASSES = ["SimplifyExpr", "SimplifyExprPostAlterOp"]
 NEUTRAL = {"add": 0, "subtract": 0, "multiply": 1, "divide": 1}
 
 
-@relay.transform.function_pass(opt_level=0)
-class Simplified:
+@as_pass
+class Simplified(ExprMutator):
     """Removes operators that change nothing, and joins casts. Needs types; afterwards they are to be inferred again."""
 
-    def transform_function(
-        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
-    ) -> relay.Function:
-        return in_order(_Simplifying(), function)
-
-
-class _Simplifying(ExprMutator):
     def visit_call(self, call: relay.Call) -> relay.Expr:
         new, name = super().visit_call(call), name_of(call)
         if name in NEUTRAL:
