@@ -149,7 +149,9 @@ def test_winograd_in_int8_refuses_weights_whose_sums_could_be_too_large(channels
     ("dtype", "channels", "size", "pays"),
     [
         *(("fp32", 64, 7, False), ("fp32", 64, 14, True)),
-        *(("int8", 64, 14, False), ("int8", 64, 56, True), ("int8", 16, 56, False), ("int8", 512, 28, False)),
+        *(("fp32", 512, 7, False), ("fp32", 512, 14, True)),
+        *(("int8", 64, 14, False), ("int8", 64, 56, True), ("int8", 16, 56, False)),
+        *(("int8", 512, 14, False), ("int8", 512, 28, True)),
     ],
 )
 def test_winograd_pays_unless_the_output_is_small(dtype, channels, size, pays):
