@@ -75,7 +75,7 @@ def _float_products(
         yield Finding(
             "computes in FP32",
             f"{_listed([node['name'] for node in nodes])} ({_ms(nodes) / total:.0%} of the time): {reason}",
-            "Quantize what it reads and what reads it, or race Relay, which has integer kernels for all of these.",
+            "Quantize what it reads and what reads it, or race Relay: it has transposed convolutions in integers too.",
         )
 
 
