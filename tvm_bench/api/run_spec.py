@@ -7,7 +7,7 @@ from typing import Any
 
 from ..spec.embedded import weights as embedded_weights
 from ..spec.errors import UserError
-from ..spec.recipe import Settings, parse
+from ..spec.recipe import Settings, expanded, parse
 from ..spec.variant import ModelSpec, RunSpec
 
 DEFAULT_MODEL = "resnet18"
@@ -39,7 +39,7 @@ def model_spec(
     if data is None and not inputs and weights == "default" and embedded_weights(name).exists():
         data = "fashion-mnist"
     image, shapes = input_shape
-    return ModelSpec(name, weights, image, data, recipe, shapes, dims, inputs, normalize)
+    return ModelSpec(name, weights, image, data, expanded(recipe), shapes, dims, inputs, normalize)
 
 
 def run_spec(

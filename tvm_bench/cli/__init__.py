@@ -15,12 +15,18 @@ from ..host import quiet as quiet_choice
 from ..host import system_errors
 from ..jobs.launcher import JobError
 from ..spec.errors import UserError
-from . import artifacts, compilation, compression, config, diff, racing, training
+from . import artifacts, compilation, compression, config, diff, racing, sensitivity, training
 
 GROUPS = {
     "Race": (racing.bench, racing.report, racing.compare),
     "Compile": (compilation.build, compilation.tune, compilation.inspect, compilation.explain, diff.diff),
-    "Compress and train": (compression.compress, training.train, compression.figures, compression.operators),
+    "Compress and train": (
+        compression.compress,
+        sensitivity.sensitivity,
+        training.train,
+        compression.figures,
+        compression.operators,
+    ),
     "Deploy": (artifacts.list_artifacts, artifacts.verify, compilation.run, artifacts.export, artifacts.clean),
     "Set up": (compilation.doctor, compilation.models),
 }

@@ -77,19 +77,7 @@ MODEL_OPTIONS = (
     ),
 )
 SUBJECT = (*MODEL, *MODEL_OPTIONS)
-FORMS = (
-    click.option(
-        "--precision",
-        callback=listed(PRECISIONS, PRECISIONS, kind="precision"),
-        help=f"Precisions, comma-separated: {', '.join(PRECISIONS)}, or all.  [default: fp32,int8; with --recipe, fp32 "
-        "and the precision of the recipe]",
-    ),
-    click.option(
-        "--frontend",
-        "frontends",
-        callback=listed(tuple(backends.FRONTENDS), kind="front end"),
-        help="Relay front ends, comma-separated: onnx, pytorch.  [default: onnx for FP32, pytorch for INT8]",
-    ),
+BUILDS = (
     click.option(
         "--task",
         type=click.Choice(TASKS),
@@ -103,6 +91,21 @@ FORMS = (
         help="Calibrate INT8 with the first N calibration images (or samples of --inputs) only.  [default: all]",
     ),
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
+)
+FORMS = (
+    click.option(
+        "--precision",
+        callback=listed(PRECISIONS, PRECISIONS, kind="precision"),
+        help=f"Precisions, comma-separated: {', '.join(PRECISIONS)}, or all.  [default: fp32,int8; with --recipe, fp32 "
+        "and the precision of the recipe]",
+    ),
+    click.option(
+        "--frontend",
+        "frontends",
+        callback=listed(tuple(backends.FRONTENDS), kind="front end"),
+        help="Relay front ends, comma-separated: onnx, pytorch.  [default: onnx for FP32, pytorch for INT8]",
+    ),
+    *BUILDS,
     click.option(
         "--batch",
         "batches",

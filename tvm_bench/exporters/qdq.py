@@ -32,6 +32,7 @@ RANGES = {  # of activations: ONNX Runtime's method, and its options
     "histogram": (CalibrationMethod.Percentile, {"percentile": 99.999, "symmetric": False, "num_bins": 2048}),
     "entropy": (CalibrationMethod.Entropy, {"num_bins": 2048}),
 }
+OPERATORS = frozenset({*QDQRegistry, *QLinearOpsRegistry})  # that can be quantized
 CHUNK = 8  # batches whose activations are held in memory at once
 DYNAMIC_METHOD = {
     "method": "dynamic post-training quantization, onnxruntime.quantization",
@@ -77,11 +78,27 @@ def quantize(
     `excluded` names operators (`Softmax`) and nodes (`/head/Gemm`) that stay FP32. Raises `UserError`, with similar
     names, for those that the file does not have.
     """
-    with TemporaryDirectory() as folder, replace_with(path) as temporary:
+    with TemporaryDirectory() as folder:
         folded, ranges = Path(folder, "folded.onnx"), Path(folder, "ranges.json")
-        _preprocess(source, folded)
-        nodes, operators = _excluded(onnx.load(folded, load_external_data=False).graph, excluded)
-        _find_ranges(folded, batches, observer, ranges)
+        fold(source, folded)
+        _excluded(onnx.load(folded, load_external_data=False).graph, excluded)  # refuses names before it takes long
+        find_ranges(folded, batches, ranges, observer=observer)
+        write(folded, ranges, path, vnni=vnni, per_channel=per_channel, observer=observer, excluded=excluded)
+
+
+def write(
+    folded: Path,
+    ranges: Path,
+    path: Path,
+    *,
+    vnni: bool,
+    per_channel: bool = True,
+    observer: str = "minmax",
+    excluded: Sequence[str] = (),
+) -> None:
+    """The last step of `quantize`, for a file by `fold` and the file of its ranges by `find_ranges`."""
+    nodes, operators = _excluded(onnx.load(folded, load_external_data=False).graph, excluded)
+    with replace_with(path) as temporary:
         quantize_static(
             str(folded),
             str(temporary),
@@ -98,7 +115,7 @@ def quantize(
         )
 
 
-def _preprocess(source: Path, path: Path) -> None:
+def fold(source: Path, path: Path) -> None:
     """Fold constants and fuse operators, as ONNX Runtime advises before quantization.
 
     Its symbolic shape inference finds more shapes than ONNX's own, which remains where that fails. Then it has written
@@ -121,11 +138,11 @@ def _excluded(graph: onnx.GraphProto, names: Sequence[str]) -> tuple[list[str], 
     for name in names:
         if name not in nodes | present:
             raise unknown("operator or node", name, nodes | present)
-    operators = sorted({*QDQRegistry, *QLinearOpsRegistry} - set(names)) if present & set(names) else None
+    operators = sorted(OPERATORS - set(names)) if present & set(names) else None
     return [name for name in names if name in nodes], operators
 
 
-def _find_ranges(model: Path, batches: Iterable[Arrays], observer: str, out: Path) -> None:
+def find_ranges(model: Path, batches: Iterable[Arrays], out: Path, *, observer: str = "minmax") -> None:
     """Write the ranges of all activations of `model` to `out`, in ONNX Runtime's file format."""
     kind, options = RANGES[observer]
     augmented = str(out.with_name("augmented.onnx"))
@@ -144,5 +161,5 @@ def quantize_on_the_fly(source: Path, path: Path) -> None:
     """
     with TemporaryDirectory() as folder, replace_with(path) as temporary:
         folded = Path(folder, "folded.onnx")
-        _preprocess(source, folded)
+        fold(source, folded)
         quantize_dynamic(str(folded), str(temporary), weight_type=QuantType.QUInt8)

@@ -5,6 +5,7 @@ prune-structured50  prune-unstructured90  prune-2:4           -iterative: in 3 i
 kmeans256                                                     at most 256 different weights per layer
 int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
 int8…-without:Softmax,/head/Gemm                              these operators and nodes of the ONNX file stay FP32
+int8…-without:@mix.txt                                        the same, with a name on each line of a file
 int8-pt2e                                                     static quantization by torchao's PT2E
 qat[-per-channel|-per-tensor]                                 static quantization, with training
 int8-dynamic  fp16-dynamic                                    dynamic quantization of linear layers
@@ -15,11 +16,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from .errors import UserError, unknown
 
 ITERATIONS = 3  # of `-iterative` without a number
+WITHOUT = "-without:"
 OBSERVERS = ("minmax", "histogram", "entropy")
 # `{}` stands for a number.
 NAMES = (
@@ -156,6 +159,28 @@ def parse(text: str) -> Recipe:
     return Recipe(texts[:-1], last) if isinstance(last, Quantize) else Recipe(texts, None)
 
 
+def expanded(text: str) -> str:
+    """The recipe with the names that are in the file after `-without:@`. Raises `UserError` for a missing file."""
+    before, mark, file = text.partition(f"{WITHOUT}@")
+    if not mark:
+        return text
+    try:
+        names = list(filter(None, map(str.strip, Path(file).read_text().splitlines())))
+    except OSError as error:
+        raise UserError(
+            f"'{file}' cannot be read ({error.strerror}). Give a file with the name of a node on each line."
+        ) from error
+    return f"{before}{WITHOUT}{','.join(names)}" if names else before
+
+
+def without(text: str, names: Iterable[str]) -> str:
+    """The recipe `text`, whose quantization (the default if it has none) leaves out these nodes."""
+    if not parse(text).quantization:
+        text = f"{text}+int8" if text else "int8"
+    listed = ",".join(names)
+    return f"{text}{WITHOUT}{listed}" if listed else text
+
+
 def technique(text: str) -> Technique:
     """Read one part of a recipe. Raises `UserError` for an unknown technique and for a number out of range."""
     for pattern, make in GRAMMAR.items():
@@ -210,7 +235,7 @@ GRAMMAR: dict[str, Callable[[Parts], Technique]] = {
     rf"prune-2:4{ITERATIVE}": _prune_two_of_four,
     r"kmeans(?P<clusters>\d+)?": _clusters,
     rf"qat{GRANULARITY}": lambda parts: _static(parts, aware=True),
-    rf"int8{GRANULARITY}(?:-(?P<observer>{'|'.join(OBSERVERS)}))?(?:-without:(?P<excluded>.+))?": _static,
+    rf"int8{GRANULARITY}(?:-(?P<observer>{'|'.join(OBSERVERS)}))?(?:{WITHOUT}(?P<excluded>.+))?": _static,
     r"int8-pt2e": lambda parts: Quantize("int8", pt2e=True),
     r"(?P<precision>int8-dynamic|fp16-dynamic)": lambda parts: Quantize(str(parts["precision"])),
 }

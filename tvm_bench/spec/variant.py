@@ -19,6 +19,7 @@ RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules 
 # See docs/explanation/front-ends.md.
 DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
 
+LONGEST_LIST = 60  # characters of a recipe's list of nodes in the name of a folder
 NAMED_WEIGHTS = ("default", "imagenet", "random")
 
 
@@ -53,7 +54,7 @@ class ModelSpec:
         name += "".join(f"-{label}{'x'.join(map(str, shape))}" for label, shape in self.shapes)
         name += "".join(f"-{label}{size}" for label, size in self.dims)
         name += f"-{self.normalize}" if self.normalize else ""
-        return re.sub(r"[^\w.+-]+", "_", f"{name}+{self.recipe}" if self.recipe else name)
+        return re.sub(r"[^\w.+-]+", "_", f"{name}+{_short(self.recipe)}" if self.recipe else name)
 
     @property
     def is_onnx(self) -> bool:
@@ -75,6 +76,14 @@ class ModelSpec:
     def sizes(self, batch: int) -> Sizes:
         """The sizes that the user gives, at a batch size."""
         return Sizes(self.input_shape, dict(self.shapes), dict(self.dims), batch)
+
+
+def _short(text: str) -> str:
+    """The recipe; a long list of nodes that it leaves out is replaced by a hash."""
+    before, mark, nodes = text.partition(recipe.WITHOUT)
+    if len(nodes) <= LONGEST_LIST:
+        return text
+    return f"{before}{mark}{hashlib.sha256(nodes.encode()).hexdigest()[:6]}"
 
 
 def _file_name(path: str) -> str:

@@ -68,24 +68,31 @@ class Comparison:
 
 def compare(old: Profile, new: Profile) -> Comparison:
     """Match the kernels of two libraries by what they compute. Equal layers of a model are one line."""
-    sides = [_by_layer(profile) for profile in (old, new)]
-    names = {key: name for side in reversed(sides) for key, (name, _) in side.items()}
-    changes = [LayerChange(name, *(side.get(key, (name, Side()))[1] for side in sides)) for key, name in names.items()]
+    sides = [by_layer(profile) for profile in (old, new)]
+    names = {match: name for side in reversed(sides) for match, (name, _) in side.items()}
+    changes = [
+        LayerChange(name, *(side.get(match, (name, Side()))[1] for side in sides)) for match, name in names.items()
+    ]
     return Comparison(tuple(sorted(changes, key=lambda change: -abs(change.ms))), old.model_ms, new.model_ms)
 
 
-def _by_layer(profile: Profile) -> dict[str, tuple[str, Side]]:
-    """For each key, by which libraries are matched: the name of the layer, and its kernels."""
+def by_layer(profile: Profile) -> dict[str, tuple[str, Side]]:
+    """For each `key`, by which libraries are matched: the name of the layer, and its kernels."""
     found: dict[str, tuple[str, Side]] = {}
     for kernel, ms in profile.times.items():
         about = profile.kernels.get(kernel, {})
         name = about.get("layer") or next(kind for part, kind in KINDS.items() if part in kernel)
-        _, side = found.setdefault(CHANNELS.sub(_in_blocks, name), (name, Side()))
+        _, side = found.setdefault(key(name), (name, Side()))
         side.calls += about.get("calls", 1)
         side.ms += ms
         if (schedule := about.get("schedule")) and schedule not in side.schedules:
             side.schedules.append(schedule)
     return found
+
+
+def key(layer: str) -> str:
+    """The layer with its channels rounded up: a library may pad them."""
+    return CHANNELS.sub(_in_blocks, layer)
 
 
 def _in_blocks(channels: re.Match[str]) -> str:

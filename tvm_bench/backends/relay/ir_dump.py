@@ -12,6 +12,7 @@ from typing import Any
 from tvm import IRModule, ir, relay
 
 from ...host.files import replace_with, write_json
+from ...spec import layer_name
 
 # A group's anchor is its first operator of the highest rank. Operators not named here rank by TVM's own pattern kind.
 RANKS = {"conv": 30, "dense": 20, "matmul": 20, "pool": 10}
@@ -95,8 +96,7 @@ def product_of(function: relay.Function) -> str | None:
     if call is None or "conv" in _short(call):
         return None
     data, output = _shape(call.args[0].checked_type), _shape(call.checked_type)
-    rows = math.prod(output[:-1])
-    return f"{data[-1]}->{output[-1]}, {rows} row{'s' * (rows > 1)}"
+    return layer_name.product(data[-1], output[-1], math.prod(output[:-1]))
 
 
 def _operations(calls: Iterable[relay.Call]) -> int:

@@ -11,7 +11,7 @@ from ...backends.relay import peaks, profile, target
 from ...backends.relay.artifact import open_verified
 from ...backends.relay.library import Library
 
-MODEL_RUNS = 30
+MODEL_RUNS, TURNS = 10, 3
 
 
 def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
@@ -22,15 +22,15 @@ def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
     """
     opened = [open_verified(Path(artifact)) for artifact in artifacts]
     times = profile.kernels(*(library for _, library in opened))
+    whole = [
+        Library(about, Path(artifact), about["threads"]) for (about, _), artifact in zip(opened, artifacts, strict=True)
+    ]
+    turns = [[library.time_evaluator(MODEL_RUNS) for library in whole] for _ in range(TURNS)]
     libraries = [
-        {"kernels": kernels, "model_ms": float(np.median(_whole(about, Path(artifact))))}
-        for (about, _), artifact, kernels in zip(opened, artifacts, times, strict=True)
+        {"kernels": kernels, "model_ms": float(np.median(np.concatenate(runs)))}
+        for kernels, *runs in zip(times, *turns, strict=True)
     ]
     if not limits:
         return {"libraries": libraries}
     threads = opened[0][0]["threads"]
     return {"libraries": libraries, "peaks": peaks.measured(target.resolve(None, threads), threads)}
-
-
-def _whole(about: dict[str, Any], artifact: Path) -> list[float]:
-    return Library(about, artifact, about["threads"]).time_evaluator(MODEL_RUNS)

@@ -11,6 +11,9 @@ import tvm
 from tvm import relay
 from tvm.topi.utils import get_const_tuple
 
+from ....spec import layer_name
+from ....spec.layer_name import short
+
 CONVOLUTION = re.compile(r"nn\.(contrib_)?(depthwise_)?conv2d")
 
 
@@ -57,18 +60,17 @@ class Convolution:
     @property
     def layer(self) -> str:
         """`64->128 3x3/2, 28x28`: what it computes, the same in every precision, by the size of its output."""
-        outputs, height, width = self.kernel
-        text = f"{self.data[1]}->{outputs} {height}x{width}/{_short(self.strides)}, {self.out[0]}x{self.out[1]}"
-        return text + (f", {self.groups} groups" if self.groups > 1 else "")
+        outputs, *kernel = self.kernel
+        return layer_name.convolution((self.data[1], outputs), kernel, self.strides, self.out, self.groups)
 
     def __str__(self) -> str:
         """`int8 64->128 3x3/2 56x56`, followed by padding, groups, dilation and batch if they are not the defaults."""
         outputs, height, width = self.kernel
         batch, channels, *size = self.data
-        text = f"{self.dtype} {channels}->{outputs} {height}x{width}/{_short(self.strides)} {size[0]}x{size[1]}"
-        text += f" pad {_short(self.padding)}" if any(self.padding) else ""
+        text = f"{self.dtype} {channels}->{outputs} {height}x{width}/{short(self.strides)} {size[0]}x{size[1]}"
+        text += f" pad {short(self.padding)}" if any(self.padding) else ""
         text += f" groups {self.groups}" if self.groups > 1 else ""
-        text += f" dilation {_short(self.dilation)}" if set(self.dilation) != {1} else ""
+        text += f" dilation {short(self.dilation)}" if set(self.dilation) != {1} else ""
         return text + (f" batch {batch}" if batch > 1 else "")
 
 
@@ -115,7 +117,3 @@ def _convolutions(function: relay.Function) -> list[relay.Call]:
 
     relay.analysis.post_order_visit(function, visit)
     return calls
-
-
-def _short(sizes: tuple[int, ...]) -> str:
-    return str(sizes[0]) if len(set(sizes)) == 1 else ",".join(map(str, sizes))

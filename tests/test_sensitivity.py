@@ -1,0 +1,191 @@
+"""`sensitivity`: what each quantizer costs, the solver's mixes, and the way from a model to a checked mix."""
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.conftest import TINY
+from tvm_bench.analysis.mixed_precision import Limit, Problem, Times
+from tvm_bench.exporters import qdq
+from tvm_bench.exporters.onnx_layers import names_of
+from tvm_bench.exporters.quantizers import QuantizedFile
+from tvm_bench.measure import rounding_cost
+from tvm_bench.spec import recipe
+from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.mixed_precision import Cost, Outcome, Quantized
+from tvm_bench.spec.tensors import TensorSpec
+from tvm_bench.spec.variant import ModelSpec
+
+SHAPE, SCORES = (1, 3, 16, 16), (1, 5)
+SPEC = (TensorSpec("y", SCORES, "float32"),)
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """An FP32 network and its INT8 file; the weights of `second` have one outlier for each filter."""
+    random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("network")
+    outliers = random.normal(0, 0.05, (8, 8, 3, 3))
+    outliers[:, 0, 0, 0] = 3.0
+    weights = {
+        "w0": random.normal(0, 0.3, (8, 3, 3, 3)),
+        "w1": outliers,
+        "w2": random.normal(0, 0.2, (8, 8, 3, 3)),
+        "w3": random.normal(0, 0.5, (5, 8)),
+    }
+    nodes = [
+        helper.make_node("Conv", ["x", "w0"], ["a"], "first", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["a"], ["b"], "activation"),
+        helper.make_node("MaxPool", ["b"], ["c"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["c", "w1"], ["d"], "second", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["c", "d"], ["e"], "sum"),
+        helper.make_node("Conv", ["e", "w2"], ["f"], "third", pads=[1, 1, 1, 1]),
+        helper.make_node("GlobalAveragePool", ["f"], ["g"], "mean"),
+        helper.make_node("Flatten", ["g"], ["h"], "flat"),
+        helper.make_node("Gemm", ["h", "w3"], ["y"], "dense", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, SCORES)],
+        [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, folder / "fp32.onnx")
+    samples = [(random.normal(0, 1, SHAPE).astype(np.float32),) for _ in range(8)]
+    qdq.fold(folder / "fp32.onnx", folder / "folded.onnx")
+    qdq.find_ranges(folder / "folded.onnx", samples, folder / "ranges.json")
+    qdq.write(folder / "folded.onnx", folder / "ranges.json", folder / "int8.onnx", vnni=True, per_channel=True)
+    return QuantizedFile(onnx.load(folder / "folded.onnx"), onnx.load(folder / "int8.onnx")), samples, folder
+
+
+def sqnr(model, other, samples):
+    return rounding_cost.cost(
+        "classification", SPEC, *(rounding_cost.outputs(m, samples, 1) for m in (model, other))
+    ).sqnr
+
+
+def test_all_quantizers_together_are_the_int8_file(network):
+    files, samples, _ = network
+    together = files.with_only(*files.quantizers())
+    assert sqnr(together, files.integers, samples) > sqnr(files.integers, files.floats, samples) + 10
+    assert sqnr(files.with_only(), files.floats, samples) == float("inf")
+
+
+def test_a_quantizer_knows_who_computes_with_it(network):
+    found = {tensor: q for q in network[0].quantizers() for tensor in q.tensors}
+    assert found["w1"].weights and found["w1"].readers == ("second",)
+    # ReLU is gone from the INT8 file, and the pool moves values of the same scale.
+    assert found["b"] is found["c"] and found["b"].writer == "first"
+    assert {"pool", "second", "sum"} <= set(found["b"].readers)
+    assert found["x"].writer is None and found["x"].readers == ("first",)
+    assert found["b"].values == 8 * 16 * 16 + 8 * 8 * 8
+    assert names_of(network[0].floats)["second"] == "8->8 3x3/1, 8x8"
+
+
+def test_the_layer_with_outliers_costs_most(network):
+    files, samples, _ = network
+    costs = {q.name: sqnr(files.with_only(q), files.floats, samples) for q in files.quantizers() if q.weights}
+    assert min(costs, key=costs.get) == "w1"
+
+
+def test_errors_add_up(network):
+    files, samples, _ = network
+    exact = rounding_cost.outputs(files.floats, samples, 1)
+    alone = [
+        rounding_cost.cost("classification", SPEC, rounding_cost.outputs(files.with_only(q), samples, 1), exact).noise
+        for q in files.quantizers()
+    ]
+    expected, found = Cost(sum(alone)).sqnr, sqnr(files.integers, files.floats, samples)
+    assert abs(expected - found) < 3
+
+
+def test_nodes_left_out_are_fp32(network, tmp_path):
+    files, samples, folder = network
+    everything = [node.name for node in files.nodes]
+    options = {"vnni": True, "excluded": everything}
+    qdq.write(folder / "folded.onnx", folder / "ranges.json", tmp_path / "mix.onnx", **options)
+    assert sqnr(onnx.load(tmp_path / "mix.onnx"), files.floats, samples) > 100
+
+
+def made_problem(seed, nodes=5):
+    random = np.random.default_rng(seed)
+    names = [f"n{i}" for i in range(nodes)]
+    weights = [Quantized((f"w{n}",), None, (n,), True, 10, Cost(float(random.exponential()))) for n in names]
+    tensors = [
+        Quantized((f"t{a}",), a, (b,), False, 10, Cost(float(random.exponential())))
+        for a, b in itertools.pairwise(names)
+    ]
+    fixed = Quantized(("x",), None, (), False, 10, Cost(0.01))
+    times = {n: Times(float(random.uniform(1, 3)), float(random.uniform(0.5, 2)), measured=True) for n in names}
+    casts = [*np.zeros(nodes), *random.uniform(0, 0.5, nodes - 1), 0.0]
+    return Problem(times, [*weights, *tensors, fixed], casts, sum(time.int8 for time in times.values()))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_solver_finds_the_fastest_mix(seed):
+    problem = made_problem(seed)
+    everything = [frozenset(c) for size in range(6) for c in itertools.combinations(problem.nodes, size)]
+    for share in (0.05, 0.3, 0.6, 0.9):
+        limit = share * problem.noise(frozenset())
+        wanted = min((mix for mix in everything if problem.noise(mix) <= limit), key=problem.ms, default=None)
+        found = problem.fastest(limit)
+        if wanted is None:
+            assert found == frozenset(problem.nodes)
+            continue
+        assert problem.noise(found) <= limit * (1 + 1e-6)
+        assert problem.ms(found) <= problem.ms(wanted) * 1.002
+
+
+def test_limits():
+    quiet, loud = (Outcome((), Cost(noise), score) for noise, score in ((1e-4, 0.90), (1e-2, 0.896)))
+    assert Limit(sqnr=35).allows(quiet, None) and not Limit(sqnr=35).allows(loud, None)
+    assert Limit(drop=0.4).allows(loud, 0.90) and not Limit(drop=0.3).allows(loud, 0.90)
+
+
+def test_a_file_in_a_recipe(tmp_path):
+    (tmp_path / "mix.txt").write_text("/a/Conv\n/b/Gemm\n")
+    text = recipe.expanded(f"kmeans16+int8-entropy-without:@{tmp_path}/mix.txt")
+    assert recipe.parse(text).quantization.excluded == ("/a/Conv", "/b/Gemm")
+    assert recipe.without("int8-entropy", ["/a/Conv", "/b/Gemm"]) == "int8-entropy-without:/a/Conv,/b/Gemm"
+    assert recipe.without("", ["a"]) == "int8-without:a"
+    with pytest.raises(UserError, match="name of a node on each line"):
+        recipe.expanded("int8-without:@nowhere.txt")
+    long = ModelSpec("resnet18", recipe="int8-without:" + ",".join(f"/layer{i}/Conv" for i in range(40)))
+    assert len(long.slug) < 60 and long.slug != ModelSpec("resnet18", recipe=long.recipe[:-1]).slug
+
+
+def test_from_a_model_to_a_checked_mix(cli, tmp_path):
+    options = ("--data", "fashion-mnist", "--images", "4", "--calibration-images", "32", "--threads", "1")
+    arguments = ("sensitivity", TINY, *options, "--min-sqnr", "36", "--artifacts", tmp_path)
+    done = cli(*arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    choice = found["choice"]
+    assert choice["mix"]["outcome"]["cost"]["noise"] <= 10**-3.6
+    assert choice["verified"][1]["cost"]["noise"] < choice["verified"][0]["cost"]["noise"]
+    assert 0 < len(choice["mix"]["outcome"]["excluded"]) < len(found["nodes"])
+    assert Path(choice["library"], "lib.so").is_file() and Path(choice["source"]).is_file()
+    page = Path(found["page"])
+    assert "chosen" in page.read_text() and page.with_name("mixes.png").stat().st_size > 1000
+    again = cli(*arguments)
+    assert again.returncode == 0 and f"int8-without:@{choice['recipe']}" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--min-sqnr", "30", "--max-drop", "1"), "Give one of them"),
+        (("--recipe", "qat"), "finds out which layers to leave out"),
+        (("--recipe", "int8-without:@nowhere.txt"), "cannot be read"),
+        (("--min-sqnr", "0"), "min-sqnr"),
+    ],
+)
+def test_bad_input(cli, tmp_path, options, message):
+    done = cli("sensitivity", TINY, "--data", "fashion-mnist", *options, "--artifacts", tmp_path)
+    assert done.returncode == 2 and message in done.stderr

@@ -1,0 +1,227 @@
+"""The command `sensitivity`: what INT8 costs and gains in each layer, and the fastest mix of INT8 and FP32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..analysis import mixed_precision
+from ..analysis.explanation.layer_changes import Profile
+from ..analysis.explanation.roofline import Machine
+from ..analysis.mixed_precision import Choice, Limit, Mix, Problem, Sensitivity
+from ..host import machine, manifest
+from ..host.files import replace_with
+from ..report import sensitivity as report
+from ..report.plots import mixes as mixes_plot
+from ..spec import recipe as recipes
+from ..spec.errors import UserError
+from ..spec.mixed_precision import Node, Outcome, Quantized
+from ..spec.task import CLASSIFICATION, SEGMENTATION
+from ..spec.variant import RunSpec, Variant
+from . import compilation, steps
+from .workbench import Workbench, with_recipe
+
+IMAGES = 32  # calibration samples on which the costs are measured
+TRIED_IMAGES = 512  # samples on which mixes are tried
+STEPS = 8  # mixes that are tried first
+REFINED = 4  # more mixes, between the last that loses too much and the first that does not
+SQNR, DROP = 35.0, 0.3  # the default limits, in dB and in points
+
+
+def sensitivity(
+    run_spec: RunSpec, *, images: int = IMAGES, min_sqnr: float | None = None, max_drop: float | None = None
+) -> tuple[Sensitivity, Path]:
+    """Measure the costs on `images` calibration samples, and search the fastest mix that loses at most this much.
+
+    Returns what was found, and the page on it. Without a limit, the drop may be 0.3 points if there are labels; else
+    35 dB must remain. Raises `UserError` for a recipe whose quantization is not that of ONNX Runtime, and for a drop
+    without labels.
+    """
+    bench = steps.open_workbench(run_spec, calibrate=True, answers=True)
+    _check(bench)
+    limit = _limit(bench, min_sqnr, max_drop)
+    source, _ = steps.prepare(bench, "onnx", "fp32", 1)
+    costs = _costs(bench, source, images)
+    libraries = [
+        steps.build(bench, Variant(bench.model_spec, p, "relay", "onnx", threads=_threads(bench))) for p in PAIR
+    ]
+    nodes = tuple(Node(**fields) for fields in costs["nodes"])
+    problem = _problem(bench, nodes, list(map(Quantized.from_dict, costs["quantizers"])), libraries)
+    tried = _Tried(bench, problem, limit)
+    tried.add([frozenset(), *map(problem.fastest, mixed_precision.targets(problem, STEPS))])
+    for _ in range(REFINED):
+        tried.add([problem.fastest(noise) for noise in tried.between()])
+    best = tried.best()
+    found = Sensitivity(
+        model=bench.model_spec.slug,
+        nodes=nodes,
+        problem=problem,
+        mixes=tuple(sorted(tried.mixes, key=lambda mix: mix.ms)),
+        limit=limit,
+        score=tried.score,
+        images=costs["images"],
+        tried_images=tried.images,
+        choice=_chosen(bench, best, limit, libraries) if best else None,
+    )
+    return found, _page(found, _folder(bench))
+
+
+def _page(found: Sensitivity, folder: Path) -> Path:
+    picture, page = folder / "mixes.png", folder / "sensitivity.md"
+    mixes_plot.draw(found, picture)
+    with replace_with(page) as temporary:
+        temporary.write_text(report.page(found, picture.name))
+    return page
+
+
+PAIR = ("fp32", "int8")
+
+
+class _Tried:
+    """The mixes that were run on calibration samples."""
+
+    def __init__(self, bench: Workbench, problem: Problem, limit: Limit):
+        self.bench, self.problem, self.limit = bench, problem, limit
+        self.mixes: list[Mix] = []
+        self.score: float | None = None
+        self.images = 0
+
+    def add(self, mixes: Iterable[frozenset[str]]) -> None:
+        """Run those of the mixes that are new."""
+        known = {frozenset(mix.outcome.excluded) for mix in self.mixes}
+        new = [mix for mix in dict.fromkeys(mixes) if mix not in known]
+        if not new:
+            return
+        outcomes, self.score, self.images = run_mixes(self.bench, new, "calibration", f"{len(self.mixes)}")
+        self.mixes += [
+            Mix(self.problem.noise(mix), self.problem.ms(mix), outcome)
+            for mix, outcome in zip(new, outcomes, strict=True)
+        ]
+
+    def best(self) -> Mix | None:
+        """The fastest mix that keeps to the limit."""
+        return min(filter(self._allowed, self.mixes), key=lambda mix: mix.ms, default=None)
+
+    def between(self) -> list[float]:
+        """The noise halfway in dB between the best mix and the quietest that is faster; empty without either."""
+        best = self.best()
+        faster = [mix.noise for mix in self.mixes if best and mix.ms < best.ms and mix.noise > best.noise]
+        return [(best.noise * min(faster)) ** 0.5] if best and faster and best.noise else []
+
+    def _allowed(self, mix: Mix) -> bool:
+        return self.limit.allows(mix.outcome, self.score)
+
+
+def run_mixes(
+    bench: Workbench, mixes: Sequence[Iterable[str]], split: str, label: str
+) -> tuple[list[Outcome], float | None, int]:
+    """The outcomes of the mixes on samples of `split`, the score of FP32 there, and the number of samples."""
+    folder = _folder(bench)
+    folded, ranges = folder / "folded.onnx", folder / "ranges.json"
+    request = {
+        **_quantization(bench),
+        "folded": str(folded),
+        "ranges": str(ranges),
+        "feed": bench.feed(1),
+        "split": split,
+        "task": bench.about["task"],
+        "outputs": bench.about["model_outputs"],
+        "labelled": _scored(bench),
+        "images": TRIED_IMAGES,
+        "threads": _threads(bench),
+        "mixes": [sorted(mix) for mix in mixes],
+    }
+    options: dict[str, Any] = {"inputs": (folded, ranges), "depends": bench.about["data_version"], "show": True}
+    result = bench.job("mixes", request, f"{split}-{label}", **options)["result"]
+    return list(map(Outcome.from_dict, result["mixes"])), result["score"], result["images"]
+
+
+def _check(bench: Workbench) -> None:
+    quantization = bench.recipe.quantization
+    if quantization and (quantization.aware or quantization.needs_onnx or quantization.precision != "int8"):
+        raise UserError(
+            f"--recipe {bench.model_spec.recipe}: sensitivity quantizes by ONNX Runtime, after training, and finds out "
+            "which layers to leave out. Give --recipe int8, with -per-tensor, -histogram or -entropy if you like."
+        )
+
+
+def _limit(bench: Workbench, min_sqnr: float | None, max_drop: float | None) -> Limit:
+    if min_sqnr is not None and max_drop is not None:
+        raise UserError("--min-sqnr and --max-drop are two limits for the same choice. Give one of them.")
+    if max_drop is not None and not _scored(bench):
+        raise UserError("--max-drop needs labelled samples of the model's own classes. Give --data, or --min-sqnr 35.")
+    if min_sqnr is None and (max_drop is not None or _scored(bench)):
+        return Limit(drop=DROP if max_drop is None else max_drop)
+    return Limit(sqnr=SQNR if min_sqnr is None else min_sqnr)
+
+
+def _scored(bench: Workbench) -> bool:
+    """Whether the outputs can be scored; those of a detector are boxes to decode first."""
+    return bench.about["labelled"] and bench.about["task"] in (CLASSIFICATION, SEGMENTATION)
+
+
+def _costs(bench: Workbench, source: Path, images: int) -> dict[str, Any]:
+    request = {
+        **_quantization(bench),
+        "source": str(source),
+        "feed": bench.feed(1),
+        "task": bench.about["task"],
+        "outputs": bench.about["model_outputs"],
+        "images": images,
+        "calibration_images": (bench.about["calibration"] or {}).get("images"),
+        "threads": _threads(bench),
+        "folder": str(_folder(bench)),
+    }
+    options: dict[str, Any] = {"inputs": (source,), "depends": bench.about["data_version"], "show": True}
+    return bench.job("sensitivity", request, "int8", **options)["result"]
+
+
+def _quantization(bench: Workbench) -> dict[str, Any]:
+    quantization = bench.recipe.quantization or recipes.Quantize("int8")
+    return {"per_channel": quantization.per_channel is not False, "observer": quantization.observer or "minmax"}
+
+
+def _problem(
+    bench: Workbench, nodes: Sequence[Node], quantizers: Sequence[Quantized], libraries: Sequence[Path]
+) -> Problem:
+    measured = compilation.profiled(list(libraries), _threads(bench), limits=True)
+    fp32, int8 = (
+        Profile(manifest.verify(folder)["kernels"], library["kernels"], library["model_ms"])
+        for folder, library in zip(libraries, measured["libraries"], strict=True)
+    )
+    limits = Machine(measured["peaks"], machine.cache_bytes(), _threads(bench))
+    return mixed_precision.problem(nodes, quantizers, fp32, int8, limits)
+
+
+def _chosen(bench: Workbench, mix: Mix, limit: Limit, libraries: Sequence[Path]) -> Choice:
+    """Build the mix, run it beside the others, and verify it on test samples."""
+    excluded = mix.outcome.excluded
+    path = _folder(bench) / f"mix-{limit.text}.txt"
+    with replace_with(path) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in excluded))
+    mixed = with_recipe(bench, recipes.without(bench.model_spec.recipe, excluded)) if excluded else bench
+    variant = Variant(mixed.model_spec, "int8", "relay", None if excluded else "onnx", threads=_threads(bench))
+    library = steps.build(mixed, variant)
+    measured = compilation.profiled([*libraries, library], _threads(bench))["libraries"]
+    fp32, int8, ms = (entry["model_ms"] for entry in measured)
+    verified, score, images = run_mixes(bench, [(), excluded], "test", "chosen")
+    return Choice(
+        mix=mix,
+        verified=(verified[0], verified[-1]),
+        score=score,
+        images=images,
+        unseen=not bench.model_spec.samples,
+        ms=(fp32, int8, ms),
+        recipe=path,
+        source=steps.source(mixed, variant)[0],
+        library=library,
+    )
+
+
+def _threads(bench: Workbench) -> int:
+    return bench.run_spec.most_threads
+
+
+def _folder(bench: Workbench) -> Path:
+    return bench.folder / "sensitivity"

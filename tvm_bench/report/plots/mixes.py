@@ -1,0 +1,37 @@
+"""The plot of the command `sensitivity`: milliseconds and decibels of all mixes that were tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...analysis.mixed_precision import Sensitivity
+from ...host.files import replace_with
+from .style import COLOURS, DPI, FONT, GRID, INK, PAPER, SOFT
+
+
+def draw(found: Sensitivity, path: Path) -> None:
+    """Write the plot to a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.6), dpi=DPI, facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    mixes = sorted(found.mixes, key=lambda mix: mix.ms)
+    points = [(mix.ms, mix.outcome.cost.sqnr) for mix in mixes if mix.outcome.cost.noise > 0]
+    axes.plot(*zip(*points, strict=True), "o-", color=COLOURS["int8"], lw=1, ms=5)
+    for mix in mixes:
+        if mix.outcome.cost.noise > 0:
+            at = (mix.ms, mix.outcome.cost.sqnr)
+            axes.annotate(str(len(mix.outcome.excluded)), at, (5, -11), textcoords="offset points", size=FONT - 2)
+    if found.choice and found.choice.mix.outcome.cost.noise > 0:
+        chosen = found.choice.mix
+        axes.plot(chosen.ms, chosen.outcome.cost.sqnr, "o", ms=11, mfc="none", mec=INK)
+    if found.limit.sqnr is not None:
+        axes.axhline(found.limit.sqnr, color=SOFT, lw=1, ls="--")
+    axes.set_xlabel("expected milliseconds", color=SOFT)
+    axes.set_ylabel("SQNR of the outputs, dB", color=SOFT)
+    axes.set_title(f"{found.model}: mixes by their number of FP32 nodes; circle: chosen", loc="left", size=FONT + 1)
+    axes.grid(color=GRID, lw=0.8)
+    axes.spines[["top", "right"]].set_visible(False)
+    with replace_with(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)

@@ -1,0 +1,153 @@
+"""The tables and the sentences of the command `sensitivity`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ..analysis.mixed_precision import Choice, Mix, Sensitivity
+from ..spec.mixed_precision import Cost, Outcome, decibels
+from . import formatting
+from .table import Table, markdown
+
+LAYERS = ("layer", "computes", "dB", "weights\ndB", "output\ndB", "KL", "changed", "INT8 ms", "FP32 ms", "in the mix")
+MIXES = ("in FP32", "expected ms", "expected dB", "dB", "KL", "changed", "score", "drop", "")
+CHOICE = ("", "ms", "of INT8", "dB", "changed", "score", "drop")
+LEGEND = (
+    "Each layer is the only one that rounds to INT8: its weights, and its output. `dB` is what remains of the model's "
+    "output: the power of the FP32 output over that of the error (SQNR). `KL`: Kullback-Leibler divergence of the "
+    "probabilities, and `changed`: samples with another class, the larger of weights and output. Milliseconds are "
+    "those of the layer in Relay's libraries, all threads; layers of the same sizes share their sum."
+)
+MIX_LEGEND = (
+    "Each mix is the fastest that a solver finds for some loss. Expected are the sum of the errors, and of the "
+    "milliseconds with the conversions between the two precisions. The other columns were measured."
+)
+
+
+def tables(found: Sensitivity, most: int | None = None) -> list[Table]:
+    """The layers, that which costs most first (at most `most`), the mixes that were tried, and the chosen one."""
+    layers = _layers(found)
+    shown = layers if most is None else layers[:most]
+    name = "what INT8 costs by layer" + (f", {len(shown)} of {len(layers)}" if len(shown) < len(layers) else "")
+    mixes = [_mix(mix, found) for mix in found.mixes]
+    chosen = [Table(_verified(found.choice), CHOICE, _choice(found.choice))] if found.choice else []
+    return [Table(name, LAYERS, shown), Table("mixes of INT8 and FP32", MIXES, mixes), *chosen]
+
+
+def sentences(found: Sensitivity) -> list[str]:
+    """What was chosen, and how to use it."""
+    choice, limit = found.choice, found.limit
+    wanted = f"at least {limit.sqnr:g} dB" if limit.sqnr is not None else f"a drop of at most {limit.drop:g} points"
+    if choice is None:
+        quietest = max(found.mixes, key=lambda mix: mix.outcome.cost.sqnr)
+        return [f"No mix keeps to {wanted}: the best has {_decibels(quietest.outcome.cost.noise)} dB. Use FP32."]
+    count, (_, int8, mix) = len(choice.mix.outcome.excluded), choice.ms
+    if not count:
+        return [f"All INT8 keeps to {wanted}. No layer needs FP32."]
+    return [
+        f"The fastest mix with {wanted} has {count} of {len(found.nodes)} nodes in FP32. It takes {mix:.3f} ms, "
+        f"{mix / int8:.2f} times as long as all INT8.",
+        f"Library: {choice.library}. ONNX file for other runtimes: {choice.source}. "
+        f"Race it: tvm-bench bench … --recipe {_recipe(found)}",
+    ]
+
+
+def page(found: Sensitivity, picture: str) -> str:
+    """A Markdown page with everything. `picture` is the name of the file with the plot."""
+    head = [f"# {found.model}: what INT8 costs, and the fastest mix", *sentences(found)]
+    samples = (
+        f"The costs were measured on {found.images} calibration samples, and the mixes tried on {found.tried_images}."
+    )
+    paragraphs = [*head, samples, f"![Mixes of INT8 and FP32]({picture})", LEGEND, MIX_LEGEND]
+    return "\n\n".join([*paragraphs, markdown(tables(found))]) + "\n"
+
+
+def to_json(found: Sensitivity) -> dict[str, Any]:
+    """Everything as JSON values."""
+    return asdict(found)
+
+
+def _recipe(found: Sensitivity) -> str:
+    assert found.choice, "there is a mix"
+    return f"int8-without:@{found.choice.recipe}"
+
+
+def _layers(found: Sensitivity) -> list[list[str]]:
+    """A line for each node, and for each input of the model, the loudest first."""
+    excluded = set(found.choice.mix.outcome.excluded) if found.choice else set()
+    lines = []
+    for node in found.nodes:
+        times = found.problem.nodes[node.name]
+        weights = [q for q in found.problem.quantizers if q.weights and node.name in q.readers]
+        outputs = [q for q in found.problem.quantizers if not q.weights and q.writer == node.name]
+        noises = [sum(q.cost.noise for q in part) for part in (weights, outputs)]
+        cells = [
+            node.name,
+            node.layer or node.operator,
+            *(_decibels(noise) for noise in (sum(noises), *noises)),
+            *_changes([q.cost for q in (*weights, *outputs)]),
+            *(f"{ms:.3f}" if times.measured else formatting.NONE for ms in (times.int8, times.fp32)),
+            "FP32" if node.name in excluded else "INT8",
+        ]
+        lines.append((sum(noises), cells))
+    for q in found.problem.quantizers:
+        if not q.weights and q.writer is None:
+            none, costs = formatting.NONE, _changes([q.cost])
+            noise = _decibels(q.cost.noise)
+            lines.append((q.cost.noise, [q.tensors[0], "input", noise, none, noise, *costs, *[none] * 3]))
+    return [cells for _, cells in sorted(lines, key=lambda line: -line[0])]
+
+
+def _changes(costs: Sequence[Cost]) -> list[str]:
+    """The largest divergence, and the largest share of changed classes."""
+    divergences = [cost.divergence for cost in costs if cost.divergence is not None]
+    shares = [cost.changed for cost in costs if cost.changed is not None]
+    return [
+        f"{max(divergences):.4f}" if divergences else formatting.NONE,
+        f"{max(shares):.1%}" if shares else formatting.NONE,
+    ]
+
+
+def _mix(mix: Mix, found: Sensitivity) -> list[str]:
+    chosen = found.choice is not None and mix == found.choice.mix
+    cost = mix.outcome.cost
+    return [
+        f"{len(mix.outcome.excluded)} of {len(found.nodes)}",
+        f"{mix.ms:.3f}",
+        _decibels(mix.noise),
+        _decibels(cost.noise),
+        *_changes([cost]),
+        *_score(mix.outcome, found.score),
+        "chosen" if chosen else "",
+    ]
+
+
+def _choice(choice: Choice) -> list[list[str]]:
+    fp32, int8, mixed = choice.ms
+    none = formatting.NONE
+    score = none if choice.score is None else f"{choice.score:.2%}"
+    lines = [["FP32", f"{fp32:.3f}", f"{fp32 / int8:.2f}", none, none, score, none]]
+    for name, ms, outcome in zip(("INT8", "mix"), (int8, mixed), choice.verified, strict=True):
+        cost = outcome.cost
+        changed = _changes([cost])[1]
+        ratio = f"{ms / int8:.2f}"
+        lines.append([name, f"{ms:.3f}", ratio, _decibels(cost.noise), changed, *_score(outcome, choice.score)])
+    return lines
+
+
+def _verified(choice: Choice) -> str:
+    return f"on {choice.images} {'other' if choice.unseen else 'of the same'} samples"
+
+
+def _score(outcome: Outcome, fp32: float | None) -> list[str]:
+    if outcome.score is None or fp32 is None:
+        return [formatting.NONE] * 2
+    return [f"{outcome.score:.2%}", f"{100 * (fp32 - outcome.score):+.2f}"]
+
+
+def _decibels(noise: float) -> str:
+    value = decibels(noise)
+    return formatting.NONE if math.isinf(value) else f"{value:.1f}"
