@@ -22,6 +22,7 @@ from ..spec.variant import RunSpec, Variant
 from . import compilation, steps
 from .workbench import Workbench, with_recipe
 
+PAIR = ("fp32", "int8")
 IMAGES = 32  # calibration samples on which the costs are measured
 TRIED_IMAGES = 512  # samples on which mixes are tried
 STEPS = 8  # mixes that are tried first
@@ -73,9 +74,6 @@ def _page(found: Sensitivity, folder: Path) -> Path:
     with replace_with(page) as temporary:
         temporary.write_text(report.page(found, picture.name))
     return page
-
-
-PAIR = ("fp32", "int8")
 
 
 class _Tried:
@@ -185,7 +183,10 @@ def _quantization(bench: Workbench) -> dict[str, Any]:
 def _problem(
     bench: Workbench, nodes: Sequence[Node], quantizers: Sequence[Quantized], libraries: Sequence[Path]
 ) -> Problem:
-    measured = compilation.profiled(list(libraries), _threads(bench), limits=True)
+    request = {"artifacts": list(map(str, libraries)), "limits": True}
+    options: dict[str, Any] = {"inputs": tuple(folder / manifest.LIBRARY for folder in libraries), "exclusive": True}
+    # Kept: with other times, an interrupted run would try other mixes.
+    measured = bench.job("profile", request, "pair", **options)["result"]
     fp32, int8 = (
         Profile(manifest.verify(folder)["kernels"], library["kernels"], library["model_ms"])
         for folder, library in zip(libraries, measured["libraries"], strict=True)
