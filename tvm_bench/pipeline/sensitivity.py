@@ -24,7 +24,7 @@ from .workbench import Workbench, with_recipe
 
 PAIR = ("fp32", "int8")
 IMAGES = 32  # calibration samples on which the costs are measured
-TRIED_IMAGES = 512  # samples on which mixes are tried
+TRIED_IMAGES = {"drop": 512, "sqnr": 64}  # samples on which mixes are tried: a share of hits needs more than a ratio
 STEPS = 8  # mixes that are tried first
 REFINED = 4  # more mixes, between the last that loses too much and the first that does not
 SQNR, DROP = 35.0, 0.3  # the default limits, in dB and in points
@@ -91,7 +91,9 @@ class _Tried:
         new = [mix for mix in dict.fromkeys(mixes) if mix not in known]
         if not new:
             return
-        outcomes, self.score, self.images = run_mixes(self.bench, new, "calibration", f"{len(self.mixes)}")
+        outcomes, self.score, self.images = run_mixes(
+            self.bench, new, "calibration", f"{len(self.mixes)}", TRIED_IMAGES["sqnr" if self.limit.sqnr else "drop"]
+        )
         self.mixes += [
             Mix(self.problem.noise(mix), self.problem.ms(mix), outcome)
             for mix, outcome in zip(new, outcomes, strict=True)
@@ -112,7 +114,7 @@ class _Tried:
 
 
 def run_mixes(
-    bench: Workbench, mixes: Sequence[Iterable[str]], split: str, label: str
+    bench: Workbench, mixes: Sequence[Iterable[str]], split: str, label: str, images: int = TRIED_IMAGES["drop"]
 ) -> tuple[list[Outcome], float | None, int]:
     """The outcomes of the mixes on samples of `split`, the score of FP32 there, and the number of samples."""
     folder = _folder(bench)
@@ -126,7 +128,7 @@ def run_mixes(
         "task": bench.about["task"],
         "outputs": bench.about["model_outputs"],
         "labelled": _scored(bench),
-        "images": TRIED_IMAGES,
+        "images": images,
         "threads": _threads(bench),
         "mixes": [sorted(mix) for mix in mixes],
     }
