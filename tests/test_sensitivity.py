@@ -154,6 +154,7 @@ def test_a_file_in_a_recipe(tmp_path):
     assert recipe.parse(text).quantization.excluded == ("/a/Conv", "/b/Gemm")
     assert recipe.without("int8-entropy", ["/a/Conv", "/b/Gemm"]) == "int8-entropy-without:/a/Conv,/b/Gemm"
     assert recipe.without("", ["a"]) == "int8-without:a"
+    assert recipe.without("kmeans16+int8-entropy", ["@mix.txt"]) == "kmeans16+int8-entropy-without:@mix.txt"
     with pytest.raises(UserError, match="name of a node on each line"):
         recipe.expanded("int8-without:@nowhere.txt")
     long = ModelSpec("resnet18", recipe="int8-without:" + ",".join(f"/layer{i}/Conv" for i in range(40)))

@@ -179,7 +179,8 @@ class Choice:
 
     `verified` is the outcome of all INT8 and that of the mix on `images` samples that no choice was made on (the same
     if not `unseen`), `score` that of FP32 there. `ms` are the measured milliseconds of FP32, INT8 and the mix.
-    `recipe` makes the mix; `source` is its ONNX file, `library` the folder of the library.
+    `recipe_text` makes the mix, with the list in the file `recipe`; `source` is its ONNX file, `library` the folder of
+    the library.
     """
 
     mix: Mix
@@ -189,6 +190,7 @@ class Choice:
     unseen: bool
     ms: tuple[float, float, float]
     recipe: Path
+    recipe_text: str
     source: Path
     library: Path
 

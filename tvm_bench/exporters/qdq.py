@@ -152,6 +152,7 @@ def find_ranges(model: Path, batches: Iterable[Arrays], out: Path, *, observer: 
     while chunk := list(islice(remaining, CHUNK)):  # one reader for all would hold every activation until the end
         calibrator.collect_data(_Reader(names, chunk))
     save_tensors_data(calibrator.compute_data(), out)
+    Path(augmented).unlink(missing_ok=True)  # as large as the model
 
 
 def quantize_on_the_fly(source: Path, path: Path) -> None:

@@ -217,6 +217,7 @@ def _chosen(bench: Workbench, mix: Mix, limit: Limit, libraries: Sequence[Path])
         unseen=not bench.model_spec.samples,
         ms=(fp32, int8, ms),
         recipe=path,
+        recipe_text=recipes.without(bench.model_spec.recipe, [f"@{path}"]),
         source=steps.source(mixed, variant)[0],
         library=library,
     )

@@ -51,7 +51,7 @@ def sentences(found: Sensitivity) -> list[str]:
         f"The fastest mix with {wanted} has {count} of {len(found.nodes)} nodes in FP32. It takes {mix:.3f} ms, "
         f"{mix / int8:.2f} times as long as all INT8.",
         f"Library: {choice.library}. ONNX file for other runtimes: {choice.source}. "
-        f"Race it: tvm-bench bench … --recipe {_recipe(found)}",
+        f"Race it: tvm-bench bench … --recipe {choice.recipe_text}",
     ]
 
 
@@ -68,11 +68,6 @@ def page(found: Sensitivity, picture: str) -> str:
 def to_json(found: Sensitivity) -> dict[str, Any]:
     """Everything as JSON values."""
     return asdict(found)
-
-
-def _recipe(found: Sensitivity) -> str:
-    assert found.choice, "there is a mix"
-    return f"int8-without:@{found.choice.recipe}"
 
 
 def _layers(found: Sensitivity) -> list[list[str]]:
