@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import tvm_bench as tb
 from tests.conftest import TINY
 from tvm_bench.analysis.mixed_precision import Limit, Problem, Times
 from tvm_bench.exporters import qdq
@@ -174,8 +175,18 @@ def test_from_a_model_to_a_checked_mix(cli, tmp_path):
     assert Path(choice["library"], "lib.so").is_file() and Path(choice["source"]).is_file()
     page = Path(found["page"])
     assert "chosen" in page.read_text() and page.with_name("mixes.png").stat().st_size > 1000
+    # As if it had been interrupted: it does not calibrate again.
+    ranges = page.with_name("ranges.json")
+    calibrated = ranges.stat().st_mtime_ns
+    (page.parents[1] / "jobs" / "sensitivity-int8.receipt.json").unlink()
     again = cli(*arguments)
     assert again.returncode == 0 and f"int8-without:@{choice['recipe']}" in again.stdout
+    assert ranges.stat().st_mtime_ns == calibrated
+    found = tb.sensitivity(
+        TINY, data="fashion-mnist", images=4, calibration_images=32, threads=1, min_sqnr=36, artifacts=str(tmp_path)
+    )
+    assert list(found.choice.mix.outcome.excluded) == choice["mix"]["outcome"]["excluded"]
+    assert found.choice.library.samefile(choice["library"])
 
 
 @pytest.mark.parametrize(

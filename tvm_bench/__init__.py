@@ -10,19 +10,31 @@ from .spec.errors import Error, UserError
 if TYPE_CHECKING:
     from .api.inspection import Inspection, compare, explain, inspect
     from .api.libraries import compile, export, tune
-    from .api.models import compress, diff
+    from .api.models import compress, diff, sensitivity
     from .api.races import Race, bench
     from .backends.relay.library import load
     from .jobs.launcher import JobError
 
 __version__ = "0.1.0"
 __all__ = ["Error", "Inspection", "JobError", "Race", "UserError"]
-__all__ += ["bench", "compare", "compile", "compress", "diff", "explain", "export", "inspect", "load", "tune"]
+__all__ += [
+    "bench",
+    "compare",
+    "compile",
+    "compress",
+    "diff",
+    "explain",
+    "export",
+    "inspect",
+    "load",
+    "sensitivity",
+    "tune",
+]
 # Imported when they are first used: `tvm-bench --help` answers at once, and `load` needs no pipeline.
 LAZY = {
     **dict.fromkeys(("Inspection", "compare", "explain", "inspect"), "api.inspection"),
     **dict.fromkeys(("compile", "export", "tune"), "api.libraries"),
-    **dict.fromkeys(("compress", "diff"), "api.models"),
+    **dict.fromkeys(("compress", "diff", "sensitivity"), "api.models"),
     **dict.fromkeys(("Race", "bench"), "api.races"),
     "JobError": "jobs.launcher",
     "load": "backends.relay.library",

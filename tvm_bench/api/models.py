@@ -1,4 +1,4 @@
-"""`compress` and `diff`."""
+"""`compress`, `diff` and `sensitivity`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
+from ..analysis.mixed_precision import Sensitivity
 from ..pipeline import compression
 from ..pipeline import diff as differences
+from ..pipeline import sensitivity as sensitivities
 from ..spec.compression_result import CompressionResult
 from ..spec.recipe import Settings
 from .options import Names, Options, spec_of
@@ -37,3 +39,21 @@ def diff(
     Each `Diff` has the `layers` and the `faults` of one variant. Raises `UserError` for bad input.
     """
     return differences.diff(spec_of(model, precision, options), images)
+
+
+def sensitivity(
+    model: str | Path | nn.Module = "resnet18",
+    *,
+    images: int = sensitivities.IMAGES,
+    min_sqnr: float | None = None,
+    max_drop: float | None = None,
+    **options: Unpack[Options],
+) -> Sensitivity:
+    """Measure what INT8 costs and gains in each layer, and find the fastest mix of INT8 and FP32.
+
+    The costs are measured on `images` calibration samples. The mix keeps `min_sqnr` dB of the outputs, or loses at most
+    `max_drop` points of Top-1 or mean IoU (default with labels: 0.3 points, without: 35 dB). It is the `choice`; None:
+    no mix keeps to the limit. `bench` with the recipe `choice.recipe_text` races it. Raises `UserError` for bad input.
+    """
+    spec = spec_of(model, None, options)
+    return sensitivities.sensitivity(spec, images=images, min_sqnr=min_sqnr, max_drop=max_drop)[0]

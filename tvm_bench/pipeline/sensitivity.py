@@ -16,10 +16,10 @@ from ..report import sensitivity as report
 from ..report.plots import mixes as mixes_plot
 from ..spec import recipe as recipes
 from ..spec.errors import UserError
-from ..spec.mixed_precision import Node, Outcome, Quantized
-from ..spec.task import CLASSIFICATION, SEGMENTATION
+from ..spec.mixed_precision import Node, Quantized
 from ..spec.variant import RunSpec, Variant
 from . import compilation, steps
+from .mixes import Mixes, scored
 from .workbench import Workbench, with_recipe
 
 PAIR = ("fp32", "int8")
@@ -43,13 +43,14 @@ def sensitivity(
     _check(bench)
     limit = _limit(bench, min_sqnr, max_drop)
     source, _ = steps.prepare(bench, "onnx", "fp32", 1)
-    costs = _costs(bench, source, images)
+    mixes = Mixes.of(bench, source, _folder(bench))
+    costs = mixes.costs(images)
     libraries = [
         steps.build(bench, Variant(bench.model_spec, p, "relay", "onnx", threads=_threads(bench))) for p in PAIR
     ]
     nodes = tuple(Node(**fields) for fields in costs["nodes"])
     problem = _problem(bench, nodes, list(map(Quantized.from_dict, costs["quantizers"])), libraries)
-    tried = _Tried(bench, problem, limit)
+    tried = _Tried(mixes, problem, limit)
     tried.add([frozenset(), *map(problem.fastest, mixed_precision.targets(problem, STEPS))])
     for _ in range(REFINED):
         tried.add([problem.fastest(noise) for noise in tried.between()])
@@ -63,7 +64,7 @@ def sensitivity(
         score=tried.score,
         images=costs["images"],
         tried_images=tried.images,
-        choice=_chosen(bench, best, limit, libraries) if best else None,
+        choice=_chosen(mixes, best, limit, libraries) if best else None,
     )
     return found, _page(found, _folder(bench))
 
@@ -77,10 +78,10 @@ def _page(found: Sensitivity, folder: Path) -> Path:
 
 
 class _Tried:
-    """The mixes that were run on calibration samples."""
+    """The mixes that were run on calibration samples, which are `of` a model."""
 
-    def __init__(self, bench: Workbench, problem: Problem, limit: Limit):
-        self.bench, self.problem, self.limit = bench, problem, limit
+    def __init__(self, of: Mixes, problem: Problem, limit: Limit):
+        self.of, self.problem, self.limit = of, problem, limit
         self.mixes: list[Mix] = []
         self.score: float | None = None
         self.images = 0
@@ -91,9 +92,8 @@ class _Tried:
         new = [mix for mix in dict.fromkeys(mixes) if mix not in known]
         if not new:
             return
-        outcomes, self.score, self.images = run_mixes(
-            self.bench, new, "calibration", f"{len(self.mixes)}", TRIED_IMAGES["sqnr" if self.limit.sqnr else "drop"]
-        )
+        images = TRIED_IMAGES["sqnr" if self.limit.sqnr else "drop"]
+        outcomes, self.score, self.images = self.of.run(new, "calibration", f"{len(self.mixes)}", images)
         self.mixes += [
             Mix(self.problem.noise(mix), self.problem.ms(mix), outcome)
             for mix, outcome in zip(new, outcomes, strict=True)
@@ -113,30 +113,6 @@ class _Tried:
         return self.limit.allows(mix.outcome, self.score)
 
 
-def run_mixes(
-    bench: Workbench, mixes: Sequence[Iterable[str]], split: str, label: str, images: int = TRIED_IMAGES["drop"]
-) -> tuple[list[Outcome], float | None, int]:
-    """The outcomes of the mixes on samples of `split`, the score of FP32 there, and the number of samples."""
-    folder = _folder(bench)
-    folded, ranges = folder / "folded.onnx", folder / "ranges.json"
-    request = {
-        **_quantization(bench),
-        "folded": str(folded),
-        "ranges": str(ranges),
-        "feed": bench.feed(1),
-        "split": split,
-        "task": bench.about["task"],
-        "outputs": bench.about["model_outputs"],
-        "labelled": _scored(bench),
-        "images": images,
-        "threads": _threads(bench),
-        "mixes": [sorted(mix) for mix in mixes],
-    }
-    options: dict[str, Any] = {"inputs": (folded, ranges), "depends": bench.about["data_version"], "show": True}
-    result = bench.job("mixes", request, f"{split}-{label}", **options)["result"]
-    return list(map(Outcome.from_dict, result["mixes"])), result["score"], result["images"]
-
-
 def _check(bench: Workbench) -> None:
     quantization = bench.recipe.quantization
     if quantization and (quantization.aware or quantization.needs_onnx or quantization.precision != "int8"):
@@ -149,37 +125,11 @@ def _check(bench: Workbench) -> None:
 def _limit(bench: Workbench, min_sqnr: float | None, max_drop: float | None) -> Limit:
     if min_sqnr is not None and max_drop is not None:
         raise UserError("--min-sqnr and --max-drop are two limits for the same choice. Give one of them.")
-    if max_drop is not None and not _scored(bench):
+    if max_drop is not None and not scored(bench):
         raise UserError("--max-drop needs labelled samples of the model's own classes. Give --data, or --min-sqnr 35.")
-    if min_sqnr is None and (max_drop is not None or _scored(bench)):
+    if min_sqnr is None and (max_drop is not None or scored(bench)):
         return Limit(drop=DROP if max_drop is None else max_drop)
     return Limit(sqnr=SQNR if min_sqnr is None else min_sqnr)
-
-
-def _scored(bench: Workbench) -> bool:
-    """Whether the outputs can be scored; those of a detector are boxes to decode first."""
-    return bench.about["labelled"] and bench.about["task"] in (CLASSIFICATION, SEGMENTATION)
-
-
-def _costs(bench: Workbench, source: Path, images: int) -> dict[str, Any]:
-    request = {
-        **_quantization(bench),
-        "source": str(source),
-        "feed": bench.feed(1),
-        "task": bench.about["task"],
-        "outputs": bench.about["model_outputs"],
-        "images": images,
-        "calibration_images": (bench.about["calibration"] or {}).get("images"),
-        "threads": _threads(bench),
-        "folder": str(_folder(bench)),
-    }
-    options: dict[str, Any] = {"inputs": (source,), "depends": bench.about["data_version"], "show": True}
-    return bench.job("sensitivity", request, "int8", **options)["result"]
-
-
-def _quantization(bench: Workbench) -> dict[str, Any]:
-    quantization = bench.recipe.quantization or recipes.Quantize("int8")
-    return {"per_channel": quantization.per_channel is not False, "observer": quantization.observer or "minmax"}
 
 
 def _problem(
@@ -197,9 +147,9 @@ def _problem(
     return mixed_precision.problem(nodes, quantizers, fp32, int8, limits)
 
 
-def _chosen(bench: Workbench, mix: Mix, limit: Limit, libraries: Sequence[Path]) -> Choice:
+def _chosen(mixes: Mixes, mix: Mix, limit: Limit, libraries: Sequence[Path]) -> Choice:
     """Build the mix, run it beside the others, and verify it on test samples."""
-    excluded = mix.outcome.excluded
+    bench, excluded = mixes.bench, mix.outcome.excluded
     path = _folder(bench) / f"mix-{limit.text}.txt"
     with replace_with(path) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in excluded))
@@ -208,7 +158,7 @@ def _chosen(bench: Workbench, mix: Mix, limit: Limit, libraries: Sequence[Path])
     library = steps.build(mixed, variant)
     measured = compilation.profiled([*libraries, library], _threads(bench))["libraries"]
     fp32, int8, ms = (entry["model_ms"] for entry in measured)
-    verified, score, images = run_mixes(bench, [(), excluded], "test", "chosen")
+    verified, score, images = mixes.run([(), excluded], "test", "chosen", TRIED_IMAGES["drop"])
     return Choice(
         mix=mix,
         verified=(verified[0], verified[-1]),

@@ -35,7 +35,7 @@ def run(
 ) -> dict[str, Any]:
     """Run each mix, given by the nodes that stay FP32, on the first `images` samples of `split`.
 
-    `folded` and `ranges` are the files that `sensitivity` wrote. Returns `mixes` (fields of `Outcome`), the `score` of
+    `folded` and `ranges` are files of the verb `ranges`. Returns `mixes` (fields of `Outcome`), the `score` of
     FP32 (None: no labels), and the number of `images`.
     """
     specs, test = from_json(outputs), feeds.load(FeedRequest.from_dict(feed), split)

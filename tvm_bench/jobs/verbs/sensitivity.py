@@ -11,7 +11,6 @@ from typing import Any
 
 import onnx
 
-from ...compression.calibration import checked
 from ...data import feeds
 from ...exporters import onnx_layers, qdq
 from ...exporters.quantizers import QuantizedFile
@@ -23,28 +22,30 @@ from ...spec.feed import FeedRequest
 from ...spec.mixed_precision import Cost, Node, Quantized
 from ...spec.tensors import from_json
 
-FOLDED, RANGES, INTEGERS, COSTS = "folded.onnx", "ranges.json", "int8.onnx", "costs.jsonl"
+INTEGERS, COSTS = "int8.onnx", "costs.jsonl"
 
 
 def run(
-    source: str,
+    folded: str,
+    ranges: str,
     feed: dict[str, Any],
     task: str,
     outputs: list[dict[str, Any]],
     images: int,
-    calibration_images: int | None,
     per_channel: bool,
     observer: str,
     threads: int,
-    folder: str,
 ) -> dict[str, Any]:
-    """Quantize the FP32 file `source`, and run it with each of its quantizers alone on `images` calibration samples.
+    """Quantize the file `folded`, and run it with each of its quantizers alone on `images` calibration samples.
 
-    Returns `nodes` (fields of `Node`) in the file's order, `quantizers` (fields of `Quantized`), and the number of
-    `images`. The files in `folder` are those that `mixes` needs. An interrupted run is resumed.
+    `folded` and `ranges` are files of the verb `ranges`; others are written beside them. Returns `nodes` (fields of
+    `Node`) in the file's order, `quantizers` (fields of `Quantized`), and the number of `images`. An interrupted run is
+    resumed.
     """
-    place, request, specs = Path(folder), FeedRequest.from_dict(feed), from_json(outputs)
-    files = _quantized(Path(source), place, request, calibration_images, per_channel=per_channel, observer=observer)
+    place, request, specs = Path(folded).parent, FeedRequest.from_dict(feed), from_json(outputs)
+    options: dict[str, Any] = {"vnni": cpu.has_vnni(), "per_channel": per_channel, "observer": observer}
+    qdq.write(Path(folded), Path(ranges), place / INTEGERS, **options)
+    files = QuantizedFile(onnx.load(folded), onnx.load(place / INTEGERS))
     count = rounding_cost.affordable(specs, images)
     inputs = list(feeds.load(request, "calibration").batches(1, count))
     exact = rounding_cost.outputs(files.floats, inputs, threads)
@@ -53,32 +54,17 @@ def run(
         rounded = rounding_cost.outputs(files.with_only(quantizer), inputs, threads)
         return rounding_cost.cost(task, specs, rounded, exact)
 
+    key = hashlib.sha256(f"{sha256(Path(folded))}{sha256(place / INTEGERS)}{count}".encode()).hexdigest()
     names = onnx_layers.names_of(files.floats)
     return {
         "nodes": [asdict(Node(node.name, node.op_type, names.get(node.name))) for node in files.nodes],
-        "quantizers": [asdict(row) for row in _costs(files, alone, place, count)],
+        "quantizers": [asdict(row) for row in _costs(files, alone, place / COSTS, key)],
         "images": len(inputs),
-        "outputs": [str(place / name) for name in (FOLDED, RANGES)],
     }
 
 
-def _quantized(
-    source: Path, folder: Path, request: FeedRequest, images: int | None, *, per_channel: bool, observer: str
-) -> QuantizedFile:
-    folder.mkdir(parents=True, exist_ok=True)
-    folded, ranges, integers = (folder / name for name in (FOLDED, RANGES, INTEGERS))
-    qdq.fold(source, folded)
-    calibration = feeds.load(request, "calibration").batches(1, images)
-    qdq.find_ranges(folded, checked(calibration, request.inputs), ranges, observer=observer)
-    options: dict[str, Any] = {"vnni": cpu.has_vnni(), "per_channel": per_channel, "observer": observer}
-    qdq.write(folded, ranges, integers, **options)
-    return QuantizedFile(onnx.load(folded), onnx.load(integers))
-
-
-def _costs(files: QuantizedFile, alone: Callable[[Any], Cost], folder: Path, images: int) -> list[Quantized]:
-    """The cost of each quantizer. Those that an earlier run on the same files and images has stored are kept."""
-    path = folder / COSTS
-    key = hashlib.sha256(f"{sha256(folder / FOLDED)}{sha256(folder / INTEGERS)}{images}".encode()).hexdigest()
+def _costs(files: QuantizedFile, alone: Callable[[Any], Cost], path: Path, key: str) -> list[Quantized]:
+    """The cost of each quantizer. Those that an earlier run with the same `key` has stored in `path` are kept."""
     drop_cut_lines(path)
     lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     if not lines or lines[0] != key:

@@ -1,0 +1,76 @@
+"""Mixes of INT8 and FP32: the files that all mixes of a model are made from, and the jobs that run them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..spec import recipe as recipes
+from ..spec.mixed_precision import Outcome
+from ..spec.task import CLASSIFICATION, SEGMENTATION
+from .workbench import Workbench
+
+
+@dataclass(frozen=True)
+class Mixes:
+    """A model, its `folded` ONNX file, and the `ranges` of the activations there."""
+
+    bench: Workbench
+    folded: Path
+    ranges: Path
+
+    @classmethod
+    def of(cls, bench: Workbench, source: Path, folder: Path) -> Mixes:
+        """The files of the FP32 file `source`, in `folder`."""
+        request = {
+            "source": str(source),
+            "feed": bench.feed(1),
+            "images": (bench.about["calibration"] or {}).get("images"),
+            "observer": _quantization(bench)["observer"],
+            "folder": str(folder),
+        }
+        options: dict[str, Any] = {"inputs": (source,), "depends": bench.about["data_version"]}
+        folded, ranges = map(Path, bench.job("ranges", request, "int8", **options)["outputs"])
+        return cls(bench, folded, ranges)
+
+    def costs(self, images: int) -> dict[str, Any]:
+        """What each quantizer costs on `images` calibration samples: the result of the verb `sensitivity`."""
+        return self._job("sensitivity", "int8", images)
+
+    def run(
+        self, mixes: Sequence[Iterable[str]], split: str, label: str, images: int
+    ) -> tuple[list[Outcome], float | None, int]:
+        """The outcomes of mixes, by their FP32 nodes, on samples of `split`; the score of FP32; the number of samples.
+
+        At most `images` samples are taken.
+        """
+        request = {"split": split, "labelled": scored(self.bench), "mixes": [sorted(mix) for mix in mixes]}
+        result = self._job("mixes", f"{split}-{label}", images, **request)
+        return list(map(Outcome.from_dict, result["mixes"])), result["score"], result["images"]
+
+    def _job(self, verb: str, label: str, images: int, **request: Any) -> dict[str, Any]:
+        bench = self.bench
+        request |= {
+            **_quantization(bench),
+            "folded": str(self.folded),
+            "ranges": str(self.ranges),
+            "feed": bench.feed(1),
+            "task": bench.about["task"],
+            "outputs": bench.about["model_outputs"],
+            "images": images,
+            "threads": bench.run_spec.most_threads,
+        }
+        options: dict[str, Any] = {"inputs": (self.folded, self.ranges), "depends": bench.about["data_version"]}
+        return bench.job(verb, request, label, show=True, **options)["result"]
+
+
+def scored(bench: Workbench) -> bool:
+    """Whether the outputs can be scored; those of a detector are boxes to decode first."""
+    return bench.about["labelled"] and bench.about["task"] in (CLASSIFICATION, SEGMENTATION)
+
+
+def _quantization(bench: Workbench) -> dict[str, Any]:
+    quantization = bench.recipe.quantization or recipes.Quantize("int8")
+    return {"per_channel": quantization.per_channel is not False, "observer": quantization.observer or "minmax"}
