@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import passes, target
+from tests import networks
+from tvm_bench.backends.relay import compiler, passes, target
 
 SHAPE = (1, 16, 8, 8)
 SCALE = 0.0625  # a power of two: float32 has all values, so that ties are ties in every library
@@ -146,3 +147,15 @@ def test_what_pytorch_quantizes_is_rounded_as_by_pytorch(operator, zero):
     traced = torch.jit.trace(Quantized(), images)
     module, _ = relay.frontend.from_pytorch(traced, [("images", (SHAPE, "float32"))])
     np.testing.assert_array_equal(run(module, images=images.numpy()), traced(images).numpy())
+
+
+def test_the_passes_that_relay_build_leaves_out_would_change_nothing(monkeypatch):
+    shape, cpu_target = (1, 3, 64, 64), target.resolve(None, 1)
+    traced = torch.jit.trace(networks.detector(), torch.zeros(shape))
+    module, parameters = relay.frontend.from_pytorch(traced, [("images", (shape, "float32"))])
+    module["main"] = relay.build_module.bind_params_by_name(module["main"], parameters)
+    module = passes.lower_quantization(module, cpu_target)
+    shorter = compiler.compiled(module, cpu_target, compiler.Schedules()).fused
+    monkeypatch.setattr(passes, "REPEATED", [])
+    whole = compiler.compiled(module, cpu_target, compiler.Schedules()).fused
+    tvm.ir.assert_structural_equal(shorter, whole)

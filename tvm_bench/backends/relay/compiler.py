@@ -19,6 +19,7 @@ from .einsum import EinsumsAsProducts
 from .kernels import KernelInfo
 from .padded_channels import PaddedChannels
 from .records import autoscheduler, metaschedule
+from .sequence import in_sequence
 
 WINDOWED = 6  # axes of an image that is divided into windows: batch, channels, and two for rows and columns each
 
@@ -60,18 +61,14 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
     module = _rewritten(scale_folding.fold_scales(module)) if own else module
     fusion = _LastFusion()
-    with (
-        _schedules(plan, target) as (config, records),
-        tvm.transform.PassContext(
-            3,
-            config=config | lowering(module),
-            instruments=[fusion],
-            disabled_pass=[scale_folding.TVMS_PASS, *simplify.TVMS_PASSES] if own else [],
-        ),
-    ):
-        with target:
+    disabled = [scale_folding.TVMS_PASS, *simplify.TVMS_PASSES] if own else []
+    with _schedules(plan, target) as (config, records):
+        config = config | lowering(module)
+        with target, tvm.transform.PassContext(3, config=config, disabled_pass=disabled):
             altered = passes.alter_layouts(module)
-        factory = relay.build(altered, target=target)
+        disabled += passes.REPEATED
+        with tvm.transform.PassContext(3, config=config, disabled_pass=disabled, instruments=[fusion]):
+            factory = relay.build(altered, target=target)
     assert fusion.module, "relay.build always fuses"
     with target:
         kernels = kernel_infos.of_build(factory, plan.by_convolution, tvms=tvms)
@@ -80,14 +77,13 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
 
 def _rewritten(module: tvm.IRModule) -> tvm.IRModule:
     steps = [
-        relay.transform.InferType(),  # every pass over functions ends with it
         EinsumsAsProducts(),
         layer_norm_match.LayerNorms(),
         tokens.AsRows(),
         PaddedChannels(),
         DilatedConvolutions(),
     ]
-    return tvm.transform.Sequential(steps)(module)
+    return in_sequence(steps, module)
 
 
 def lowering(module: tvm.IRModule) -> dict[str, bool]:

@@ -19,18 +19,27 @@ from .grouped_quantization import GroupedConvolutions
 from .quantized_transposed import TransposedConvolutions
 from .rounding import RoundedOnce
 from .schedules.override import operator_attribute
+from .sequence import in_sequence
 from .shortcuts import while_importing
 from .simplify import Simplified
 
 # Pooling is not in the list: with a layout of its own, it would not follow the blocked one (NCHW16c) of its neighbours,
 # and need two transforms.
 CONVOLUTIONS = ("nn.conv2d", "qnn.conv2d")
+REPEATED = [  # TVM's names of passes of `alter_layouts` that find nothing left to do in its result
+    "qnn.Legalize",
+    "Legalize",
+    "SimplifyInference",
+    "CanonicalizeCast",
+    "CanonicalizeOps",
+    "FlattenAtrousConv",
+    "AlterOpLayout",
+]
 
 
 def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
     """Lower QDQ pairs and `qnn.*` operators to integer arithmetic, in types with fast instructions on `target`."""
     steps = [
-        relay.transform.InferType(),
         _ScalarZeroPoints(),
         FloatConstants(),
         relay.transform.FakeQuantizationToInteger(),
@@ -57,22 +66,19 @@ def lower_quantization(module: tvm.IRModule, target: tvm.target.Target) -> tvm.I
         quantized_tables.using(),
         tvm.transform.PassContext(opt_level=3),
     ):
-        return tvm.transform.Sequential(steps)(module)
+        return in_sequence(steps, module)
 
 
 def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
     """The passes of `relay.build` up to the layouts of its kernels, with constants folded by NumPy.
 
-    `relay.build` repeats them, and finds nothing left to do.
+    Afterwards `relay.build` can leave out those of `REPEATED`.
     """
     transform = relay.transform
     steps = [
         relay.qnn.transform.Legalize(),
         transform.Legalize(),
         transform.SimplifyInference(),
-        transform.CombineParallelConv2D(3),
-        transform.CombineParallelDense(3),
-        transform.CombineParallelBatchMatmul(3),
         FoldWithNumPy(),
         transform.FoldConstant(),
         transform.FoldScaleAxis(),
@@ -83,7 +89,7 @@ def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
         FoldWithNumPy(),
         Simplified(),
     ]
-    return tvm.transform.Sequential(steps)(module)
+    return in_sequence(steps, module)
 
 
 def convert_layouts(module: tvm.IRModule, layout: str = "NCHW") -> tvm.IRModule:

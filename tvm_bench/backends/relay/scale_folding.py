@@ -13,6 +13,7 @@ from tvm.relay.expr_functor import ExprMutator
 
 from .calls import as_pass, name_of, shape_of
 from .folding import FoldWithNumPy
+from .sequence import in_sequence
 
 TVMS_PASS = "FoldScaleAxis"
 
@@ -28,7 +29,7 @@ def fold_scales(module: tvm.IRModule) -> tvm.IRModule:
         FoldWithNumPy(),
     ]
     with tvm.transform.PassContext(opt_level=3):
-        return tvm.transform.Sequential(steps)(module)
+        return in_sequence(steps, module)
 
 
 @as_pass
