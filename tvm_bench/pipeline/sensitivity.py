@@ -78,10 +78,10 @@ def _page(found: Sensitivity, folder: Path) -> Path:
 
 
 class _Tried:
-    """The mixes that were run on calibration samples, which are `of` a model."""
+    """The mixes of a model that were run on calibration samples."""
 
-    def __init__(self, of: Mixes, problem: Problem, limit: Limit):
-        self.of, self.problem, self.limit = of, problem, limit
+    def __init__(self, model: Mixes, problem: Problem, limit: Limit):
+        self.model, self.problem, self.limit = model, problem, limit
         self.mixes: list[Mix] = []
         self.score: float | None = None
         self.images = 0
@@ -93,7 +93,7 @@ class _Tried:
         if not new:
             return
         images = TRIED_IMAGES["sqnr" if self.limit.sqnr else "drop"]
-        outcomes, self.score, self.images = self.of.run(new, "calibration", f"{len(self.mixes)}", images)
+        outcomes, self.score, self.images = self.model.run(new, "calibration", f"{len(self.mixes)}", images)
         self.mixes += [
             Mix(self.problem.noise(mix), self.problem.ms(mix), outcome)
             for mix, outcome in zip(new, outcomes, strict=True)
