@@ -113,6 +113,23 @@ def described(folder, model):
     return Job("describe", request, folder, "describe", show=True)
 
 
+@pytest.mark.parametrize("verb, imported", [("profile", True), ("tune", False)])
+def test_only_jobs_that_tune_find_xgboost(verb, imported):
+    """A verb is imported without xgboost: what tunes must import TVM later."""
+    script = f"""
+import sys
+from tvm_bench.host import packages
+with packages.hidden("xgboost"):
+    import tvm_bench.jobs.verbs.{verb}
+assert ("tvm" in sys.modules) == {imported}
+assert "sklearn" not in sys.modules
+import xgboost
+with packages.hidden("xgboost"):
+    import xgboost
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
 def test_a_job_that_is_killed_is_told(tmp_path):
     with pytest.raises(launcher.JobError, match="killed by SIGKILL"):
         launcher.run(described(tmp_path, "tests.misbehaving:killed"))

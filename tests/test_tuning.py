@@ -94,7 +94,8 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
 
 
-@pytest.mark.parametrize("kills", [0, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [0, 3])
 def test_a_dying_compiler_and_kills_cost_nothing_but_their_rounds(cli, tmp_path, kills):
     process = start(tmp_path, 4)
     child = compiler(process.pid)

@@ -9,7 +9,9 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -62,6 +64,19 @@ def folder(package: str) -> Path | None:
     """The folder of an installed package, which is not imported; None if it is not installed."""
     spec = importlib.util.find_spec(package)
     return Path(spec.origin).parent if spec and spec.origin else None
+
+
+@contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Let imports in the block fail to find `package`, unless it is imported already."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # for `import`, a module that does not exist
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def need_workbench() -> None:

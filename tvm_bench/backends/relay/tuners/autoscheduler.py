@@ -48,7 +48,8 @@ def tune(**request: Any) -> dict[str, Any]:
 def _measure(task: auto_scheduler.SearchTask, records: Path, step: TuningStep) -> None:
     trials, rpc = max(MIN_TRIALS, step.trials), step.rpc
     records.parent.mkdir(parents=True, exist_ok=True)
-    model = auto_scheduler.RandomModel()
+    model, ranks = auto_scheduler.RandomModel(), False
+    search = {"evolutionary_search_population": min(MAX_POPULATION, POPULATION * trials)}
     known = []
     if records.exists():
         known.append(auto_scheduler.PreloadMeasuredStates(str(records)))
@@ -56,9 +57,11 @@ def _measure(task: auto_scheduler.SearchTask, records: Path, step: TuningStep) -
         model = auto_scheduler.XGBModel(seed=0)
         if records.exists():
             model.update_from_file(str(records))
-    population = {"evolutionary_search_population": min(MAX_POPULATION, POPULATION * trials)}
+        ranks = len(model.inputs) > model.num_warmup_sample  # before, its scores are random
+    if not ranks:
+        search["evolutionary_search_num_iters"] = 0  # no generation is better than the first
     policy = auto_scheduler.SketchPolicy(
-        task, model, {**auto_scheduler.SketchPolicy.DEFAULT_PARAMS, **population}, 0, 0, init_search_callbacks=known
+        task, model, {**auto_scheduler.SketchPolicy.DEFAULT_PARAMS, **search}, 0, 0, init_search_callbacks=known
     )
     runner = {"number": MAX_NUMBER, "min_repeat_ms": MIN_REPEAT_MS, "enable_cpu_cache_flush": False}
     options = auto_scheduler.TuningOptions(
