@@ -40,7 +40,7 @@ def test_layers_that_hardly_changed_share_a_line(monkeypatch):
     assert names == [SAME["layer"], "2 other layers", "beside the kernels"]
 
 
-def test_the_command_runs_both_libraries(built):
+def test_the_command_runs_both_libraries(built, tmp_path):
     folders = [str(built / f"{precision}-relay-onnx") for precision in ("fp32", "int8")]
     done = CliRunner().invoke(main, ["compare", *folders, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -49,8 +49,18 @@ def test_the_command_runs_both_libraries(built):
     assert products and all(layer["old"]["calls"] == layer["new"]["calls"] > 0 for layer in products)
     changes = [layer["new"]["ms"] - layer["old"]["ms"] for layer in found["layers"]]
     assert sum(changes) + found["rest_ms"] == pytest.approx(found["new_ms"] - found["old_ms"])
-    shown = CliRunner().invoke(main, ["compare", *folders], catch_exceptions=False)
+    plot = tmp_path / "layers.png"
+    shown = CliRunner().invoke(main, ["compare", *folders, "--plot", str(plot)], catch_exceptions=False)
+    assert plot.read_bytes().startswith(b"\x89PNG")
     assert "int8-relay-onnx against fp32-relay-onnx" in shown.output and "beside the kernels" in shown.output
+
+
+def test_a_picture_that_cannot_be_written_is_refused_before_anything_is_run(tmp_path):
+    for plot, reason in ((tmp_path / "layers.pdf", ".png or .svg"), (tmp_path / "none" / "layers.png", "no folder")):
+        done = CliRunner().invoke(main, ["compare", "old", "new", "--plot", str(plot)])
+        assert done.exit_code == 2 and reason in " ".join(done.stderr.split())
+    done = CliRunner().invoke(main, ["compare", "old.json", "new.json", "--plot", str(tmp_path / "layers.png")])
+    assert done.exit_code == 2 and "two libraries" in done.stderr
 
 
 def test_libraries_of_unlike_thread_counts_are_refused(built, tmp_path):

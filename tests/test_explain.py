@@ -181,6 +181,9 @@ def test_a_stripped_library_and_one_that_is_none(tmp_path):
 def test_the_limit_of_a_kernel_is_that_by_hand(kernel, ms, by):
     limit = roofline.limit(kernel, None, replace(MACHINE, threads=1), 30_000_000)
     assert limit.ms == pytest.approx(ms, rel=0.01) and limit.by == by
+    share = 36 / 144 if kernel.get("schedule") else 1
+    assert limit.operations == kernel.get("calls", 1) * kernel["operations"] * share
+    assert limit.bytes == kernel.get("constant_bytes", 0) + kernel.get("data_bytes", 0)
 
 
 def test_what_is_not_known_has_no_limit():
@@ -188,7 +191,7 @@ def test_what_is_not_known_has_no_limit():
     assert roofline.limit({"operations": 1.0}, None, Machine({}, {}, 2), 0) is None
 
 
-def test_a_built_library_is_explained(built_library):
+def test_a_built_library_is_explained(built_library, tmp_path):
     done = CliRunner().invoke(main, ["explain", str(built_library), "--json"])
     assert done.exit_code == 0, done.output
     value = json.loads(done.stdout)
@@ -198,8 +201,9 @@ def test_a_built_library_is_explained(built_library):
     computing = [kernel for kernel in value["kernels"] if kernel["gops"] and kernel["convolution"]]
     assert computing and all(kernel["reached"] > 0 for kernel in computing)
     assert all(kernel["hot"]["instructions"] > 5 for kernel in computing)
-    done = CliRunner().invoke(main, ["explain", str(built_library)])
+    done = CliRunner().invoke(main, ["explain", str(built_library), "--plot", str(tmp_path / "roofline.svg")])
     assert "The model takes" in done.output and "of the" in done.output
+    assert "operations per byte" in (tmp_path / "roofline.svg").read_text()
 
 
 @pytest.fixture
@@ -219,6 +223,8 @@ def test_a_library_for_another_cpu_is_only_read(built_library, monkeypatch):
     done = CliRunner().invoke(main, ["explain", str(built_library)])
     assert done.exit_code == 0, done.output
     assert "no time was measured" in done.output and "hottest loops" in done.output
+    done = CliRunner().invoke(main, ["explain", str(built_library), "--plot", str(path.with_name("roofline.png"))])
+    assert done.exit_code == 0 and "was not drawn" in done.stderr and not path.with_name("roofline.png").exists()
     path.write_text(json.dumps({**about, "files": {"lib.so": "0" * 64}}))
     done = CliRunner().invoke(main, ["explain", str(built_library)])
     assert done.exit_code == 2 and "is not the file that was built" in done.output
@@ -229,5 +235,5 @@ def test_findings_of_one_name_are_one_sentence():
     kernel = explained.Kernel("conv", "", "", "", 1, 1.0, 1.0, None, None, None)
     both = (replace(kernel, name="a"), replace(kernel, name="b"))
     found = (replace(finding, kernel="a"), replace(finding, kernel="b"))
-    lines = report.sentences(explained.Explanation(both, found, None))
+    lines = report.sentences(explained.Explanation(both, found, None, {}))
     assert lines[1:] == ["registers spilled in kernel 1: it spills. Also in 2. Tune it."]

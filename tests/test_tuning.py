@@ -90,7 +90,14 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     root, records = tuned
     whole = records.read_text().splitlines(keepends=True)
     records.write_text("".join(whole[:-1]) + whole[-1][: len(whole[-1]) // 2])
-    assert cli(*command(root, TRIALS - 1)).returncode == 0
+    plot = records.with_name("tuning.svg")
+    done = cli(*command(root, TRIALS - 1), "--json", "--plot", plot)
+    assert plot.read_text().rstrip().endswith("</svg>")
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert (found["spent"], found["stops"], found["records"]) == (0, {"autoscheduler": "trials"}, str(records.parent))
+    assert sum(task["trials"] for task in found["ledgers"]["autoscheduler"]["tasks"]) == TRIALS - 1
+    assert found["gained_ms"] >= 0 and found["seconds"] > 0
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
 
 

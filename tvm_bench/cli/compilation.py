@@ -13,7 +13,7 @@ from ..api.run_spec import run_spec
 from ..pipeline.workbench import TUNERS
 from ..spec.sizes import Sizes
 from .console import console, print_json
-from .options import ARTIFACTS, FORMS, JSON, LOGS, SIZES, SUBJECT, SWEPT_THREADS, THREADS, with_options
+from .options import ARTIFACTS, FORMS, JSON, LOGS, PLOT, SIZES, SUBJECT, SWEPT_THREADS, THREADS, with_options
 from .parsing import tracker
 
 
@@ -86,21 +86,36 @@ def build(require_coverage: float | None, **common: Any) -> None:
     "--rpc-tracker", callback=tracker, metavar="HOST:PORT", help="Measure on the machines of a TVM RPC tracker."
 )
 @click.option("--rpc-key", default="cpu", show_default=True, help="The key of the servers at the tracker.")
-@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
+@with_options(LOGS, SWEPT_THREADS, ARTIFACTS, PLOT, JSON)
 def tune(
-    tuner: str, trials: int, minutes: float | None, again: bool, rpc_tracker: Any, rpc_key: str, **common: Any
+    tuner: str,
+    trials: int,
+    minutes: float | None,
+    again: bool,
+    rpc_tracker: Any,
+    rpc_key: str,
+    plot: Path | None,
+    as_json: bool,
+    **common: Any,
 ) -> None:
     """Search for faster kernels, build the tuned library, and print whether it is faster.
 
     Each precision has its own budget, and earlier runs count. Records are saved after every few trials: you can stop
     at any time, and the same command resumes. It does nothing if the budget is used up. Afterwards `bench` also races
-    MODEL/PRECISION-relay-tuned.
+    MODEL/PRECISION-relay-tuned. --plot draws the times that the search found, step by step.
     """
     from ..pipeline import tuning
     from ..report import tuning_summary
+    from ..report.plots import style
+    from ..report.plots import tuning as tuning_plot
 
     rpc = {"host": rpc_tracker[0], "port": rpc_tracker[1], "key": rpc_key} if rpc_tracker else None
-    for tuned in tuning.tune(run_spec(**common), tuner, tuning.Budget(trials, minutes), rpc, again=again):
+    found = tuning.tune(run_spec(**common), tuner, tuning.Budget(trials, minutes), rpc, again=again)
+    if plot:
+        style.write(tuning_plot.draw(found), plot)
+    if as_json:
+        return print_json([tuning_summary.to_json(tuned) for tuned in found])
+    for tuned in found:
         tuning_summary.show(tuned, console())
 
 
@@ -134,14 +149,22 @@ def inspect(
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
-@with_options(SIZES, THREADS, JSON)
+@with_options(SIZES, THREADS, PLOT, JSON)
 @click.pass_context
-def explain(context: click.Context, artifact: Path, input_shape: Any, dims: Any, threads: int, as_json: bool) -> None:
+def explain(
+    context: click.Context,
+    artifact: Path,
+    input_shape: Any,
+    dims: Any,
+    threads: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
     """Say what limits each kernel of a library, and what would make it faster.
 
     The machine code of the library is read, and the library is run. For each kernel you get its milliseconds, how much
     of the limit of this CPU it reaches, by arithmetic or by memory, and the instructions of its hottest loop. What the
-    CPU can do is measured in the same minute. A library for another CPU is only read.
+    CPU can do is measured in the same minute. A library for another CPU is only read. --plot draws the roofline.
 
     An ONNX file is run in ONNX Runtime: you see what it computes in integers, what in floats, and why. --input-shape,
     --dim and --threads are for such files.
@@ -149,14 +172,17 @@ def explain(context: click.Context, artifact: Path, input_shape: Any, dims: Any,
     \b
     Examples:
       tvm-bench explain artifacts/resnet18/int8-relay
-      tvm-bench explain artifacts/resnet18/int8-relay --json
+      tvm-bench explain artifacts/resnet18/int8-relay --plot roofline.png
       tvm-bench explain model-int8.onnx --threads 2
     """
     from ..pipeline import explanation as pipeline
     from ..report import explanation as report
     from ..report import onnx_session, table
+    from ..report.plots import roofline, style
 
     if artifact.suffix == ".onnx":
+        if plot:
+            raise click.UsageError("--plot draws the kernels of a library, and this is an ONNX file.")
         image, shapes = input_shape
         session = pipeline.explain_onnx(artifact, Sizes(image, dict(shapes), dict(dims)), threads)
         if as_json:
@@ -170,6 +196,10 @@ def explain(context: click.Context, artifact: Path, input_shape: Any, dims: Any,
                 "--input-shape, --dim and --threads are for ONNX files: a library has them built in."
             )
         found = pipeline.explain(artifact)
+        if plot and (figure := roofline.draw(found, artifact.name)):
+            style.write(figure, plot)
+        elif plot:
+            click.echo(f"{plot} was not drawn: no kernel with known operations was run.", err=True)
         if as_json:
             return print_json(report.to_json(found))
         tables, sentences = report.tables(found), report.sentences(found)

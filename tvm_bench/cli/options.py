@@ -11,7 +11,7 @@ from ..spec import backends
 from ..spec.feed import NORMALIZATIONS
 from ..spec.task import TASKS
 from ..spec.variant import PRECISIONS
-from .parsing import dims, input_shapes, listed, numbers, recipe, thread_counts, threads
+from .parsing import dims, input_shapes, listed, numbers, plot_file, recipe, thread_counts, threads
 
 BACKEND_NAMES = tuple(backends.BACKENDS)
 MODEL = (click.argument("model", required=False, metavar="[MODEL]"),)
@@ -161,6 +161,15 @@ SWEPT_THREADS = (
 )
 THREADS = (click.option("--threads", type=int, callback=threads, help="Thread count.  [default: all cores]"),)
 JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
+PLOT = (
+    click.option(
+        "--plot",
+        type=click.Path(dir_okay=False, path_type=Path),
+        callback=plot_file,
+        metavar="FILE",
+        help="Draw it too, to a .png or .svg file.",
+    ),
+)
 ARTIFACTS = (
     click.option(
         "--artifacts",

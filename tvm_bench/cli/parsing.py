@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 
 from ..host import cpu
 from ..spec.errors import unknown
 from ..spec.recipe import parse
+
+PICTURES = (".png", ".svg")
 
 
 def input_shapes(
@@ -49,6 +52,15 @@ def _image_shape(value: str) -> tuple[int, int, int]:
         )
     channels, height, width = map(int, sizes)
     return channels, height, width
+
+
+def plot_file(context: click.Context, option: click.Parameter, value: Path | None) -> Path | None:
+    """A .png or .svg file, in a folder that exists."""
+    if value and value.suffix not in PICTURES:
+        raise click.BadParameter(f"'{value}': give a file that ends with {' or '.join(PICTURES)}.")
+    if value and not value.parent.is_dir():
+        raise click.BadParameter(f"'{value}': there is no folder '{value.parent}'.")
+    return value
 
 
 def threads(context: click.Context, option: click.Parameter, value: int | None) -> int:

@@ -25,6 +25,7 @@ from .options import (
     LIMITS,
     LOGS,
     MODEL_OPTIONS,
+    PLOT,
     SUBJECT,
     SWEPT_THREADS,
     with_options,
@@ -135,8 +136,8 @@ def report(
     show_default=True,
     help="How much slower a variant may have become, as a share: 0.05 is 5 %.",
 )
-@with_options(JSON)
-def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> None:
+@with_options(PLOT, JSON)
+def compare(old: Path, new: Path | None, tolerance: float, plot: Path | None, as_json: bool) -> None:
     """Compare two races, OLD and NEW (a results.json or its folder), variant by variant; or two libraries, by layer.
 
     Without NEW, OLD is the folder of a model: its last race is compared with the one before.
@@ -144,7 +145,8 @@ def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> Non
     Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that now fails.
     Results of different machines, thread counts or package versions are refused.
 
-    The folders of two libraries of one model are run in turns: you see in which layers the milliseconds went.
+    The folders of two libraries of one model are run in turns: you see in which layers the milliseconds went. --plot
+    draws their layers side by side.
 
     \b
     Examples:
@@ -153,7 +155,9 @@ def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> Non
       tvm-bench compare artifacts/resnet18/fp32-relay artifacts/resnet18/int8-relay
     """
     if new and all((path / manifest.NAME).is_file() for path in (old, new)):
-        return _compare_libraries(old, new, as_json)
+        return _compare_libraries(old, new, plot, as_json)
+    if plot:
+        raise click.UsageError("--plot draws the layers of two libraries; for races, see the plots in report.html.")
     from ..analysis import compare as comparing
     from ..analysis import results as stored
     from ..pipeline import race_state
@@ -168,11 +172,14 @@ def compare(old: Path, new: Path | None, tolerance: float, as_json: bool) -> Non
     sys.exit(1 if any(change.regressed for change in changes) else 0)
 
 
-def _compare_libraries(old: Path, new: Path, as_json: bool) -> None:
+def _compare_libraries(old: Path, new: Path, plot: Path | None, as_json: bool) -> None:
     from ..pipeline import explanation
     from ..report import layer_changes, table
+    from ..report.plots import layers, style
 
     comparison = explanation.compare(old, new)
+    if plot:
+        style.write(layers.draw(comparison, old.name, new.name), plot)
     if as_json:
         return print_json(layer_changes.to_json(comparison))
     console().print(table.rich_table(f"{new.name} against {old.name}", layer_changes.table(comparison)))

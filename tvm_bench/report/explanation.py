@@ -66,6 +66,7 @@ def to_json(explanation: Explanation) -> dict[str, Any]:
     return {
         "model_ms": explanation.model_ms,
         "kernels_ms": explanation.kernels_ms,
+        "peaks": dict(explanation.peaks),
         "kernels": kernels,
         "findings": [asdict(finding) for finding in explanation.findings],
     }

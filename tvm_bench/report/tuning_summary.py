@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..analysis.ledger import StopReason
@@ -31,6 +32,17 @@ def show(tuned: Tuned, console: Console) -> None:
         console.print(_table(tuned, tuner))
     for line in summary(tuned):
         console.print(Text(line))
+
+
+def to_json(tuned: Tuned) -> dict[str, Any]:
+    """The ledgers and the measurements, and what follows from them."""
+    return {
+        **asdict(tuned),
+        "stops": {tuner: stop.name.lower() for tuner, stop in tuned.stops.items()},
+        "seconds": tuned.seconds,
+        "gained_ms": tuned.gained_ms,
+        "amortised_after": tuned.amortised_after,
+    }
 
 
 def _table(tuned: Tuned, tuner: str) -> Table:

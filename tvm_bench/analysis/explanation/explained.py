@@ -42,11 +42,15 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Kernels, the slowest first, and findings; `model_ms` is the time of the whole model (None: not run)."""
+    """Kernels, the slowest first, and findings; `model_ms` is the time of the whole model (None: not run).
+
+    `peaks` is what this CPU gave in the same minute, as in `roofline.Machine`.
+    """
 
     kernels: tuple[Kernel, ...]
     findings: tuple[Finding, ...]
     model_ms: float | None
+    peaks: Mapping[str, float]
 
     @property
     def kernels_ms(self) -> float:
@@ -94,4 +98,4 @@ def explain(
         )
         if share is None or share >= LEAST_SHARE:
             found += findings.of_kernel(kernels[-1].name, kernel, code, about, ms)
-    return Explanation(tuple(kernels), tuple(found), model_ms)
+    return Explanation(tuple(kernels), tuple(found), model_ms, machine.peaks)

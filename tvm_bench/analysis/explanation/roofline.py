@@ -22,12 +22,15 @@ MILLI = 1e-3
 class Limit:
     """The least milliseconds of all calls of a kernel, and what sets them: `arithmetic` or `memory`.
 
-    `kind` is the arithmetic: `fp32`, `int8` or `int16`.
+    `kind` is the arithmetic: `fp32`, `int8` or `int16`. `operations` are those that all calls compute, fewer than a
+    direct convolution's where the schedule is Winograd's, and `bytes` are those that they move.
     """
 
     ms: float
     by: str
     kind: str
+    operations: float
+    bytes: float
 
 
 @dataclass(frozen=True)
@@ -61,17 +64,16 @@ def limit(kernel: Mapping[str, Any], code: KernelCode | None, machine: Machine, 
     operations = kernel.get("operations") or 0.0
     operations *= WINOGRAD.get(kernel.get("schedule", ""), 1.0)
     computing = operations / (1e9 * machine.peaks[kind]) if machine.peaks.get(kind) else 0.0
+    data, constants = kernel.get("data_bytes") or 0.0, kernel.get("constant_bytes") or 0.0
     moving = sum(
         size / speed
-        for size, held in (
-            (kernel.get("data_bytes"), kernel.get("data_bytes")),
-            (kernel.get("constant_bytes"), all_constants),
-        )
+        for size, held in ((data, data), (constants, all_constants))
         if size and held and (speed := machine.bandwidth(held))
     )
     if not (computing or moving):
         return None
-    return Limit(calls * max(computing, moving) / MILLI, COMPUTING if computing >= moving else MOVING, kind)
+    by = COMPUTING if computing >= moving else MOVING
+    return Limit(calls * max(computing, moving) / MILLI, by, kind, calls * operations, calls * (data + constants))
 
 
 def _kind(kernel: Mapping[str, Any], code: KernelCode | None) -> str:

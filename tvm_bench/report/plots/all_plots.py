@@ -8,14 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from ...analysis.comparable import races
 from ...analysis.results import Results
-from ...host.files import replace_with
 from . import bar_charts, curves, steps, style
 
 # The function that draws the plot, and whether it shows the whole sweep, not only the race of the verdict.
@@ -44,8 +42,7 @@ def draw_all(results: Results, folder: Path) -> list[Path]:
         if figure is None:
             path.unlink(missing_ok=True)
             continue
-        with replace_with(path) as temporary:
-            FigureCanvasAgg(figure).print_png(temporary)
+        style.write(figure, path)
         drawn.append(path)
     return drawn
 

@@ -5,17 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...analysis.mixed_precision import Sensitivity
-from ...host.files import replace_with
-from .style import COLOURS, DPI, FONT, GRID, INK, PAPER, SOFT
+from .style import COLOURS, FONT, INK, SOFT, chart, write
 
 
 def draw(found: Sensitivity, path: Path) -> None:
     """Write the plot to a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 4.6), dpi=DPI, facecolor=PAPER, layout="constrained")
-    axes = figure.subplots()
+    title = f"{found.model}: mixes by their number of FP32 nodes; circle: chosen"
+    figure, axes = chart(title, "expected milliseconds", "SQNR of the outputs, dB")
     mixes = sorted(found.mixes, key=lambda mix: mix.ms)
     points = [(mix.ms, mix.outcome.cost.sqnr) for mix in mixes if mix.outcome.cost.noise > 0]
     axes.plot(*zip(*points, strict=True), "o-", color=COLOURS["int8"], lw=1, ms=5)
@@ -28,10 +24,4 @@ def draw(found: Sensitivity, path: Path) -> None:
         axes.plot(chosen.ms, chosen.outcome.cost.sqnr, "o", ms=11, mfc="none", mec=INK)
     if found.limit.sqnr is not None:
         axes.axhline(found.limit.sqnr, color=SOFT, lw=1, ls="--")
-    axes.set_xlabel("expected milliseconds", color=SOFT)
-    axes.set_ylabel("SQNR of the outputs, dB", color=SOFT)
-    axes.set_title(f"{found.model}: mixes by their number of FP32 nodes; circle: chosen", loc="left", size=FONT + 1)
-    axes.grid(color=GRID, lw=0.8)
-    axes.spines[["top", "right"]].set_visible(False)
-    with replace_with(path) as temporary:
-        FigureCanvasAgg(figure).print_png(temporary)
+    write(figure, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -15,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ...analysis.names import model_name, short_names
 from ...analysis.results import Results, Row
+from ...host.files import replace_with
 
 COLOURS = {
     "fp32": "#2b6cb0",
@@ -66,6 +68,25 @@ def figure(rows: list[Row], results: Results, message: str, frame: Frame, panels
     if not frame.narrow:
         panes[0].set_yticks(range(len(rows)), [names[row.name] for row in rows])
     return figure, panes
+
+
+def chart(title: str, x: str, y: str, height: float = 4.6) -> tuple[Figure, Axes]:
+    """An empty figure of `height` inches with one pair of axes, named `x` and `y`."""
+    figure = Figure(figsize=(7.5, height), dpi=DPI, facecolor=PAPER, layout="constrained")
+    axes = figure.subplots()
+    axes.set_title(title, loc="left", size=FONT + 1, color=INK)
+    axes.set_xlabel(x, color=SOFT)
+    axes.set_ylabel(y, color=SOFT)
+    axes.grid(color=GRID, lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def write(figure: Figure, path: Path) -> None:
+    """Write a figure to a PNG or SVG file, by its suffix."""
+    with replace_with(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:])
 
 
 SMALL: dict[str, Any] = {"frameon": False, "fontsize": FONT - 1}
