@@ -64,6 +64,7 @@ def convolution(data, weight, out_dtype, **attributes):
         ((2, 32, 7, 9), 16, (1, 1)),
         ((1, 16, 11, 6), 48, (0, 0)),
         ((1, 16, 5, 5), 16, (2, 1)),
+        ((1, 32, 20, 20), 16, (1, 1)),
     ],
 )
 def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding):
@@ -129,6 +130,21 @@ def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kin
     np.testing.assert_array_equal(run(output, data)[0], exact, err_msg="nothing fused behind it")
     # LLVM makes a `vpdpwssd` of a `vpmaddwd` and a sum where the CPU has it.
     assert "vpdpwssd" in assembly or ("vnni" not in kind.feature and "vpmaddwd" in assembly)
+
+
+@pytest.mark.parametrize(
+    ("cpu", "int8", "tiles", "rows"),
+    [
+        *(("haswell", True, 16, 4), ("haswell", True, 49, 2), ("haswell", False, 49, 7), ("haswell", False, 25, 9)),
+        *(("alderlake", True, 16, 4), ("alderlake", True, 49, 5), ("alderlake", True, 14, 5)),
+        *(("znver4", True, 49, 7), ("znver4", False, 196, 14), ("znver4", True, 961, 23)),
+    ],
+)
+def test_rows_that_do_not_divide_the_tiles_are_taken_where_others_are_slow(cpu, int8, tiles, rows):
+    with target.resolve(f"llvm -mcpu={cpu}", 2):
+        block = 16 if int8 or cpu == "znver4" else 8
+        tile = winograd_kernel.RegisterTile.of(block, int8_dot.best() if int8 else None)
+    assert tile.rows(tiles) == rows and tile.rows(-(-tiles // rows) * rows) % rows == 0
 
 
 @pytest.mark.parametrize(("channels", "fits"), [(112, True), (128, False)])

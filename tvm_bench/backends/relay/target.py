@@ -10,6 +10,9 @@ from ...spec.errors import UserError
 # Without VNNI, INT8 products are added up by instructions of their own. LLVM would reorder these sums, which takes more
 # than the 16 registers of AVX2.
 IN_ORDER = "-cl-opt=-x86-machine-combiner:bool=0"
+# With VNNI, LLVM replaces `vpdpwssd` on some CPUs by two instructions, which shortens a chain of sums. The schedules
+# have many chains, and for these it takes twice as long.
+WHOLE_PAIRS = "-mattr=+fast-dpwssd"
 
 
 def resolve(text: str | None, threads: int) -> tvm.target.Target:
@@ -26,8 +29,9 @@ def resolve(text: str | None, threads: int) -> tvm.target.Target:
         raise UserError(f"target '{text}': {str(error).strip().splitlines()[-1]}. Example: llvm -mcpu={cpu}") from error
     if not target.mcpu or target.mcpu not in known:
         raise UserError(f"target '{text}': give an -mcpu that LLVM knows, such as -mcpu={cpu} or -mcpu=skylake-avx512.")
-    if "-cl-opt" not in text and not VNNI & set(features(target)):
-        text += f" {IN_ORDER}"
+    option = WHOLE_PAIRS if VNNI & set(features(target)) else IN_ORDER
+    if option.partition("=")[0] not in text:
+        text += f" {option}"
     return tvm.target.Target(text if "-num-cores" in text else f"{text} -num-cores={threads}")
 
 

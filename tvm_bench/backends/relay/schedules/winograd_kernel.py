@@ -22,6 +22,8 @@ TASKS_PER_CORE = 3  # with fewer rows of tiles, one core would wait for another
 SUMS = 24  # of the 32 registers of AVX-512, for those of a register tile; half of them with AVX2
 PAIRED_SUMS = 8  # of the 16 registers of AVX2 without VNNI, which needs some for products
 LEAST_ROWS = 6  # of a register tile
+CHAINS = 8  # sums that do not wait for each other: a multiply-add takes four cycles, and two start in each
+LEAST_GAIN = 1.1  # of register tiles that do not divide the tiles
 L2_BYTES = 800_000  # of 1 MB, for what goes from step to step
 WEIGHTS_BYTES = 5_000_000  # each line of tiles reads all weights, from the L3 cache
 
@@ -38,6 +40,39 @@ class Tiles:
     def in_group(self) -> int:
         """The number of tiles in a group."""
         return self.grouped * self.columns
+
+
+@dataclass(frozen=True)
+class RegisterTile:
+    """The part of a matrix product whose sums stay in registers: at most `most` rows, each of `vectors`.
+
+    `chains` of sums keep the multipliers busy.
+    """
+
+    most: int
+    vectors: int
+    chains: int
+
+    @classmethod
+    def of(cls, block: int, kind: int8_dot.Kind | None) -> RegisterTile:
+        """That of the current target: by dot products of this `kind` (None: FP32, with `block` lanes)."""
+        lanes = kind.lanes if kind else block
+        if lanes == 16:
+            return cls(SUMS, 1, CHAINS)
+        vectors = block // lanes
+        if kind and not int8_dot.has_vnni():
+            return cls(PAIRED_SUMS // vectors, vectors, 1)
+        return cls(SUMS // 2 // vectors, vectors, CHAINS)
+
+    def rows(self, tiles: int) -> int:
+        """The rows for a number of `tiles`: they divide it, unless others take clearly less time."""
+        fastest = min(range(1, self.most + 1), key=lambda rows: self._time(rows, tiles))
+        dividing = max(rows for rows in range(1, self.most + 1) if tiles % rows == 0)
+        return fastest if self._time(dividing, tiles) > LEAST_GAIN * self._time(fastest, tiles) else dividing
+
+    def _time(self, rows: int, tiles: int) -> int:
+        """By the products, the loads, or the chains of each register tile, whatever takes longest."""
+        return -(-tiles // rows) * max(rows * self.vectors, rows + self.vectors, self.chains)
 
 
 def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tensor]:
@@ -60,6 +95,8 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     together = _together(lines, columns, between, places * block * in_blocks * out_blocks * element)
     tiles = Tiles(lines, columns, 1 if together else lines)
     groups = tiles.lines // tiles.grouped
+    rows_of_sums = RegisterTile.of(block, int8_dot.best(winograd_int8.BLOCK) if int8 else None).rows(tiles.in_group)
+    in_product = -(-tiles.in_group // rows_of_sums) * rows_of_sums
     if int8:
         A, B = const_matrix(winograd_int8.A), const_matrix(winograd_int8.B)
     else:
@@ -71,15 +108,17 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
 
     def tile_of(b: tir.Var, g: tir.Var, t: tir.Var, y: tir.Var, x: tir.Var, c: tir.Var) -> tir.PrimExpr:
+        if in_product > tiles.in_group:
+            t = tir.min(t, tiles.in_group - 1)  # beyond the tiles, the last one again: nothing reads its products
         line = g * tiles.grouped + t // columns
         return padded[line // rows, b, line % rows * size + y, t % columns * size + x, c].astype(B.dtype)
 
-    tile = te.compute((in_blocks, groups, tiles.in_group, span, span, block), tile_of)
+    tile = te.compute((in_blocks, groups, in_product, span, span, block), tile_of)
     half = te.compute(
         tile.shape, lambda b, g, t, e, x, c: te.sum(tile[b, g, t, y, x, c] * B[y, e], axis=y), name="input_half"
     )
     transformed = te.compute(
-        (groups, span, span, in_blocks, tiles.in_group, block),
+        (groups, span, span, in_blocks, in_product, block),
         lambda g, e, n, b, t, c: te.sum(half[b, g, t, e, x, c] * B[x, n], axis=x),
         name="input_transform",
     )
@@ -107,21 +146,8 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
 def _together(lines: int, columns: int, between: int, weights: int) -> bool:
     """Whether each line of tiles goes through all steps alone, with these bytes from step to step, and of weights."""
     cores = max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))
-    divides = lines >= TASKS_PER_CORE * cores and _rows(columns, SUMS) >= LEAST_ROWS
+    divides = lines >= TASKS_PER_CORE * cores and RegisterTile(SUMS, 1, 1).rows(columns) >= LEAST_ROWS
     return divides and between <= L2_BYTES and weights <= WEIGHTS_BYTES
-
-
-def _rows(tiles: int, most: int) -> int:
-    """The rows of a register tile: they divide the number of `tiles`."""
-    return max(count for count in range(1, most + 1) if tiles % count == 0)
-
-
-def _most_rows(lanes: int, block: int, *, integers: bool) -> int:
-    """The most rows of a register tile, each of one block of outputs."""
-    if lanes == 16:
-        return SUMS
-    sums = PAIRED_SUMS if integers and not int8_dot.has_vnni() else SUMS // 2
-    return sums * lanes // block
 
 
 def _product(transformed: te.Tensor, weight: te.Tensor, dtype: str) -> te.Tensor:
@@ -214,8 +240,7 @@ def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> 
     g, e, n, o, t, k = s[product].op.axis
     tiles, block = get_const_tuple(product.shape)[4:]
     kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
-    most = _most_rows(kind.lanes if kind else block, block, integers=kind is not None)
-    outer, inner = s[product].split(t, _rows(tiles, most))
+    outer, inner = s[product].split(t, RegisterTile.of(block, kind).rows(tiles))
     if not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
     _unroll_and_vectorize(s[product], (inner,), k)
