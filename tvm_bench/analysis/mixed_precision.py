@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..spec.cures import Cured
 from ..spec.mixed_precision import Node, Outcome, Quantized
 from .explanation.layer_changes import Profile, by_layer, key
 from .explanation.roofline import Machine
@@ -200,7 +201,8 @@ class Sensitivity:
     """All that `sensitivity` found. `mixes` are those that were tried, by expected milliseconds.
 
     `images` were used to measure the costs, `tried_images` to try mixes; `score` is that of FP32 on the latter.
-    `choice` is None if no mix keeps to the `limit`.
+    `choice` is None if no mix keeps to the `limit`. `cures` are other ways to quantize all layers, if asked for, run on
+    the same samples as the mixes.
     """
 
     model: str
@@ -212,6 +214,7 @@ class Sensitivity:
     images: int
     tried_images: int
     choice: Choice | None
+    cures: tuple[Cured, ...] = ()
 
 
 def targets(problem: Problem, steps: int) -> list[float]:

@@ -47,13 +47,16 @@ def sensitivity(
     images: int = sensitivities.IMAGES,
     min_sqnr: float | None = None,
     max_drop: float | None = None,
+    cures: bool = False,
     **options: Unpack[Options],
 ) -> Sensitivity:
     """Measure what INT8 costs and gains in each layer, and find the fastest mix of INT8 and FP32.
 
     The costs are measured on `images` calibration samples. The mix keeps `min_sqnr` dB of the outputs, or loses at most
     `max_drop` points of Top-1 or mean IoU (default with labels: 0.3 points, without: 35 dB). It is the `choice`; None:
-    no mix keeps to the limit. `bench` with the recipe `choice.recipe_text` races it. Raises `UserError` for bad input.
+    no mix keeps to the limit. `bench` with the recipe `choice.recipe_text` races it. With `cures`, all layers are
+    quantized in other ways too. Raises `UserError` for bad input.
     """
     spec = spec_of(model, None, options)
-    return sensitivities.sensitivity(spec, images=images, min_sqnr=min_sqnr, max_drop=max_drop)[0]
+    limits = {"min_sqnr": min_sqnr, "max_drop": max_drop}
+    return sensitivities.sensitivity(spec, images=images, cures=cures, **limits)[0]

@@ -35,8 +35,16 @@ MOST = 24  # layers that are printed
     metavar="N",
     help="Measure the cost of each layer on N calibration samples.",
 )
+@click.option(
+    "--cures",
+    is_flag=True,
+    help="Quantize all layers in other ways too, and compare what they lose: other ranges, one scale for each tensor; "
+    "with NNCF (`make peers`), corrected biases and SmoothQuant.",
+)
 @with_options(THREADS, ARTIFACTS, JSON)
-def sensitivity(min_sqnr: float | None, max_drop: float | None, images: int, as_json: bool, **common: Any) -> None:
+def sensitivity(
+    min_sqnr: float | None, max_drop: float | None, images: int, cures: bool, as_json: bool, **common: Any
+) -> None:
     """Measure what INT8 costs and gains in each layer, and find the fastest mix of INT8 and FP32.
 
     Each layer is rounded to INT8 alone: you see what that does to the outputs of the model, and the milliseconds of the
@@ -54,7 +62,8 @@ def sensitivity(min_sqnr: float | None, max_drop: float | None, images: int, as_
     from ..report import sensitivity as report
     from ..report.table import rich_table
 
-    found, page = pipeline.sensitivity(run_spec(**common), images=images, min_sqnr=min_sqnr, max_drop=max_drop)
+    limits = {"min_sqnr": min_sqnr, "max_drop": max_drop}
+    found, page = pipeline.sensitivity(run_spec(**common), images=images, cures=cures, **limits)
     if as_json:
         return print_json({**report.to_json(found), "page": page})
     for table in report.tables(found, MOST):

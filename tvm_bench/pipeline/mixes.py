@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..host import packages
+from ..jobs.launcher import JobError
 from ..spec import recipe as recipes
+from ..spec.cures import CORRECTIONS, Cured
+from ..spec.errors import UserError
 from ..spec.mixed_precision import Outcome
 from ..spec.task import CLASSIFICATION, SEGMENTATION
 from .workbench import Workbench
@@ -27,7 +32,7 @@ class Mixes:
         request = {
             "source": str(source),
             "feed": bench.feed(1),
-            "images": (bench.about["calibration"] or {}).get("images"),
+            "images": _calibration(bench),
             "observer": _quantization(bench)["observer"],
             "folder": str(folder),
         }
@@ -37,7 +42,7 @@ class Mixes:
 
     def costs(self, images: int) -> dict[str, Any]:
         """What each quantizer costs on `images` calibration samples: the result of the verb `sensitivity`."""
-        return self._job("sensitivity", "int8", images)
+        return self._job("sensitivity", "int8", images, **self._by_ranges)
 
     def run(
         self, mixes: Sequence[Iterable[str]], split: str, label: str, images: int
@@ -47,15 +52,28 @@ class Mixes:
         At most `images` samples are taken.
         """
         request = {"split": split, "labelled": scored(self.bench), "mixes": [sorted(mix) for mix in mixes]}
-        result = self._job("mixes", f"{split}-{label}", images, **request)
+        result = self._job("mixes", f"{split}-{label}", images, **self._by_ranges, **request)
         return list(map(Outcome.from_dict, result["mixes"])), result["score"], result["images"]
+
+    def cured(self, cure: str, images: int) -> Cured:
+        """What is lost if all layers are quantized by `cure`, one of `CURES`, on calibration samples."""
+        request = {"cure": cure, "labelled": scored(self.bench), "calibration": _calibration(self.bench)}
+        try:
+            if cure in CORRECTIONS:
+                packages.need(["nncf"])
+            label = re.sub(r"\W+", "-", cure.lower())
+            return Cured(cure, Outcome.from_dict(self._job("cure", label, images, **request)))
+        except (UserError, JobError) as error:
+            return Cured(cure, None, str(error))
+
+    @property
+    def _by_ranges(self) -> dict[str, Any]:
+        return {**_quantization(self.bench), "ranges": str(self.ranges)}
 
     def _job(self, verb: str, label: str, images: int, **request: Any) -> dict[str, Any]:
         bench = self.bench
         request |= {
-            **_quantization(bench),
             "folded": str(self.folded),
-            "ranges": str(self.ranges),
             "feed": bench.feed(1),
             "task": bench.about["task"],
             "outputs": bench.about["model_outputs"],
@@ -69,6 +87,11 @@ class Mixes:
 def scored(bench: Workbench) -> bool:
     """Whether the outputs can be scored; those of a detector are boxes to decode first."""
     return bench.about["labelled"] and bench.about["task"] in (CLASSIFICATION, SEGMENTATION)
+
+
+def _calibration(bench: Workbench) -> int | None:
+    """The number of calibration samples; None: all."""
+    return (bench.about["calibration"] or {}).get("images")
 
 
 def _quantization(bench: Workbench) -> dict[str, Any]:

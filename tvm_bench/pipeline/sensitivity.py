@@ -15,6 +15,7 @@ from ..host.files import replace_with
 from ..report import sensitivity as report
 from ..report.plots import mixes as mixes_plot
 from ..spec import recipe as recipes
+from ..spec.cures import CURES
 from ..spec.errors import UserError
 from ..spec.mixed_precision import Node, Quantized
 from ..spec.variant import RunSpec, Variant
@@ -31,13 +32,18 @@ SQNR, DROP = 35.0, 0.3  # the default limits, in dB and in points
 
 
 def sensitivity(
-    run_spec: RunSpec, *, images: int = IMAGES, min_sqnr: float | None = None, max_drop: float | None = None
+    run_spec: RunSpec,
+    *,
+    images: int = IMAGES,
+    min_sqnr: float | None = None,
+    max_drop: float | None = None,
+    cures: bool = False,
 ) -> tuple[Sensitivity, Path]:
     """Measure the costs on `images` calibration samples, and search the fastest mix that loses at most this much.
 
-    Returns what was found, and the page on it. Without a limit, the drop may be 0.3 points if there are labels; else
-    35 dB must remain. Raises `UserError` for a recipe whose quantization is not that of ONNX Runtime, and for a drop
-    without labels.
+    Without a limit, the drop may be 0.3 points if there are labels; else 35 dB must remain. With `cures`, all layers
+    are quantized in other ways too. Returns what was found, and the page on it. Raises `UserError` for a recipe whose
+    quantization is not that of ONNX Runtime, and for a drop without labels.
     """
     bench = steps.open_workbench(run_spec, calibrate=True, answers=True)
     _check(bench)
@@ -65,6 +71,7 @@ def sensitivity(
         images=costs["images"],
         tried_images=tried.images,
         choice=_chosen(mixes, best, limit, libraries) if best else None,
+        cures=tuple(mixes.cured(cure, _tried_images(limit)) for cure in CURES) if cures else (),
     )
     return found, _page(found, _folder(bench))
 
@@ -92,8 +99,8 @@ class _Tried:
         new = [mix for mix in dict.fromkeys(mixes) if mix not in known]
         if not new:
             return
-        images = TRIED_IMAGES["sqnr" if self.limit.sqnr else "drop"]
-        outcomes, self.score, self.images = self.model.run(new, "calibration", f"{len(self.mixes)}", images)
+        label, images = f"{len(self.mixes)}", _tried_images(self.limit)
+        outcomes, self.score, self.images = self.model.run(new, "calibration", label, images)
         self.mixes += [
             Mix(self.problem.noise(mix), self.problem.ms(mix), outcome)
             for mix, outcome in zip(new, outcomes, strict=True)
@@ -111,6 +118,10 @@ class _Tried:
 
     def _allowed(self, mix: Mix) -> bool:
         return self.limit.allows(mix.outcome, self.score)
+
+
+def _tried_images(limit: Limit) -> int:
+    return TRIED_IMAGES["sqnr" if limit.sqnr else "drop"]
 
 
 def _check(bench: Workbench) -> None:

@@ -8,12 +8,14 @@ from dataclasses import asdict
 from typing import Any
 
 from ..analysis.mixed_precision import Choice, Mix, Sensitivity
+from ..spec.cures import Cured
 from ..spec.mixed_precision import Cost, Outcome, decibels
 from . import formatting
 from .table import Table, markdown
 
 LAYERS = ("layer", "computes", "dB", "weights\ndB", "output\ndB", "KL", "changed", "INT8 ms", "FP32 ms", "in the mix")
 MIXES = ("in FP32", "expected ms", "expected dB", "dB", "KL", "changed", "score", "drop", "")
+CURES = ("all layers INT8, by", "recipe", "dB", "KL", "changed", "score", "drop", "")
 CHOICE = ("", "ms", "of INT8", "dB", "changed", "score", "drop")
 LEGEND = (
     "Each layer is the only one that rounds to INT8: its weights, and its output. `dB` is what remains of the model's "
@@ -33,12 +35,17 @@ def tables(found: Sensitivity, most: int | None = None) -> list[Table]:
     shown = layers if most is None else layers[:most]
     name = "what INT8 costs by layer" + (f", {len(shown)} of {len(layers)}" if len(shown) < len(layers) else "")
     mixes = [_mix(mix, found) for mix in found.mixes]
+    cures = [Table("other ways to quantize", CURES, [_cure(row, found) for row in found.cures])] if found.cures else []
     chosen = [Table(_verified(found.choice), CHOICE, _choice(found.choice))] if found.choice else []
-    return [Table(name, LAYERS, shown), Table("mixes of INT8 and FP32", MIXES, mixes), *chosen]
+    return [Table(name, LAYERS, shown), Table("mixes of INT8 and FP32", MIXES, mixes), *cures, *chosen]
 
 
 def sentences(found: Sensitivity) -> list[str]:
     """What was chosen, and how to use it."""
+    return [*_chosen(found), *_best_cure(found)]
+
+
+def _chosen(found: Sensitivity) -> list[str]:
     choice, limit = found.choice, found.limit
     wanted = f"at least {limit.sqnr:g} dB" if limit.sqnr is not None else f"a drop of at most {limit.drop:g} points"
     if choice is None:
@@ -53,6 +60,14 @@ def sentences(found: Sensitivity) -> list[str]:
         f"Library: {choice.library}. ONNX file for other runtimes: {choice.source}. "
         f"Race it: tvm-bench bench … --recipe {choice.recipe_text}",
     ]
+
+
+def _best_cure(found: Sensitivity) -> list[str]:
+    outcomes = [(cured.outcome.cost.sqnr, cured.recipe) for cured in found.cures if cured.outcome and cured.recipe]
+    if not outcomes:
+        return []
+    sqnr, recipe = max(outcomes)
+    return [f"Of the recipes for all layers, {recipe} loses least: {sqnr:.1f} dB remain."]
 
 
 def page(found: Sensitivity, picture: str) -> str:
@@ -118,6 +133,14 @@ def _mix(mix: Mix, found: Sensitivity) -> list[str]:
         *_score(mix.outcome, found.score),
         "chosen" if chosen else "",
     ]
+
+
+def _cure(row: Cured, found: Sensitivity) -> list[str]:
+    named = [row.cure, row.recipe or formatting.NONE]
+    if row.outcome is None:
+        return [*named, *[formatting.NONE] * 5, row.reason]
+    cost = row.outcome.cost
+    return [*named, _decibels(cost.noise), *_changes([cost]), *_score(row.outcome, found.score), ""]
 
 
 def _choice(choice: Choice) -> list[list[str]]:
