@@ -177,7 +177,8 @@ def test_a_file_in_a_recipe(tmp_path):
     text = recipe.expanded(f"kmeans16+int8-entropy-without:@{tmp_path}/mix.txt")
     assert recipe.parse(text).quantization.excluded == ("/a/Conv", "/b/Gemm")
     assert recipe.without("int8-entropy", ["/a/Conv", "/b/Gemm"]) == "int8-entropy-without:/a/Conv,/b/Gemm"
-    assert recipe.without("", ["a"]) == "int8-without:a"
+    assert recipe.without("", ["a"]) == "int8-without:a" and recipe.whole("int8-without:a") == ""
+    assert recipe.whole("kmeans16+int8-entropy-without:a") == "kmeans16+int8-entropy" and recipe.whole("int8") is None
     assert recipe.without("kmeans16+int8-entropy", ["@mix.txt"]) == "kmeans16+int8-entropy-without:@mix.txt"
     with pytest.raises(UserError, match="name of a node on each line"):
         recipe.expanded("int8-without:@nowhere.txt")
@@ -207,6 +208,11 @@ def test_from_a_model_to_a_checked_mix(cli, tmp_path):
     assert "Of the recipes for all layers, int8" in again.stdout and "int8-entropy" in page.read_text()
     assert ("nncf: not installed" in page.read_text()) == (packages.version("nncf") is None)
     assert ranges.stat().st_mtime_ns == calibrated
+    options = (*arguments[2:-4], "--artifacts", tmp_path)
+    plan = cli("bench", TINY, *options, "--recipe", f"int8-without:@{choice['recipe']}", "--dry-run", "--json")
+    names = [row["name"].rpartition("/")[0::2] for row in json.loads(plan.stdout)]
+    assert ("tiny-cnn", "int8-relay-onnx") in names, "the mix races against all INT8"
+    assert sum(model.startswith("tiny-cnn+int8-without") for model, name in names if name == "int8-relay") == 1
     found = tb.sensitivity(
         TINY, data="fashion-mnist", images=4, calibration_images=32, threads=1, min_sqnr=36, artifacts=str(tmp_path)
     )

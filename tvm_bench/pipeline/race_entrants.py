@@ -9,6 +9,7 @@ from pathlib import Path
 from ..analysis.results import Row
 from ..jobs.launcher import JobError
 from ..spec import backends as runtimes
+from ..spec import recipe as recipes
 from ..spec.errors import Unavailable, UserError
 from ..spec.variant import Variant
 from . import measurement, workbench
@@ -40,6 +41,8 @@ class Entrant:
 def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
     """The variants of the run spec, tuned ones if there are tuning records, and the reference.
 
+    A mix of INT8 and FP32 also races against all INT8.
+
     The reference is FP32 eager (for an ONNX file, FP32 by ONNX Runtime); for a compressed model, of the model before
     compression. If all tuning records are for other CPUs, thread counts or batch sizes, a skipped row says so.
     """
@@ -51,6 +54,10 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
             tuned = run_spec.variants(precision, backend, tuned=True)
             variants += [variant for variant in tuned if bench.tuned_by(variant)]
     competitors = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
+    if (recipe := recipes.whole(bench.model_spec.recipe)) is not None:
+        integers = workbench.with_recipe(bench, recipe)
+        mixes = [variant for variant in variants if variant.precision == "int8"]
+        competitors = [entrant(integers, _with_all_layers(mix, integers)) for mix in mixes] + competitors
     reference = measurement.reference_kind(bench)
     if bench.recipe.steps:
         plain = workbench.with_recipe(bench, "")
@@ -63,6 +70,11 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
 def entrant(bench: Workbench, variant: Variant, *, timed: bool = True) -> Entrant:
     """A new entrant: nothing is built or measured."""
     return Entrant(bench, variant, _empty_row(variant), timed=timed)
+
+
+def _with_all_layers(variant: Variant, bench: Workbench) -> Variant:
+    """The variant of a mix, for the model of `bench` without the mix. The mix has chosen the front end."""
+    return replace(variant, model_spec=bench.model_spec, frontend=variant.resolved_frontend)
 
 
 def attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:

@@ -181,6 +181,14 @@ def without(text: str, names: Iterable[str]) -> str:
     return f"{text}{WITHOUT}{listed}" if listed else text
 
 
+def whole(text: str) -> str | None:
+    """The recipe `text` with all layers quantized; None if it leaves out none."""
+    before, left_out, _ = text.partition(WITHOUT)
+    if not left_out:
+        return None
+    return "" if before == "int8" else before
+
+
 def technique(text: str) -> Technique:
     """Read one part of a recipe. Raises `UserError` for an unknown technique and for a number out of range."""
     for pattern, make in GRAMMAR.items():
