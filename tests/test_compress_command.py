@@ -88,14 +88,19 @@ def test_figures_show_what_changed(cli, compressed, pictures):
     done = cli("figures", *model_spec, "--artifacts", root, "--threads", "1")
     assert done.returncode == 0, done.stderr
     drawn = [Path(line) for line in done.stdout.splitlines()]
-    assert [path.name for path in drawn] == ["confusion.png", "changed.png", "misclassified.png", "features.png"]
+    names = ["confusion", "changed", "misclassified", "features", "histograms"]
+    assert [path.name for path in drawn] == [f"{name}.png" for name in names]
     inked = {path.stem: np.mean(np.any(imread(path)[..., :3] < 0.9, axis=-1)) for path in drawn}
     assert inked["misclassified"] > 0.2 and inked["features"] > 0.2 and inked["confusion"] > 0.05, inked
+    assert inked["histograms"] > 0.02, inked
     found = np.load(root / SLUG / "gallery.npz")
     first, second = found["answers"]
     assert set(found["changed"]) == set(np.flatnonzero(first != second))
     assert set(found["wrong"]) == set(np.flatnonzero(second != found["labels"])) and len(found["labels"]) == 30
     assert len(found["before_0"]) == 8 and found["before_0"].shape[1:] == found["after_0"].shape[1:]
+    for kind in ("weights", "outputs"):
+        values, edges = found[f"{kind}_0"], found[f"{kind}_edges_0"]
+        assert values.shape == (2, len(edges) - 1) and values.sum(axis=1).min() > 0
     counts = gallery.confusion(found["labels"], first, 10)
     assert counts.sum() == 30 and counts.trace() == (first == found["labels"]).sum()
     wrong = cli("figures", *model_spec, "--artifacts", root, "--threads", "1", "--image", "30")

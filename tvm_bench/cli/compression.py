@@ -115,7 +115,7 @@ def compress(
 )
 @with_options(IMAGES, THREADS, ARTIFACTS)
 def figures(images: int | None, image: int | None, **common: Any) -> None:
-    """Draw what compression changed: confusion matrices, images whose class changed, mistakes, feature maps.
+    """Draw what compression changed: confusion matrices, classes of images, mistakes, feature maps, histograms.
 
     Compares the original FP32 model with the recipe's result (without a recipe: static INT8), in the last precision
     of --precision.

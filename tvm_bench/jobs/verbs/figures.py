@@ -13,11 +13,13 @@ from ...data.dataset import Dataset
 from ...data.preprocess import InputSpec, fit, network_input
 from ...exporters import module_file
 from ...host.files import replace_with
+from ...measure import layer_weights
 from ...measure.layer_outputs import alike, outputs
 from ...spec.errors import UserError
 
 SHOWN = 24  # changed images, and as many wrong ones
 MAPS = 8  # channels of a layer
+BINS = 128  # of a histogram: half as many as INT8 has values
 
 
 def run(
@@ -28,8 +30,9 @@ def run(
     Its arrays are `classes`; `labels` (images,); `answers` (2, images), the most likely class by each model; `changed`
     and `wrong`, the indices of images whose class changed and of those that the second model gets wrong, most confident
     first, with `changed_images` and `wrong_images`, uint8 (shown, height, width, channels); `image` and `image_index`;
-    and for the last convolution at each size its name `layer_0`, … and maps `before_0`, `after_0`, … (channels, height,
-    width).
+    and for the last convolution at each size its name `layer_0`, …, maps `before_0`, `after_0`, … (channels, height,
+    width), and histograms of the two models: `weights_0`, `outputs_0`, … (2, bins), counts of values between the edges
+    `weights_edges_0`, `outputs_edges_0`, … (bins + 1,).
     """
     inputs, test = InputSpec.from_dict(spec), datasets.load(data, "test")
     scores = [np.load(path) for path in logits]
@@ -53,9 +56,13 @@ def run(
     }
     values = torch.from_numpy(network_input(test.image(index), inputs)[None])
     before, after = (module_file.load(Path(path)) for path in modules)
-    old, new = _maps(alike(before, after), values), _maps(after, values)
+    before = alike(before, after)
+    old, new = _maps(before, values), _maps(after, values)
     for i, name in enumerate(_last_of_each_size({name: maps for name, maps in old.items() if name in new})):
         arrays |= {f"layer_{i}": np.array(name), f"before_{i}": old[name][:MAPS], f"after_{i}": new[name][:MAPS]}
+        weights = [layer_weights.weight(module.get_submodule(name)).numpy() for module in (before, after)]
+        for kind, pair in (("weights", weights), ("outputs", [old[name], new[name]])):
+            arrays[f"{kind}_{i}"], arrays[f"{kind}_edges_{i}"] = _histograms(pair)
     with replace_with(Path(out)) as path:
         np.savez(path, **arrays)
     return {"outputs": [out]}
@@ -81,6 +88,12 @@ def _maps(module: torch.nn.Module, image: torch.Tensor) -> dict[str, np.ndarray]
     names = [name for name, layer in module.named_modules() if name and "Conv" in type(layer).__name__]
     values = outputs(module, names, image)
     return {name: value[0].float().numpy() for name, value in values.items() if value.ndim == 4}
+
+
+def _histograms(pair: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """The counts of both arrays in the same bins, and the edges of these."""
+    edges = np.histogram_bin_edges(np.concatenate([values.ravel() for values in pair]), BINS)
+    return np.stack([np.histogram(values, edges)[0] for values in pair]), edges
 
 
 def _last_of_each_size(maps: dict[str, np.ndarray]) -> list[str]:

@@ -15,6 +15,7 @@ from ...compression import codebook_file
 from ...compression.layers import weighted
 from ...data.preprocess import InputSpec
 from ...exporters import module_file
+from ...measure import layer_weights
 from ...measure.layer_outputs import alike, outputs
 from ...spec.compression_result import LayerChange, LayerNumbers, ModelFiles, ModelNumbers
 
@@ -47,7 +48,7 @@ def run(models: list[ModelFiles], spec: dict[str, Any], data: str | None) -> dic
             "name": name,
             "before": layer.numbers,
             "after": counted[-1][name].numbers,
-            "weights_noise": _noise(_weight(before.get_submodule(name)), counted[-1][name].weights),
+            "weights_noise": _noise(layer_weights.weight(before.get_submodule(name)), counted[-1][name].weights),
             "outputs_noise": noise.get(name),
         }
         for name, layer in counted[0].items()
@@ -59,7 +60,7 @@ def _layers(module: nn.Module, flops: dict[str, int]) -> dict[str, Layer]:
     layers = {}
     for name in flops:
         layer = module.get_submodule(name)
-        weight, bias = _weight(layer), _bias(layer)
+        weight, bias = layer_weights.weight(layer), layer_weights.bias(layer)
         numbers: LayerNumbers = {
             "bytes": _stored_bytes(layer) + (bias.numel() * 4 if bias is not None else 0),
             "parameters": weight.numel() + (bias.numel() if bias is not None else 0),
@@ -104,30 +105,8 @@ def _is_weighted(layer: nn.Module) -> bool:
     return callable(getattr(layer, "weight", None)) or bool(weighted(nn.Sequential(layer)))
 
 
-def _weight(layer: nn.Module) -> torch.Tensor:
-    """The weights as float32, of a layer that is plain, fused with the next layers, or quantized."""
-    raw = _raw_weight(layer)
-    return raw.dequantize() if raw.is_quantized else raw.float()
-
-
-def _raw_weight(layer: nn.Module) -> torch.Tensor:
-    weight = _tensor(layer, "weight")
-    assert weight is not None, f"{type(layer).__name__} has no weights"
-    return weight.detach()
-
-
-def _bias(layer: nn.Module) -> torch.Tensor | None:
-    return _tensor(layer, "bias")
-
-
-def _tensor(layer: nn.Module, name: str) -> torch.Tensor | None:
-    """A parameter of a layer, which is a method in quantized layers; of a fused layer, that of its first part."""
-    value: Any = getattr(layer[0] if isinstance(layer, nn.Sequential) else layer, name)
-    return value() if not isinstance(value, torch.Tensor) and callable(value) else value
-
-
 def _stored_bytes(layer: nn.Module) -> int:
-    raw = _raw_weight(layer)
+    raw = layer_weights.stored_weight(layer)
     if not raw.is_quantized:
         # A linear layer with FP16 weights returns them as FP32.
         half = "Dynamic" in str(type(layer)) or "dynamic" in type(layer).__module__

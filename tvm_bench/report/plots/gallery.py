@@ -1,4 +1,4 @@
-"""Plots of a model before and after compression: confusion matrices, changed classes, mistakes, feature maps."""
+"""Plots of a model before and after compression: confusion matrices, changed classes, mistakes, what layers hold."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, DPI, COLUMNS, FONT = "#222222", 150, 8, 9.0
+BLUE, ORANGE = "#2b6cb0", "#d2691e"  # before and after
 MANY = 20  # classes; with more, names and counts do not fit into a matrix
 
 
@@ -28,6 +29,7 @@ def write(data: Path, folder: Path, names: list[str]) -> list[Path]:
         "changed": _examples(arrays, "changed", f"changed their class from {names[0]} to {names[1]}"),
         "misclassified": _examples(arrays, "wrong", f"are misclassified by {names[1]}, most confident first"),
         "features": _features(arrays, names),
+        "histograms": _histograms(arrays, names),
     }
     files = []
     for name, figure in figures.items():
@@ -96,7 +98,7 @@ def _examples(arrays: dict[str, np.ndarray], name: str, message: str) -> Figure:
 
 
 def _features(arrays: dict[str, np.ndarray], names: list[str]) -> Figure:
-    layers = [str(arrays[f"layer_{i}"]) for i in range(sum(key.startswith("layer_") for key in arrays))]
+    layers = _layers(arrays)
     channels = max((len(arrays[f"before_{i}"]) for i in range(len(layers))), default=1)
     figure = _figure(1.2 * (channels + 2), 1.2 * max(1, 2 * len(layers)) + 0.6)
     figure.suptitle(
@@ -115,6 +117,27 @@ def _features(arrays: dict[str, np.ndarray], names: list[str]) -> Figure:
                 if not below and not channel:
                     axes.set_title(f"{name}, {values.shape[0]}×{values.shape[1]}", size=FONT - 1, loc="left", color=INK)
     return figure
+
+
+def _histograms(arrays: dict[str, np.ndarray], names: list[str]) -> Figure:
+    layers = _layers(arrays)
+    figure = _figure(11.0, 1.9 * max(1, len(layers)) + 0.8)
+    figure.suptitle(f"weights and outputs of test image #{arrays['image_index']}: counts of values", color=INK)
+    grid = figure.subplots(max(1, len(layers)), 2, squeeze=False)
+    for i, name in enumerate(layers):
+        for axes, kind in zip(grid[i], ("weights", "outputs"), strict=True):
+            for counts, label, colour in zip(arrays[f"{kind}_{i}"], names, (BLUE, ORANGE), strict=True):
+                axes.stairs(counts, arrays[f"{kind}_edges_{i}"], color=colour, label=label)
+            axes.set_yscale("log")
+            axes.set_title(f"{name}, {kind}", size=FONT, loc="left", color=INK)
+            axes.tick_params(labelsize=FONT - 1)
+    grid[0, 1].legend(frameon=False, fontsize=FONT - 1)
+    return figure
+
+
+def _layers(arrays: dict[str, np.ndarray]) -> list[str]:
+    """The names of the layers that are shown."""
+    return [str(arrays[f"layer_{i}"]) for i in range(sum(key.startswith("layer_") for key in arrays))]
 
 
 def _show(axes: Axes, image: np.ndarray) -> None:
