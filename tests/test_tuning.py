@@ -95,7 +95,8 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     assert plot.read_text().rstrip().endswith("</svg>")
     assert done.returncode == 0, done.stderr
     (found,) = json.loads(done.stdout)
-    assert (found["spent"], found["stops"], found["records"]) == (0, {"autoscheduler": "trials"}, str(records.parents[1]))
+    assert (found["spent"], found["stops"]) == (0, {"autoscheduler": "trials"})
+    assert found["records"] == str(records.parents[1])
     assert sum(task["trials"] for task in found["ledgers"]["autoscheduler"]["tasks"]) == TRIALS - 1
     assert found["gained_ms"] >= 0 and found["seconds"] > 0
     assert records.read_text().splitlines(keepends=True) == whole[:-1]
