@@ -92,8 +92,8 @@ def test_a_cut_line_is_dropped_and_the_others_count(tuned, cli):
     records.write_text("".join(whole[:-1]) + whole[-1][: len(whole[-1]) // 2])
     plot = records.with_name("tuning.svg")
     done = cli(*command(root, TRIALS - 1), "--json", "--plot", plot)
-    assert plot.read_text().rstrip().endswith("</svg>")
     assert done.returncode == 0, done.stderr
+    assert plot.read_text().rstrip().endswith("</svg>")
     (found,) = json.loads(done.stdout)
     assert (found["spent"], found["stops"]) == (0, {"autoscheduler": "trials"})
     assert found["records"] == str(records.parents[1])

@@ -106,12 +106,13 @@ def tune(
     """
     from ..pipeline import tuning
     from ..report import tuning_summary
-    from ..report.plots import style
-    from ..report.plots import tuning as tuning_plot
 
     rpc = {"host": rpc_tracker[0], "port": rpc_tracker[1], "key": rpc_key} if rpc_tracker else None
     found = tuning.tune(run_spec(**common), tuner, tuning.Budget(trials, minutes), rpc, again=again)
     if plot:
+        from ..report.plots import style
+        from ..report.plots import tuning as tuning_plot
+
         style.write(tuning_plot.draw(found), plot)
     if as_json:
         return print_json([tuning_summary.to_json(tuned) for tuned in found])
@@ -178,7 +179,6 @@ def explain(
     from ..pipeline import explanation as pipeline
     from ..report import explanation as report
     from ..report import onnx_session, table
-    from ..report.plots import roofline, style
 
     if artifact.suffix == ".onnx":
         if plot:
@@ -196,10 +196,13 @@ def explain(
                 "--input-shape, --dim and --threads are for ONNX files: a library has them built in."
             )
         found = pipeline.explain(artifact)
-        if plot and (figure := roofline.draw(found, artifact.name)):
-            style.write(figure, plot)
-        elif plot:
-            click.echo(f"{plot} was not drawn: no kernel with known operations was run.", err=True)
+        if plot:
+            from ..report.plots import roofline, style
+
+            if figure := roofline.draw(found, artifact.name):
+                style.write(figure, plot)
+            else:
+                click.echo(f"{plot} was not drawn: no kernel with known operations was run.", err=True)
         if as_json:
             return print_json(report.to_json(found))
         tables, sentences = report.tables(found), report.sentences(found)

@@ -175,10 +175,11 @@ def compare(old: Path, new: Path | None, tolerance: float, plot: Path | None, as
 def _compare_libraries(old: Path, new: Path, plot: Path | None, as_json: bool) -> None:
     from ..pipeline import explanation
     from ..report import layer_changes, table
-    from ..report.plots import layers, style
 
     comparison = explanation.compare(old, new)
     if plot:
+        from ..report.plots import layers, style
+
         style.write(layers.draw(comparison, old.name, new.name), plot)
     if as_json:
         return print_json(layer_changes.to_json(comparison))

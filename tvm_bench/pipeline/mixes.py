@@ -95,5 +95,4 @@ def _calibration(bench: Workbench) -> int | None:
 
 
 def _quantization(bench: Workbench) -> dict[str, Any]:
-    quantization = bench.recipe.quantization or recipes.Quantize("int8")
-    return {"per_channel": quantization.per_channel is not False, "observer": quantization.observer or "minmax"}
+    return (bench.recipe.quantization or recipes.Quantize("int8")).by_onnxruntime

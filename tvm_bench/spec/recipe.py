@@ -78,6 +78,11 @@ class Quantize:
         return cls(**{**fields, "excluded": tuple(fields.get("excluded", ()))})
 
     @property
+    def by_onnxruntime(self) -> dict[str, Any]:
+        """The options of ONNX Runtime's quantization: per channel and by min-max, unless it says otherwise."""
+        return {"per_channel": self.per_channel is not False, "observer": self.observer or "minmax"}
+
+    @property
     def needs_onnx(self) -> bool:
         """Whether Relay can only import it as an ONNX file."""
         return self.pt2e or bool(self.excluded)

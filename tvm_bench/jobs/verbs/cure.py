@@ -49,10 +49,9 @@ def run(
         else:
             quantization = recipe.parse(RECIPES[cure]).quantization
             assert quantization is not None, "each of these recipes quantizes"
-            ranges, observer = Path(folder, "ranges.json"), quantization.observer or "minmax"
-            qdq.find_ranges(Path(folded), batches, ranges, observer=observer)
-            per_channel = quantization.per_channel is not False
-            qdq.write(Path(folded), ranges, path, vnni=cpu.has_vnni(), per_channel=per_channel, observer=observer)
+            ranges, options = Path(folder, "ranges.json"), quantization.by_onnxruntime
+            qdq.find_ranges(Path(folded), batches, ranges, observer=options["observer"])
+            qdq.write(Path(folded), ranges, path, vnni=cpu.has_vnni(), **options)
         rounded = rounding_cost.outputs(onnx.load(path), inputs, threads)
     cost = rounding_cost.cost(task, specs, rounded, rounding_cost.outputs(onnx.load(folded), inputs, threads))
     return asdict(Outcome((), cost, rounding_cost.score(task, rounded, samples.labels if labelled else None)))

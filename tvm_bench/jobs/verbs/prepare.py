@@ -280,18 +280,10 @@ def _by_pt2e(request: Request, *, pairs: bool = False) -> GraphModule:
 
 
 def _quantized_onnx(request: Request) -> Method:
-    per_channel, observer = _per_channel(request), request.quantization.observer or "minmax"
+    options = {**request.quantization.by_onnxruntime, "excluded": request.quantization.excluded}
     calibration = checked(request.calibration(request.batch), request.inputs)
-    qdq.quantize(
-        request.source,
-        request.out,
-        calibration,
-        vnni=cpu.has_vnni(),
-        per_channel=per_channel,
-        observer=observer,
-        excluded=request.quantization.excluded,
-    )
-    return qdq.method(per_channel=per_channel, observer=observer, excluded=request.quantization.excluded)
+    qdq.quantize(request.source, request.out, calibration, vnni=cpu.has_vnni(), **options)
+    return qdq.method(**options)
 
 
 def _per_channel(request: Request) -> bool:

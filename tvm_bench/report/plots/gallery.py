@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...host.files import replace_with
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -21,7 +19,7 @@ MANY = 20  # classes; with more, names and counts do not fit into a matrix
 
 def write(data: Path, folder: Path, names: list[str]) -> list[Path]:
     """Draw the arrays that the verb `figures` wrote to `data` for the two models `names`. Returns the PNG files."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from . import style
 
     arrays = dict(np.load(data))
     figures = {
@@ -33,8 +31,7 @@ def write(data: Path, folder: Path, names: list[str]) -> list[Path]:
     }
     files = []
     for name, figure in figures.items():
-        with replace_with(folder / f"{name}.png") as temporary:
-            FigureCanvasAgg(figure).print_png(temporary)
+        style.write(figure, folder / f"{name}.png")
         files.append(folder / f"{name}.png")
     return files
 

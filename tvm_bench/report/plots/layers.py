@@ -5,9 +5,9 @@ from __future__ import annotations
 from matplotlib.figure import Figure
 
 from ...analysis.explanation.layer_changes import Comparison
+from ..layer_changes import MOST
 from .style import COLOURS, FONT, INK, OTHER, chart
 
-MOST = 24  # layers, those that changed most
 BAR = 0.38  # height; layers are 1 apart
 
 
