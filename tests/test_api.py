@@ -39,6 +39,9 @@ def test_what_the_compiler_did_is_a_value(built):
     assert inspection.diff("1", "2").startswith(f"calls from {inspection.stages[0].label}")
     times = inspection.profile()
     assert inspection.kernels.keys() & times.keys() and min(times.values()) > 0
+    assert tb.plot(inspection).axes[0].get_title(loc="left").startswith("int8-relay-onnx: ")
+    with pytest.raises(tb.UserError, match="cannot draw dict"):
+        tb.plot(times)
     with pytest.raises(tb.UserError, match="is no stage"):
         inspection.text("nope")
     with pytest.raises(tb.UserError, match="is not a built artifact"):
@@ -48,7 +51,9 @@ def test_what_the_compiler_did_is_a_value(built):
 def test_what_limits_a_library_and_what_changed_are_values(built):
     explanation = tb.explain(built / "int8-relay-onnx")
     assert explanation.model_ms > 0 and any(kernel.limit for kernel in explanation.kernels)
+    assert tb.plot(explanation, "int8").axes[0].get_title(loc="left").startswith("int8: ")
     comparison = tb.compare(built / "fp32-relay-onnx", built / "int8-relay-onnx")
+    assert tb.plot(comparison, "fp32", "int8").axes[0].get_legend_handles_labels()[1] == ["fp32", "int8"]
     assert comparison.layers[0].ms and comparison.old_ms > 0
     session = tb.explain(built / "sources" / "int8-onnx.onnx", threads=1)
     assert any(operator.name == "QLinearConv" for operator in session.operators)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .api.inspection import Inspection, compare, explain, inspect
     from .api.libraries import compile, export, tune
     from .api.models import compress, diff, sensitivity
+    from .api.plots import plot
     from .api.races import Race, bench
     from .backends.relay.library import load
     from .jobs.launcher import JobError
@@ -27,6 +28,7 @@ __all__ += [
     "export",
     "inspect",
     "load",
+    "plot",
     "sensitivity",
     "tune",
 ]
@@ -35,6 +37,7 @@ LAZY = {
     **dict.fromkeys(("Inspection", "compare", "explain", "inspect"), "api.inspection"),
     **dict.fromkeys(("compile", "export", "tune"), "api.libraries"),
     **dict.fromkeys(("compress", "diff", "sensitivity"), "api.models"),
+    "plot": "api.plots",
     **dict.fromkeys(("Race", "bench"), "api.races"),
     "JobError": "jobs.launcher",
     "load": "backends.relay.library",

@@ -126,16 +126,29 @@ def tune(
 @click.option("--groups", is_flag=True, help="Print the fused groups of operators.")
 @click.option("--diff", nargs=2, metavar="A B", help="Print the differences between stages A and B.")
 @click.option("--profile", is_flag=True, help="Run the library, and time each kernel.")
-@with_options(JSON)
+@with_options(PLOT, JSON)
 def inspect(
-    artifact: Path, stage: str | None, groups: bool, diff: tuple[str, str] | None, profile: bool, as_json: bool
+    artifact: Path,
+    stage: str | None,
+    groups: bool,
+    diff: tuple[str, str] | None,
+    profile: bool,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
-    """Show what the compiler did to a model: stages of Relay IR, operators, fused groups, kernels."""
+    """Show what the compiler did to a model: stages of Relay IR, operators, fused groups, kernels.
+
+    --plot draws the fused groups, and which of them reads the output of which.
+    """
     from ..pipeline import compilation
     from ..relay_view import dumps, kernels
 
     if as_json and (stage or diff):
         raise click.UsageError("--json is for the tables: give it alone, with --groups, or with --profile.")
+    if plot:
+        from ..report.plots import fusion, style
+
+        style.write(fusion.draw(dumps.fused(dumps.stages(artifact)).groups, artifact.name), plot)
     if profile:
         measured = compilation.profile(artifact)
         if as_json:

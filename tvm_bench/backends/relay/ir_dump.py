@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,27 +62,42 @@ def summary_of(main: relay.Function) -> dict[str, Any]:
     calls = [call for call in _calls(main) if isinstance(call.op, ir.Op)]
     counts = Counter(call.op.name for call in calls)
     dtypes = Counter(" x ".join(_dtype(argument) for argument in call.args[:2]) for call in calls if _multiplies(call))
-    fused = [call for call in _calls(main) if _is_primitive(call.op)]
+    fused = {call: index for index, call in enumerate(filter(_is_fused, _calls(main)), 1)}
     return {
         "calls": dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
         "casts": counts["cast"],
         "layout_transforms": counts["layout_transform"],
         "dtypes": dict(dtypes.most_common()),
-        "groups": [_group(index, call) for index, call in enumerate(fused, 1)],
+        "groups": [_group(call, fused) for call in fused],
     }
 
 
-def _group(index: int, call: relay.Call) -> dict[str, Any]:
+def _group(call: relay.Call, fused: Mapping[relay.Call, int]) -> dict[str, Any]:
     inner = list(_calls(call.op.body))
     anchor = max(inner, key=_rank, default=None)
     return {
-        "index": index,
+        "index": fused[call],
         "anchor": _short(anchor) if anchor else "",
         "operators": [_short(part) for part in inner],
         "inputs": [_type(argument.checked_type) for argument in call.args],
+        "sources": [source for argument in call.args for source in _sources(argument, fused)],
         "output": _type(call.checked_type),
         "flops": _operations(inner),
     }
+
+
+def _sources(argument: relay.Expr, fused: Mapping[relay.Call, int]) -> Iterator[int | str]:
+    """The index of the group that computes `argument`, or the name of an input of the model; constants are left out."""
+    match argument:
+        case relay.Var():
+            yield argument.name_hint
+        case relay.Call() if argument in fused:
+            yield fused[argument]
+        case relay.Call() | relay.Tuple():
+            for part in argument.args if isinstance(argument, relay.Call) else argument.fields:
+                yield from _sources(part, fused)
+        case relay.TupleGetItem():
+            yield from _sources(argument.tuple_value, fused)
 
 
 def operations_of(function: relay.Function) -> int:
@@ -110,8 +125,9 @@ def _calls(expression: relay.Expr) -> Iterator[relay.Call]:
     return (node for node in nodes if isinstance(node, relay.Call))
 
 
-def _is_primitive(operator: Any) -> bool:
-    return isinstance(operator, relay.Function) and bool(operator.attrs) and bool(operator.attrs.get("Primitive"))
+def _is_fused(call: relay.Call) -> bool:
+    function = call.op
+    return isinstance(function, relay.Function) and bool(function.attrs) and bool(function.attrs.get("Primitive"))
 
 
 def _short(call: relay.Call) -> str:
