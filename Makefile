@@ -17,6 +17,7 @@ PYTHON    ?= python3
 VENV      := .venv
 READY     := $(VENV)/.ready
 PEERS     := $(VENV)/.peers
+BROWSER   := $(VENV)/.browser
 BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
 comma     := ,
@@ -32,7 +33,7 @@ PLATFORM  := manylinux_2_27_x86_64
 TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers bench tune build report test test-all coverage docs dist lint clean distclean
+.PHONY: help setup peers browser bench tune build report test test-all coverage docs dist lint clean distclean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +52,14 @@ $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[peers]'
 	touch $@
 
+browser: $(BROWSER) ## Add what the tests need to open pages in Chromium; `make test-all` does it too
+
+$(BROWSER): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[browser]'
+	command -v chromium >/dev/null || { apt-get update && apt-get install --yes --no-install-recommends chromium; } >/dev/null \
+		|| echo "Chromium cannot be installed: the tests that need it will be skipped"
+	touch $@
+
 bench: $(needs) ## Build, check and race MODEL; print the table and write the report
 	$(BIN)/tvm-bench bench $(SUBJECT) $(FORMS) --backends $(BACKENDS) --rounds $(ROUNDS) $(call given,IMAGES,images)
 
@@ -66,7 +75,7 @@ report: $(READY) ## Write the report of the last bench of MODEL again
 test: $(READY) ## Run the tests, but for the slow ones
 	$(BIN)/python -m pytest
 
-test-all: $(READY) ## Run all tests
+test-all: $(READY) $(BROWSER) ## Run all tests
 	$(BIN)/python -m pytest -m ''
 
 coverage: $(READY) ## Run what `make test` runs; print which lines ran, in jobs too
