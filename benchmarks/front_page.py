@@ -1,5 +1,7 @@
 """Write the measurements that README.md shows: verdict and chart of `make bench`, and a table of the zoo.
 
+Writes docs/results/sample-report.html too, the report of that race.
+
 python benchmarks/front_page.py [RESULTS]
 
 RESULTS is the results.json of `make bench` in a fresh clone. It becomes docs/results/bench.json.
@@ -17,12 +19,14 @@ from rich.console import Console
 
 from tvm_bench.analysis import results
 from tvm_bench.analysis.results import Results
-from tvm_bench.report import formatting, summary_text, table
+from tvm_bench.report import formatting, html_page, summary_text, table
+from tvm_bench.report.content import content
 from tvm_bench.report.plots import all_plots, style
 
 ROOT = Path(__file__).parents[1]
 README, RACE, ZOO = ROOT / "README.md", ROOT / "docs" / "results" / "bench.json", ROOT / "docs" / "results" / "zoo.json"
 CHART = ROOT / "docs" / "images" / "latency.png"
+SAMPLE = ROOT / "docs" / "results" / "sample-report.html"
 SHOWN = ("resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "regnet_y_400mf", "vgg11", "swin_t")
 HEADER = (
     "network",
@@ -39,6 +43,7 @@ def main(race: Path | None) -> None:
     figure = all_plots.draw("latency", stored, style.WIDE)
     assert figure, "the race has no latencies"
     FigureCanvasAgg(figure).print_png(CHART)
+    SAMPLE.write_text(html_page.html(content(stored)))
     README.write_text(filled(README.read_text()))
 
 

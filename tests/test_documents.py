@@ -1,6 +1,8 @@
 """README and the pages in docs/results/ say what the committed results say."""
 
+import json
 import sys
+from dataclasses import asdict
 
 import pytest
 
@@ -41,3 +43,6 @@ def test_the_front_page_shows_them():
     page = front_page.README.read_text()
     assert front_page.filled(page) == page, "run `python benchmarks/front_page.py`"
     assert len(page.splitlines()) <= 150
+    samples = front_page.SAMPLE.read_text().partition('<script type="application/json" id="results">')[2]
+    shown = json.loads(samples.partition("</script>")[0])
+    assert shown["variants"] == json.loads(json.dumps(asdict(load(front_page.RACE))))["variants"]

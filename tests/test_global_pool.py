@@ -18,6 +18,18 @@ def test_it_is_right_and_sums_up_whole_vectors(pool, shape):
     assert "addss" not in assembly, "no channel is summed up by itself"
 
 
+@pytest.mark.parametrize(("shape", "layout"), [((1, 2, 112, 112, 16), "NCHW16c"), ((1, 32, 112, 96), "NCHW")])
+@pytest.mark.parametrize(
+    "pool", [relay.nn.global_avg_pool2d, lambda data, layout: relay.nn.adaptive_avg_pool2d(data, (1, 1), layout=layout)]
+)
+def test_an_average_of_many_pixels_is_accurate(pool, shape, layout):
+    data = np.random.default_rng(0).random(shape).astype(np.float32)
+    exact = data.mean(axis=(2, 3), keepdims=True, dtype=np.float64)
+    np.testing.assert_allclose(run(pool(relay.var("data", shape=shape), layout=layout), data)[0], exact, rtol=1e-6)
+    one_sum = np.add.accumulate(data.reshape(*shape[:2], -1, *shape[4:]), axis=2)[:, :, -1] / (shape[2] * shape[3])
+    assert np.abs(one_sum / exact.reshape(one_sum.shape) - 1).max() > 2e-6, "one sum over all pixels fails this check"
+
+
 def test_other_sizes_types_and_layouts_are_right():
     random = np.random.default_rng(0)
     data = random.integers(0, 256, (2, 2, 12, 12, 16)).astype(np.uint8)

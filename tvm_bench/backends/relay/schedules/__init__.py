@@ -79,6 +79,7 @@ def using(by_convolution: Mapping[str, str] = DEFAULTS) -> Iterator[None]:
         attribute(topi.nn, "conv2d_transpose_legalize", transposed_conv.legalize),
         # Relay has copied the functions that are registered for its schedules of pooling.
         attribute(topi.x86, "schedule_adaptive_pool", global_pool.schedule),
+        global_pool.using(),
         vector_math.using(),
         resize.using(),
     ):
