@@ -45,7 +45,7 @@ def test_quantization_and_inference(tmp_path):
 def test_a_residual_block(tmp_path):
     text, drawn = executed("residual-block.ipynb", {"CHANNELS": 16, "SIZE": 14, "ARTIFACTS": str(tmp_path)})
     assert "1-imported" in text and "2 nn.conv2d" in text and "add + relu" in text and "Only 2 rounds" in text
-    assert drawn == 1
+    assert drawn == 2
 
 
 def test_int8_by_hand(tmp_path):
