@@ -14,7 +14,6 @@ from pathlib import Path
 
 import click
 import zoo_page
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from rich.console import Console
 
 from tvm_bench.analysis import results
@@ -42,7 +41,7 @@ def main(race: Path | None) -> None:
     stored = results.load(RACE)
     figure = all_plots.draw("latency", stored, style.WIDE)
     assert figure, "the race has no latencies"
-    FigureCanvasAgg(figure).print_png(CHART)
+    style.write(figure, CHART)
     SAMPLE.write_text(html_page.html(content(stored)))
     README.write_text(filled(README.read_text()))
 

@@ -16,6 +16,7 @@ from .style import COLOURS, DPI, FONT, INK, OTHER, PALE, PAPER, SMALL, SOFT
 WIDTH, ROW, REST = 8.5, 0.56, 1.1  # inches; the last is for title and legend
 BOX, STRIPE, LANE = 0.62, 0.05, 0.14  # a row is 1 high, and an inch is 1 wide
 MOST = 96  # characters of a line
+LABELS = {"int8": "INT8", "fp32": "FP32", "": "several outputs"}  # of the types, in the legend
 Source = int | str  # the index of a group, or the name of an input
 
 
@@ -45,7 +46,9 @@ def draw(groups: Sequence[Mapping[str, Any]], name: str) -> Figure:
     axes.set_xlim(-LANE, WIDTH)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     kinds = {_kind(group) for group in groups}
-    stripes = [Patch(facecolor=COLOURS.get(kind, OTHER), label=f"writes {kind.upper()}") for kind in sorted(kinds)]
+    stripes = [
+        Patch(facecolor=COLOURS.get(kind, OTHER), label=f"writes {LABELS.get(kind, kind)}") for kind in sorted(kinds)
+    ]
     figure.legend(handles=stripes, loc="outside lower left", ncols=4, **SMALL)
     return figure
 
@@ -91,6 +94,6 @@ def _arrow(axes: Axes, left: float, source: int, target: int, lane: int | None) 
 
 
 def _kind(group: Mapping[str, Any]) -> str:
-    """`int8` for a group that writes integers of 8 bits, `fp32` for floats, otherwise the type's own name."""
+    """`int8` for a group that writes integers of 8 bits, `fp32` for floats, else the type's own name, or ""."""
     kind = group["output"].partition("(")[0]
-    return {"uint8": "int8", "float32": "fp32"}.get(kind, kind or "several outputs")
+    return {"uint8": "int8", "float32": "fp32"}.get(kind, kind)
