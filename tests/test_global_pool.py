@@ -2,9 +2,13 @@
 
 import numpy as np
 import pytest
+import tvm
 from tvm import relay
 
 from tests.test_schedules import run
+from tvm_bench.backends.relay import target
+from tvm_bench.backends.relay.averages import AveragesAsPools
+from tvm_bench.layer_diff import builds
 
 
 @pytest.mark.parametrize("shape", [(1, 2, 7, 7, 16), (7, 3, 13, 17, 16), (1, 5, 1, 1, 8)])
@@ -18,7 +22,27 @@ def test_it_is_right_and_sums_up_whole_vectors(pool, shape):
     assert "addss" not in assembly, "no channel is summed up by itself"
 
 
-@pytest.mark.parametrize(("shape", "layout"), [((1, 2, 112, 112, 16), "NCHW16c"), ((1, 32, 112, 96), "NCHW")])
+@pytest.mark.parametrize("keepdims", [True, False])
+@pytest.mark.parametrize("axes", [(2, 3), (-1, -2)])
+def test_a_mean_over_rows_and_columns_is_such_an_average(axes, keepdims):
+    data = np.random.default_rng(0).random((2, 16, 97, 150)).astype(np.float32)
+    module = tvm.IRModule.from_expr(relay.mean(relay.var("data", shape=data.shape), axes, keepdims=keepdims))
+    build = builds.by_project(relay.transform.InferType()(module), target.resolve(None, 2))
+    exact = data.mean(axis=axes, keepdims=keepdims, dtype=np.float64)
+    np.testing.assert_allclose(builds.runner(build.library)({"data": data})[0], exact, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axes", [(1, 2), (3,), (1, 2, 3)])
+def test_other_means_stay_as_they_are(axes):
+    data = np.random.default_rng(0).random((2, 3, 5, 7)).astype(np.float32)
+    module = tvm.IRModule.from_expr(relay.mean(relay.var("data", shape=data.shape), axes))
+    module = relay.transform.InferType()(module)
+    tvm.ir.assert_structural_equal(AveragesAsPools()(module), module)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"), [((1, 2, 112, 112, 16), "NCHW16c"), ((1, 32, 112, 96), "NCHW"), ((1, 3, 40, 650), "NCHW")]
+)
 @pytest.mark.parametrize(
     "pool", [relay.nn.global_avg_pool2d, lambda data, layout: relay.nn.adaptive_avg_pool2d(data, (1, 1), layout=layout)]
 )

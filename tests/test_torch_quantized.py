@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import frontend, passes, target
+from tvm_bench.backends.relay import compiler, frontend, passes, target
 from tvm_bench.compression import ptq
 from tvm_bench.exporters import torchscript
 from tvm_bench.spec.tensors import TensorSpec, image_input
@@ -66,6 +66,7 @@ FUNCTIONS = {
     "concatenation": lambda x, y: torch.cat([y, x], 1),
     "concatenation of chunks": lambda x, y: torch.cat([x.chunk(2, 1)[1], x.chunk(2, 1)[0]], 1),
     "shuffle by reshape": lambda x, y: x.view(-1, 2, 8, 8, 8).transpose(1, 2).contiguous().view(-1, 16, 8, 8),
+    "resize": lambda x, y: functional.interpolate(x, (13, 9), mode="bilinear"),
     "chain": lambda x, y: functional.relu6(functional.avg_pool2d(functional.hardtanh(x, -1, 1), 2)),
 }
 
@@ -120,7 +121,7 @@ def imported(module, path):
     torchscript.save_traced(module, path, INPUTS)
     cpu = tvm.target.Target(f"{target.resolve(None, 1)} -opt-level=1")  # LLVM's, which takes most of the time
     lowered = passes.lower_quantization(frontend.relay_from_file(path, INPUTS), cpu)
-    with tvm.transform.PassContext(3):
+    with tvm.transform.PassContext(3, config=compiler.lowering(lowered)):
         executor = graph_executor.GraphModule(tvm.relay.build(lowered, target=cpu)["default"](tvm.cpu()))
     executor.run(input=images().numpy())
     return [executor.get_output(i).numpy() for i in range(executor.get_num_outputs())]

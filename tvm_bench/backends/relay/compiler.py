@@ -13,6 +13,7 @@ from tvm import relay
 
 from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
+from .averages import AveragesAsPools
 from .calls import name_of
 from .dilated import DilatedConvolutions
 from .einsum import EinsumsAsProducts
@@ -79,6 +80,7 @@ def _rewritten(module: tvm.IRModule) -> tvm.IRModule:
     steps = [
         EinsumsAsProducts(),
         layer_norm_match.LayerNorms(),
+        AveragesAsPools(),
         tokens.AsRows(),
         PaddedChannels(),
         DilatedConvolutions(),

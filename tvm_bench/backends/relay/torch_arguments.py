@@ -166,7 +166,10 @@ def _resize(tvms: Callable) -> Callable:
         resize = tvms(self, method)
 
         def convert(inputs: list, types: list) -> relay.Expr:
-            factors = np.array([f for value in inputs[2:] for f in _floats(value)])
+            # TVM appends the scale and the zero point of a quantized input; factors are a list, or the last two are.
+            quantized = [type(value) for value in inputs[-2:]] == [float, int]
+            given = inputs[2:-2] if quantized else inputs[2:]
+            factors = np.array([f for value in given for f in _floats(value)])
             if factors.size:
                 sizes = factors * infer_shape(inputs[0])[-len(factors) :]
                 if not np.allclose(sizes, sizes.round()):

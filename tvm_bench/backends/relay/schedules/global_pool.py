@@ -18,12 +18,13 @@ import tvm
 from tvm import relay, te, tir
 from tvm.relay.op.strategy.generic import wrap_topi_schedule
 from tvm.target import override_native_generic_func
-from tvm.topi.utils import get_const_tuple, traverse_inline
+from tvm.topi.utils import get_const_int, get_const_tuple, traverse_inline
 from tvm.topi.x86 import pooling
 
 from .override import operator_attribute
 
 AVERAGES = ("nn.global_avg_pool2d", "nn.adaptive_avg_pool2d")
+MOST_LANES = 64
 TAG = "adaptive_pool"  # begins the tags of TVM's stages
 TAG_OF_AVERAGE = "average_of_images"
 
@@ -95,11 +96,13 @@ def _schedule(outs: list[te.Tensor]) -> te.Schedule:
         s[average].parallel(task)
         s[total].compute_at(s[average], task)
         if len(average.axis) == 5:
-            s[lines].compute_at(s[total], _channels_inside(s[total]))
+            s[lines].compute_at(s[total], _vectors_inside(s[total], s[total].op.axis[-1]))
             s[average].vectorize(s[average].op.axis[-1])
+            _vectors_inside(s[lines], s[lines].op.axis[-1])
         else:
             s[lines].compute_at(s[average], task)
-        _channels_inside(s[lines])
+            columns = s[lines].op.axis[-1]
+            _vectors_inside(s[lines], s[lines].split(columns, _lanes(get_const_int(columns.dom.extent)))[1])
     _parallel(s, last, averages)
     return s
 
@@ -118,16 +121,20 @@ def schedule(outs: list[te.Tensor]) -> te.Schedule:
         s[pool].parallel(s[pool].fuse(image, block))
         s[pool].vectorize(channel)
         s[local].compute_at(s[pool], column)
-        _channels_inside(s[local])
+        _vectors_inside(s[local], s[local].op.axis[-1])
     _parallel(s, last, pools)
     return s
 
 
-def _channels_inside(stage: te.Stage) -> tir.IterVar:
-    """Add up vectors along the last axis. Returns the innermost axis of the sum, around the vectors."""
-    *_, last = stage.op.axis
-    stage.reorder(*stage.op.reduce_axis, last)
-    stage.vectorize(last)
+def _lanes(columns: int) -> int:
+    """The largest vector of which a line of pixels has a whole number. Hundreds would not fit the registers."""
+    return max(lanes for lanes in range(1, MOST_LANES + 1) if columns % lanes == 0)
+
+
+def _vectors_inside(stage: te.Stage, axis: tir.IterVar) -> tir.IterVar:
+    """Add up vectors along the axis. Returns the innermost axis of the sum, around the vectors."""
+    stage.reorder(*stage.op.reduce_axis, axis)
+    stage.vectorize(axis)
     return stage.op.reduce_axis[-1]
 
 
