@@ -21,7 +21,7 @@ BROWSER   := $(VENV)/.browser
 BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
 comma     := ,
-needs      = $(READY) $(if $(filter all openvino,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
+needs      = $(READY) $(if $(filter all openvino ncnn mnn,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
 FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
@@ -46,7 +46,7 @@ $(READY): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[workbench,dev]'
 	touch $@
 
-peers: $(PEERS) ## Add OpenVINO and NNCF to .venv; `make bench BACKENDS=all` does it too
+peers: $(PEERS) ## Add OpenVINO, NNCF, ncnn and MNN to .venv; `make bench BACKENDS=all` does it too
 
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[peers]'

@@ -11,7 +11,8 @@ from tests.conftest import ROOT
 from tvm_bench.jobs import receipts
 
 PACKAGE = ROOT / "tvm_bench"
-HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "openvino", "nncf", "safetensors", "sklearn"}
+HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "openvino", "nncf", "ncnn", "MNN"}
+HEAVY |= {"safetensors", "sklearn"}
 # Which rooms each room may import. The first two rows serve both sides of the process boundary; then the steps of a
 # model, each of which knows only what comes before it; then the parent's side.
 RULES = {

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import measurement, race, steps
 from tvm_bench.spec import backends, formats
 from tvm_bench.spec.errors import Unavailable, UserError
-from tvm_bench.spec.tensors import image_input
+from tvm_bench.spec.tensors import TensorSpec, image_input
 from tvm_bench.spec.variant import PRECISIONS, ModelSpec, RunSpec, Variant
 
 THREADS = 1  # of two cores or more: a backend that takes what it finds is seen
@@ -134,6 +135,39 @@ def test_every_backend_says_what_it_takes_and_has():
             assert precision in PRECISIONS
             assert all((kind, precision) in formats.FORMATS for kind in kinds), f"{name} has no source in {precision}"
     assert set(backends.BACKENDS) - set(backends.COMPETING) == {"relay-stock", "null"}
+
+
+class TwoOfEach(torch.nn.Module):
+    """Two inputs and two outputs, whose alphabetic order is not theirs."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = torch.nn.Conv2d(3, 10, 3), torch.nn.Linear(7, 4)
+
+    def forward(self, z_image, a_vector):
+        return torch.relu(self.conv(z_image)), self.linear(a_vector)
+
+
+@pytest.mark.parametrize(("backend", "batch"), [("ncnn", 1), ("mnn", 1), ("mnn", 3), ("openvino", 3)])
+def test_inputs_and_outputs_are_in_the_order_of_the_model(backend, batch, tmp_path):
+    needed = backends.named(backend)
+    try:
+        packages.need({*needed.packages, *formats.FORMATS[needed.source, "fp32"].packages})
+    except Unavailable as error:
+        pytest.skip(str(error))
+    from tvm_bench.jobs.verbs import prepare
+
+    torch.manual_seed(0)
+    module = TwoOfEach().eval()
+    inputs = (TensorSpec("z_image", (batch, 3, 13, 9), "float32"), TensorSpec("a_vector", (batch, 7), "float32"))
+    onnx_file.save_from_module(module, tmp_path / "two.onnx", inputs)
+    artifact = tmp_path / f"two{formats.SUFFIXES[needed.source]}"
+    writes = SimpleNamespace(source=tmp_path / "two.onnx", out=artifact, inputs=inputs, precision="fp32")
+    prepare.WRITERS[needed.source](writes)
+    given = tuple(np.random.default_rng(0).standard_normal(spec.shape).astype(np.float32) for spec in inputs)
+    answers = runtimes.load(backend, artifact, threads=THREADS)(given)
+    for answer, right in zip(answers, module(*map(torch.from_numpy, given)), strict=True):
+        np.testing.assert_allclose(answer, right.detach(), rtol=1e-5, atol=1e-5)
 
 
 def test_formats_come_from_the_model():

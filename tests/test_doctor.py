@@ -110,7 +110,7 @@ def test_every_package_of_setup_cfg_counts(found):
     assert {"jinja2", "xgboost", "psutil", "scikit-learn", "torch-pruning"} <= names
     assert names == packages.required().keys() <= packages.versions().keys() <= machine.describe()["packages"].keys()
     assert names <= found.keys()
-    assert {"openvino", "nncf"} == packages.required("peers").keys()
+    assert {"openvino", "nncf", "ncnn", "pnnx", "MNN"} == packages.required("peers").keys()
 
 
 def test_a_package_of_another_version_is_missing_to_the_doctor(monkeypatch):

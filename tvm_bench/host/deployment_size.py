@@ -13,6 +13,8 @@ RUNTIMES = {
     "inductor": ("torch", None),
     "onnxruntime": ("onnxruntime", None),
     "openvino": ("openvino", None),
+    "ncnn": ("ncnn", None),
+    "mnn": ("MNN", None),
     # The runtime without the compiler.
     "relay": ("xtc-tvm-python-bindings", ("libtvm_runtime.so",)),
 }

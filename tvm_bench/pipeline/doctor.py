@@ -114,7 +114,7 @@ def packages() -> Iterator[Check]:
 
 
 def peers() -> Check:
-    """A check of the extra `peers`, which only the backend `openvino` needs."""
+    """A check of the extra `peers`, which only some other runtimes need."""
     try:
         names = installed.required("peers") or BACKENDS["openvino"].packages
         installed.need(names)

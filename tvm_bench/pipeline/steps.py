@@ -80,13 +80,14 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
             f"'{bench.model_spec.model}' is an ONNX file: PyTorch's backends and --frontend pytorch cannot run it. "
             "Give --backends relay,onnxruntime,openvino."
         )
+    batch = 1 if kind in formats.BATCH_FREE else batch
     quantization = bench.recipe.quantization if precision != "fp32" else None
     trains = bool(quantization and quantization.aware)
     parent_format = formats.parent(kind, precision, is_onnx=bench.model_spec.is_onnx, quantization=quantization)
     parent = prepare(bench, *parent_format, batch)[0] if parent_format else None
     if (kind, precision) == ("module", "fp32") and bench.recipe.steps:
         parent, _ = compress(bench, bench.recipe.steps)
-    label = f"{precision}-{kind}" if kind in formats.BATCH_FREE or batch == 1 else f"{precision}-{kind}-b{batch}"
+    label = f"{precision}-{kind}" if batch == 1 else f"{precision}-{kind}-b{batch}"
     out = bench.folder / "sources" / f"{label}{formats.SUFFIXES[kind]}"
     request = {
         "kind": kind,

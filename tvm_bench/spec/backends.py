@@ -31,6 +31,8 @@ BACKENDS = {
     "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
     "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
+    "ncnn": Backend("ncnn", "ncnn", ("fp32",), packages=("ncnn",)),
+    "mnn": Backend("mnn", "mnn", ("fp32",), packages=("MNN",)),
     "eager-cuda": Backend("eager_cuda", "module", ("fp32",), gpu=True),
     "tensorrt": Backend("tensorrt", "tensorrt", ("fp32", "fp16"), packages=("tensorrt",), gpu=True),
     "null": Backend("null", "module", ("fp32",)),

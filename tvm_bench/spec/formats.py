@@ -12,10 +12,12 @@ SUFFIXES = {
     "torchscript": ".pt",
     "onnx": ".onnx",
     "openvino": ".xml",
+    "ncnn": ".param",
+    "mnn": ".mnn",
     "tensorrt": ".onnx",
     "exported": ".pt2",
 }
-BATCH_FREE = {"module"}  # one file serves every batch size
+BATCH_FREE = {"module", "ncnn"}  # one file serves every batch size
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ FORMATS = {
     ("openvino", "fp32"): SourceFormat(("onnx", "fp32"), ("openvino",)),
     ("openvino", "bf16"): SourceFormat(("onnx", "fp32"), ("openvino",)),
     ("openvino", "int8"): SourceFormat(("onnx", "fp32"), ("openvino", "nncf")),
+    ("ncnn", "fp32"): SourceFormat(("onnx", "fp32"), ("ncnn", "pnnx")),
+    ("mnn", "fp32"): SourceFormat(("onnx", "fp32"), ("MNN",)),
 }
 
 # After quantization-aware training, all INT8 files are converted from the trained module.
@@ -66,5 +70,5 @@ def parent(kind: str, precision: str, *, is_onnx: bool, quantization: Quantize |
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """All files of the model file `path`: OpenVINO stores the weights in a second one."""
-    return (path, path.with_suffix(".bin")) if path.suffix == SUFFIXES["openvino"] else (path,)
+    """All files of the model file `path`: OpenVINO and ncnn store the weights in a second one."""
+    return (path, path.with_suffix(".bin")) if path.suffix in (SUFFIXES["openvino"], SUFFIXES["ncnn"]) else (path,)

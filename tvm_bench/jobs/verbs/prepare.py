@@ -207,6 +207,24 @@ def write_tensorrt(request: Request) -> Method:
     return tensorrt_file.FP16_METHOD if request.precision == "fp16" else None
 
 
+def write_ncnn(request: Request) -> Method:
+    """ncnn's own format."""
+    from ...exporters import ncnn_file
+
+    if any(spec.dtype != "float32" for spec in request.inputs):
+        raise UserError("ncnn takes FP32 inputs only. Give other --backends.")
+    ncnn_file.convert(request.source, request.out)
+    return None
+
+
+def write_mnn(request: Request) -> Method:
+    """MNN's own format."""
+    from ...exporters import mnn_file
+
+    mnn_file.convert(request.source, request.out)
+    return None
+
+
 WRITERS: dict[str, Callable[[Request], Method]] = {
     "module": write_module,
     "torchscript": write_torchscript,
@@ -214,6 +232,8 @@ WRITERS: dict[str, Callable[[Request], Method]] = {
     "exported": write_exported,
     "tensorrt": write_tensorrt,
     "openvino": write_openvino,
+    "ncnn": write_ncnn,
+    "mnn": write_mnn,
 }
 
 
