@@ -59,6 +59,15 @@ def test_all_variants_are_measured_and_right(race):
     assert imported["fp32-relay"] < imported["fp32-null"] + 30, "TVM's runtime was opened, without the compiler"
 
 
+def test_operations_are_counted_and_the_speed_of_the_cpu_is_measured(race):
+    found, by_name = rows(race[0])
+    stem, block, head = 3 * 9 * 16 * 16 * 16, 16 * 9 * 16 * 16 * 16, 16 * 10
+    assert by_name["fp32-relay"]["operations"] == 2 * (stem + block + head)
+    assert found["peaks"]["threads"] == 1 and found["peaks"]["fp32"] > 1 and found["peaks"]["memory"] > 1
+    assert len(found["matmul_rates"]) == 2 and min(found["matmul_rates"]) > 1
+    assert "Operations per second" in (race[0] / "tiny-cnn" / "report.md").read_text()
+
+
 def test_machine_and_settings_are_recorded(race):
     found, _ = rows(race[0])
     assert found["schema"] == 1

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from . import peaks
 from .results import Results, Row
 from .statistics import round_medians
 
@@ -29,6 +30,7 @@ def quality_warnings(results: Results) -> list[str]:
         _still_disturbed(rows),
         _spread(rows),
         _far_off(rows),
+        _slowed(results),
         _few_rounds(rows),
         _few_samples(rows),
     ]
@@ -103,6 +105,11 @@ def _far_off(rows: list[Row]) -> str | None:
         for number, ratio in far_off_rounds(row)
     ]
     return f"Outlier rounds, which count in latencies and ratios: {'; '.join(rounds)}." if rounds else None
+
+
+def _slowed(results: Results) -> str | None:
+    slowed = [f"round {number} ({share:.0%} of its usual speed)" for number, share in peaks.slowed_rounds(results)]
+    return f"The CPU was slow before {', '.join(slowed)}." if slowed else None
 
 
 def _few_rounds(rows: list[Row]) -> str | None:

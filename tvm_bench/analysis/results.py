@@ -54,6 +54,7 @@ class Row:
     flagged: str | None = None  # why this row cannot win
     size_mb: float | None = None
     runtime_mb: float | None = None  # size of the runtime that must be shipped with the artifact
+    operations: float | None = None  # of one call of a library: those of direct convolutions
     plan_mb: dict[str, float] | None = None  # TVM's static memory plan: "weights", "workspace"
     images: int | None = None
     top1: float | None = None
@@ -96,6 +97,9 @@ class Results:
     machine: dict[str, Any]
     settings: dict[str, Any]
     variants: tuple[Row, ...]
+    # At the start: a number of `threads`, and the 10^9 operations and bytes per second that they can do.
+    peaks: dict[str, float] = field(default_factory=dict)
+    matmul_rates: tuple[float, ...] = ()  # before each round, 10^9 operations per second of a matrix product
 
     @property
     def finished_rounds(self) -> int:
@@ -163,7 +167,8 @@ def _results(value: dict[str, Any]) -> Results:
     # Rounds are paired by their index: a variant with fewer would be compared with rounds that it did not share.
     if len(counts := {len(row.rounds) for row in rows if row.rounds}) > 1:
         raise ValueError(f"the variants have different numbers of rounds ({', '.join(map(str, sorted(counts)))})")
-    return Results(value["machine"], value["settings"], rows)
+    rates = tuple(value.get("matmul_rates", ()))  # older files have none
+    return Results(value["machine"], value["settings"], rows, value.get("peaks", {}), rates)
 
 
 def _row(value: dict[str, Any]) -> Row:

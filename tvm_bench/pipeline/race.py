@@ -5,6 +5,7 @@ race_entrants.py lists the variants, race_rounds.py measures a round, race_state
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from .. import __version__, report
 from ..analysis.results import Results, Row, save
 from ..analysis.validity import judged
-from ..host import checkout, deployment_size, machine, manifest, packages
+from ..host import arithmetic, checkout, deployment_size, machine, manifest, packages
 from ..host.progress import Progress
 from ..jobs.launcher import MEASURING, JobError, locked
 from ..spec import backends as runtimes
@@ -27,6 +28,7 @@ from .race_explanation import with_explanation
 from .race_rounds import Rules, run_round
 from .workbench import Workbench
 
+LOG = logging.getLogger(__name__)
 __all__ = ["Rules", "built", "entrant", "entrants", "evaluated", "opened", "race", "run", "settings", "with_layers"]
 
 
@@ -79,15 +81,28 @@ def race(entrants: list[Entrant], rules: Rules, settings: dict[str, Any], path: 
             described = {**machine.describe(), "busy_share": machine.busy_share()}
             results = race_state.begin(path, entrants, described, {**settings, **asdict(rules)})
             entrants = [replace(entrant, row=row) for entrant, row in zip(entrants, results.variants, strict=True)]
+            results = replace(results, peaks=results.peaks or _peaks(entrants))
             progress.skip(timed * results.finished_rounds)
             with race_state.explained(path, results.settings["start"]):
                 for number in range(results.finished_rounds, rules.rounds):
+                    rates = (*results.matmul_rates, arithmetic.matmul_rate())
                     entrants = run_round(entrants, rules, results.settings["seed"], number, progress)
-                    results = race_state.save_round(results, entrants, path)
+                    results = race_state.save_round(replace(results, matmul_rates=rates), entrants, path)
             progress.to(progress.steps, "what limits the INT8 variants")
             results = replace(results, variants=tuple(map(with_explanation, entrants)))
             save(results, path)
     return results
+
+
+def _peaks(entrants: list[Entrant]) -> dict[str, float]:
+    """What the CPU can do on the most threads of the race; empty if it cannot be measured."""
+    bench = entrants[0].bench
+    threads = bench.run_spec.most_threads
+    try:
+        return bench.job("peaks", {"threads": threads}, "cpu", reuse=False, masked=True)["result"]
+    except JobError as error:
+        LOG.warning("the peaks of this CPU were not measured: %s", error)
+        return {}
 
 
 def _inputs(bench: Workbench) -> dict[str, str]:
@@ -122,9 +137,15 @@ def built(entrant: Entrant) -> Entrant:
         entrant.row,
         size_mb=measurement.size_mb(artifact),
         runtime_mb=deployment_size.runtime_mb(entrant.variant.backend),
-        plan_mb=manifest.read(artifact)["plan_mb"] if artifact.is_dir() else None,
+        **_of_library(artifact) if artifact.is_dir() else {},
     )
     return replace(entrant, built=artifact, row=row)
+
+
+def _of_library(artifact: Path) -> dict[str, Any]:
+    about = manifest.read(artifact)
+    operations = sum(kernel.get("calls", 1) * (kernel.get("operations") or 0) for kernel in about["kernels"].values())
+    return {"plan_mb": about["plan_mb"], "operations": operations or None}
 
 
 def evaluated(entrant: Entrant, rules: Rules) -> Entrant:

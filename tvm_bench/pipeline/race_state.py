@@ -45,7 +45,7 @@ def save_round(results: Results, entrants: list[Entrant], path: Path) -> Results
     if not results.finished_rounds:
         _keep_finished(path)
     settings = {**results.settings, "finished_rounds": results.finished_rounds + 1, "end": now()}
-    results = Results(results.machine, settings, tuple(entrant.row for entrant in entrants))
+    results = replace(results, settings=settings, variants=tuple(entrant.row for entrant in entrants))
     save(results, path)
     return results
 
@@ -137,6 +137,8 @@ def _joined(saved: Results, fresh: Results) -> Results:
         {**fresh.machine, "busy_share": max(busy, default=None)},
         {**fresh.settings, **earlier, "resumed": resumed},
         tuple(map(_joined_row, saved.variants, fresh.variants)),
+        saved.peaks,
+        saved.matmul_rates,
     )
 
 

@@ -12,7 +12,7 @@ from ..analysis.comparable import reference
 from ..analysis.names import model_name, short_names
 from ..analysis.results import Results, Row
 from ..analysis.statistics import mean_latency, percentiles, speed_up
-from . import footprint, formatting, output_tables, source_layers, sweep_tables
+from . import footprint, formatting, output_tables, peaks, source_layers, sweep_tables
 from .table import Table, rich_table
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
 
 
 def every(results: Results) -> list[Table]:
-    """The result tables, those of sweeps, and that of memory, size and threads."""
+    """The result tables, those of sweeps, and those of memory, size and threads, and of operations per second."""
     return [
         *tables(results),
         *sweep_tables.tables(results),
         *footprint.tables(results),
+        *peaks.tables(results),
         *source_layers.tables(results),
     ]
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.relay import peaks, profile, target
+from ...backends.relay import profile
 from ...backends.relay.artifact import open_verified
 from ...backends.relay.library import Library
+from . import peaks
 
 MODEL_RUNS, TURNS = 10, 3
 
@@ -18,7 +19,7 @@ def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
     """Returns for each of the `libraries` in the folders `artifacts`, which are run in turns:
 
     `kernels`, the time in ms of each of its kernels, in execution order, and `model_ms`, the median time of the whole.
-    With `limits`, also `peaks`: 10^9 operations and bytes per second of this CPU, see `backends.relay.peaks`.
+    With `limits`, also `peaks`, the result of the verb `peaks`.
     """
     opened = [open_verified(Path(artifact)) for artifact in artifacts]
     times = profile.kernels(*(library for _, library in opened))
@@ -33,4 +34,4 @@ def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
     if not limits:
         return {"libraries": libraries}
     threads = opened[0][0]["threads"]
-    return {"libraries": libraries, "peaks": peaks.measured(target.resolve(None, threads), threads)}
+    return {"libraries": libraries, "peaks": peaks.run(threads)}
