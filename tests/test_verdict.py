@@ -177,6 +177,17 @@ def test_only_rows_of_the_same_batch_size_and_thread_count_compete():
     assert line.startswith("Batch size 4, 4 threads: Tie for the fastest: ")
 
 
+def test_a_race_without_tuned_variants_says_how_to_tune():
+    run = realistic()
+    (line,) = [line for line in lines(run, Kind.NOTES) if "tune" in line]
+    assert line.startswith("Relay is not tuned for this CPU: `tvm-bench tune MODEL --tuner templates`")
+    tuned = replace(run.variants[2], name="resnet18/fp32-relay-tuned", tuned=True)
+    skipped = replace(tuned, status="skipped", error="its tuning records are for another CPU", latency_ms=None)
+    eager = a_run(*run.variants[:2])
+    for other in (a_run(*run.variants, tuned), a_run(*run.variants, skipped), eager):
+        assert not any("not tuned" in line for line in lines(other, Kind.NOTES))
+
+
 def test_a_quiet_run_has_no_quality_warning():
     assert quality_warnings(realistic()) == []
 

@@ -75,7 +75,7 @@ def summarize(results: Results) -> Summary:
     results = shortened(results)
     first, *others = verdicts(results)
     sections = [
-        Section(Kind.NOTES, [*_task(results), *_normalization(results), *notes(first)]),
+        Section(Kind.NOTES, [*_task(results), *_normalization(results), *notes(first), *_untuned(results)]),
         Section(Kind.FRONT, front(first.race)),
         Section(Kind.SWEEP, [_other_race(verdict) for verdict in others]),
         Section(Kind.FLAGGED, [f"{row.name} cannot win: {row.flagged}." for row in results.variants if row.flagged]),
@@ -111,6 +111,18 @@ def _task(results: Results) -> list[str]:
     if task == CLASSIFICATION:
         return []
     return [f"Task: {task} ({results.settings['task_from']}). --task overrides it."]
+
+
+def _untuned(results: Results) -> list[str]:
+    """How to tune Relay, if no variant of it is."""
+    rows = [row for row in results.variants if row.backend == "relay"]
+    if not any(row.rounds for row in rows) or any(row.tuned for row in rows):
+        return []
+    model = (results.settings.get("model") or {}).get("model", "MODEL")
+    return [
+        f"Relay is not tuned for this CPU: `tvm-bench tune {model} --tuner templates`, with the options of this race, "
+        "takes minutes, and says what it gained."
+    ]
 
 
 def _normalization(results: Results) -> list[str]:
