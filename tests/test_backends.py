@@ -1,5 +1,6 @@
 """One contract for all backends: right answers, for the batch and on the threads asked for, and errors that say why."""
 
+import importlib
 import json
 import shutil
 import subprocess
@@ -168,6 +169,26 @@ def test_inputs_and_outputs_are_in_the_order_of_the_model(backend, batch, tmp_pa
     answers = runtimes.load(backend, artifact, threads=THREADS)(given)
     for answer, right in zip(answers, module(*map(torch.from_numpy, given)), strict=True):
         np.testing.assert_allclose(answer, right.detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_ncnn_takes_floats_only():
+    from tvm_bench.jobs.verbs import prepare
+
+    with pytest.raises(UserError, match="ncnn takes FP32 inputs only. Give other --backends"):
+        prepare.write_ncnn(SimpleNamespace(inputs=(TensorSpec("tokens", (1, 7), "int64"),)))
+
+
+@pytest.mark.parametrize("peer", ["ncnn", "mnn"])
+def test_a_file_that_a_converter_cannot_read_is_named(peer, tmp_path):
+    try:
+        packages.need(formats.FORMATS[peer, "fp32"].packages)
+    except Unavailable as error:
+        pytest.skip(str(error))
+    (tmp_path / "broken.onnx").write_bytes(b"no ONNX file")
+    converter = importlib.import_module(f"tvm_bench.exporters.{peer}_file")
+    with pytest.raises(UserError, match=r"cannot convert '.*broken.onnx'.*Give other --backends"):
+        converter.convert(tmp_path / "broken.onnx", tmp_path / f"out{formats.SUFFIXES[peer]}")
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.onnx"]
 
 
 def test_formats_come_from_the_model():

@@ -118,7 +118,7 @@ def _untuned(results: Results) -> list[str]:
     rows = [row for row in results.variants if row.backend == "relay"]
     if not any(row.rounds for row in rows) or any(row.tuned for row in rows):
         return []
-    model = (results.settings.get("model") or {}).get("model", "MODEL")
+    model = results.settings.get("model", {}).get("model", "MODEL")
     return [
         f"Relay is not tuned for this CPU: `tvm-bench tune {model} --tuner templates`, with the options of this race, "
         "takes minutes, and says what it gained."

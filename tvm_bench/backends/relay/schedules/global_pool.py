@@ -96,9 +96,9 @@ def _schedule(outs: list[te.Tensor]) -> te.Schedule:
         s[average].parallel(task)
         s[total].compute_at(s[average], task)
         if len(average.axis) == 5:
-            s[lines].compute_at(s[total], _vectors_inside(s[total], s[total].op.axis[-1]))
+            s[lines].compute_at(s[total], _vectors_inside(s[total]))
             s[average].vectorize(s[average].op.axis[-1])
-            _vectors_inside(s[lines], s[lines].op.axis[-1])
+            _vectors_inside(s[lines])
         else:
             s[lines].compute_at(s[average], task)
             columns = s[lines].op.axis[-1]
@@ -121,7 +121,7 @@ def schedule(outs: list[te.Tensor]) -> te.Schedule:
         s[pool].parallel(s[pool].fuse(image, block))
         s[pool].vectorize(channel)
         s[local].compute_at(s[pool], column)
-        _vectors_inside(s[local], s[local].op.axis[-1])
+        _vectors_inside(s[local])
     _parallel(s, last, pools)
     return s
 
@@ -131,8 +131,9 @@ def _lanes(columns: int) -> int:
     return max(lanes for lanes in range(1, MOST_LANES + 1) if columns % lanes == 0)
 
 
-def _vectors_inside(stage: te.Stage, axis: tir.IterVar) -> tir.IterVar:
-    """Add up vectors along the axis. Returns the innermost axis of the sum, around the vectors."""
+def _vectors_inside(stage: te.Stage, axis: tir.IterVar | None = None) -> tir.IterVar:
+    """Add up vectors along the axis (None: the last). Returns the innermost axis of the sum, around the vectors."""
+    axis = stage.op.axis[-1] if axis is None else axis
     stage.reorder(*stage.op.reduce_axis, axis)
     stage.vectorize(axis)
     return stage.op.reduce_axis[-1]
