@@ -23,6 +23,7 @@ from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import measurement, race, steps
 from tvm_bench.spec import backends, formats
 from tvm_bench.spec.errors import Unavailable, UserError
+from tvm_bench.spec.recipe import Quantize
 from tvm_bench.spec.tensors import TensorSpec, image_input
 from tvm_bench.spec.variant import PRECISIONS, ModelSpec, RunSpec, Variant
 
@@ -163,8 +164,8 @@ def test_inputs_and_outputs_are_in_the_order_of_the_model(backend, batch, tmp_pa
     inputs = (TensorSpec("z_image", (batch, 3, 13, 9), "float32"), TensorSpec("a_vector", (batch, 7), "float32"))
     onnx_file.save_from_module(module, tmp_path / "two.onnx", inputs)
     artifact = tmp_path / f"two{formats.SUFFIXES[needed.source]}"
-    writes = SimpleNamespace(source=tmp_path / "two.onnx", out=artifact, inputs=inputs, precision="fp32")
-    prepare.WRITERS[needed.source](writes)
+    request = {"source": tmp_path / "two.onnx", "out": artifact, "inputs": inputs, "precision": "fp32"}
+    prepare.WRITERS[needed.source](SimpleNamespace(**request, quantization=Quantize("fp32")))
     given = tuple(np.random.default_rng(0).standard_normal(spec.shape).astype(np.float32) for spec in inputs)
     answers = runtimes.load(backend, artifact, threads=THREADS)(given)
     for answer, right in zip(answers, module(*map(torch.from_numpy, given)), strict=True):
