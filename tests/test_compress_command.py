@@ -66,9 +66,11 @@ def test_the_compressed_model_races_like_any_other(compressed, cli, pictures):
         "--artifacts", root,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    rows = {
-        row["name"].split("/")[1]: row for row in json.loads((root / SLUG / "results.json").read_text())["variants"]
-    }
+    found = json.loads((root / SLUG / "results.json").read_text())["variants"]
+    before = [name for name in (row["name"] for row in found) if not name.startswith(SLUG)]
+    labels = ("fp32-eager", "fp32-onnxruntime", "fp32-relay-onnx", "fp32-relay-pytorch")
+    assert sorted(before) == [f"tiny-cnn/{label}" for label in labels] and found[0]["name"] == "tiny-cnn/fp32-eager"
+    rows = {row["name"].split("/")[1]: row for row in found if row["name"].startswith(SLUG)}
     assert set(rows) >= {"fp32-eager", "int8-eager", "int8-onnxruntime", "int8-relay-onnx", "int8-relay-pytorch"}
     for name, row in rows.items():
         if "relay" in name:

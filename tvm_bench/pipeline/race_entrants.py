@@ -41,18 +41,15 @@ class Entrant:
 def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
     """The variants of the run spec, tuned ones if there are tuning records, and the reference.
 
-    A mix of INT8 and FP32 also races against all INT8.
+    A mix of INT8 and FP32 also races against all INT8, and a compressed model against the model before compression, by
+    the same backends in FP32.
 
     The reference is FP32 eager (for an ONNX file, FP32 by ONNX Runtime); for a compressed model, of the model before
     compression. If all tuning records are for other CPUs, thread counts or batch sizes, a skipped row says so.
     """
     run_spec = bench.run_spec
     pairs = runtimes.pairs(backends, run_spec.precisions)
-    variants = [variant for pair in pairs for variant in run_spec.variants(*pair)]
-    for precision, backend in pairs:
-        if backend == "relay":
-            tuned = run_spec.variants(precision, backend, tuned=True)
-            variants += [variant for variant in tuned if bench.tuned_by(variant)]
+    variants = _variants(bench, pairs)
     competitors = [entrant(bench, variant) for variant in variants] + _tuned_elsewhere(bench, pairs)
     if (recipe := recipes.whole(bench.model_spec.recipe)) is not None:
         integers = workbench.with_recipe(bench, recipe)
@@ -61,10 +58,21 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
     reference = measurement.reference_kind(bench)
     if bench.recipe.steps:
         plain = workbench.with_recipe(bench, "")
-        return [entrant(plain, variant) for variant in plain.run_spec.variants(*reference)] + competitors
+        kinds = [reference, *(pair for pair in pairs if pair[0] == "fp32" and pair != reference)]
+        return [entrant(plain, variant) for variant in _variants(plain, kinds)] + competitors
     if reference not in pairs:
         return [entrant(bench, variant, timed=False) for variant in run_spec.variants(*reference)] + competitors
     return competitors
+
+
+def _variants(bench: Workbench, pairs: list[tuple[str, str]]) -> list[Variant]:
+    """The variants of these precisions and backends, and those of Relay that have tuning records."""
+    variants = [variant for pair in pairs for variant in bench.run_spec.variants(*pair)]
+    for precision, backend in pairs:
+        if backend == "relay":
+            tuned = bench.run_spec.variants(precision, backend, tuned=True)
+            variants += [variant for variant in tuned if bench.tuned_by(variant)]
+    return variants
 
 
 def entrant(bench: Workbench, variant: Variant, *, timed: bool = True) -> Entrant:
