@@ -135,7 +135,8 @@ def test_every_backend_says_what_it_takes_and_has():
         kinds = set(backends.FRONTENDS.values()) if backend.builds else {backend.source}
         for precision in backend.precisions:
             assert precision in PRECISIONS
-            assert all((kind, precision) in formats.FORMATS for kind in kinds), f"{name} has no source in {precision}"
+            source = Variant(ModelSpec("resnet18"), precision, name).source_precision
+            assert all((kind, source) in formats.FORMATS for kind in kinds), f"{name} has no source in {precision}"
     assert set(backends.BACKENDS) - set(backends.COMPETING) == {"relay-stock", "null"}
 
 
@@ -211,9 +212,11 @@ def test_a_package_that_is_not_installed_is_told_with_its_cure(monkeypatch):
 
 def test_pairs_that_do_not_exist_are_left_out_and_none_is_an_error(cli, tmp_path):
     assert backends.pairs(("eager", "relay"), ("int8", "bf16")) == [
-        ("int8", "eager"), ("bf16", "eager"), ("int8", "relay"),
+        ("int8", "eager"), ("bf16", "eager"), ("int8", "relay"), ("bf16", "relay"),
     ]  # fmt: skip
-    with pytest.raises(UserError, match="int8-dynamic: relay has fp32, int8; null has fp32. Give another --precision"):
+    with pytest.raises(
+        UserError, match="int8-dynamic: relay has fp32, int8, bf16; null has fp32. Give another --precision"
+    ):
         backends.pairs(("relay", "null"), ("int8-dynamic",))
     done = cli("bench", "--model", TINY, "--backends", "torchscript", "--precision", "bf16", "--artifacts", tmp_path)
     assert done.returncode == 2 and "torchscript has fp32, int8" in done.stderr and not list(tmp_path.iterdir())

@@ -31,6 +31,24 @@ def test_a_speed_is_a_share_of_the_peak_in_the_precision_and_on_the_threads_of_t
     assert [line[2:] for line in table.tables(run())[0].lines] == [["–", "–"]] * 3, "as of older files"
 
 
+def test_a_cpu_with_amx_has_no_peak_for_those_who_may_use_it():
+    found = run(peaks=PEAKS, machine={"features": ["amx-int8"]})
+    assert [peaks.peak(row, found) for row in found.variants] == [100, 400, None]
+    other = replace(found.variants[1], backend="onnxruntime")
+    assert peaks.peak(other, found) is None and peaks.peak(other, run(peaks=PEAKS)) == 400
+
+
+def test_a_slow_instruction_for_bf16_is_named():
+    row = replace(run().variants[2], name="bf16-relay", backend="relay")
+    (found,) = [
+        line for line in quality_warnings(replace(a_run(row), peaks={**PEAKS, "bf16": 150.0})) if "BF16" in line
+    ]
+    assert "(150 and 200 billion operations per second)" in found
+    assert not [
+        line for line in quality_warnings(replace(a_run(row), peaks={**PEAKS, "bf16": 400.0})) if "BF16" in line
+    ]
+
+
 def test_operations_are_those_of_the_same_model_and_batch_size():
     eager, library, _ = run().variants
     for other in (replace(library, batch=2), replace(library, name="resnet18+prune/int8-relay")):

@@ -9,6 +9,7 @@ import numpy as np
 from .results import Results, Row
 from .statistics import mean_latency
 
+AMX = {"int8": "amx-int8", "bf16": "amx-bf16"}  # LLVM's names of the features, by precision
 SLOWED = 0.10  # below the middle of all rounds
 
 
@@ -23,8 +24,13 @@ def speed(row: Row, results: Results) -> float | None:
 
 
 def peak(row: Row, results: Results) -> float | None:
-    """The most 10^9 operations per second in the row's precision, on its threads; None if it was not measured."""
+    """The most 10^9 operations per second in the row's precision, on its threads; None if it was not measured.
+
+    Other runtimes than Relay may use AMX, whose peak is not measured.
+    """
     peaks = results.peaks
+    if row.backend != "relay" and AMX.get(row.precision) in results.machine.get("features", ()):
+        return None
     return peaks[row.precision] * row.threads / peaks["threads"] if row.precision in peaks else None
 
 

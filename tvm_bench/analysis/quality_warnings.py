@@ -31,6 +31,7 @@ def quality_warnings(results: Results) -> list[str]:
         _spread(rows),
         _far_off(rows),
         _slowed(results),
+        _slow_bf16(results),
         _few_rounds(rows),
         _few_samples(rows),
     ]
@@ -110,6 +111,17 @@ def _far_off(rows: list[Row]) -> str | None:
 def _slowed(results: Results) -> str | None:
     slowed = [f"round {number} ({share:.0%} of its usual speed)" for number, share in peaks.slowed_rounds(results)]
     return f"The CPU was slow before {', '.join(slowed)}." if slowed else None
+
+
+def _slow_bf16(results: Results) -> str | None:
+    found = results.peaks
+    raced = any(row.rounds and (row.precision, row.backend) == ("bf16", "relay") for row in results.variants)
+    if not raced or found.get("bf16", 0.0) >= found.get("fp32", 0.0):
+        return None
+    return (
+        f"Relay's instruction for BF16 is slower on this CPU than those for FP32 ({found['bf16']:.0f} and "
+        f"{found['fp32']:.0f} billion operations per second): expect no gain."
+    )
 
 
 def _few_rounds(rows: list[Row]) -> str | None:

@@ -123,7 +123,8 @@ def source_variant(variant: Variant) -> Variant | None:
         return None
     backend = {"onnx": "onnxruntime", "pytorch": "eager"}[variant.resolved_frontend]
     batch = variant.batch if variant.model_spec.is_onnx else 1
-    return replace(variant, backend=backend, frontend=None, tuned=False, batch=batch)
+    precision = variant.source_precision
+    return replace(variant, precision=precision, backend=backend, frontend=None, tuned=False, batch=batch)
 
 
 def size_mb(artifact: Path, backend: str = "") -> float:

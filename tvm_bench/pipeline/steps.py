@@ -111,7 +111,7 @@ def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:
     """The variant's source model: the file that its backend loads or builds from, and its receipt."""
     frontend = variant.resolved_frontend
     kind = backends.FRONTENDS[frontend] if frontend else backends.source(variant.backend, variant.precision)
-    return prepare(bench, kind, variant.precision, variant.batch)
+    return prepare(bench, kind, variant.source_precision, variant.batch)
 
 
 def build(bench: Workbench, variant: Variant) -> Path:

@@ -27,7 +27,7 @@ BACKENDS = {
     "torchscript": Backend("torchscript", "torchscript", ("fp32", "int8")),
     "inductor": Backend("inductor", "module", ("fp32", "int8", "bf16"), int8_source="exported"),
     "inductor-max-autotune": Backend("inductor_max_autotune", "module", ("fp32", "bf16")),
-    "relay": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
+    "relay": Backend("relay.library", "onnx", ("fp32", "int8", "bf16"), builds=True),
     "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
     "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),

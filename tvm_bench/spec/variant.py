@@ -17,7 +17,7 @@ from .sizes import Sizes
 PRECISIONS = ("fp32", "int8", "bf16", "fp16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
 # See docs/explanation/front-ends.md.
-DEFAULT_FRONTEND = {"fp32": "onnx", "int8": "pytorch"}
+DEFAULT_FRONTEND = {"fp32": "onnx", "bf16": "onnx", "int8": "pytorch"}
 
 LONGEST_LIST = 60  # characters of a recipe's list of nodes in the name of a folder
 NAMED_WEIGHTS = ("default", "imagenet", "random")
@@ -114,6 +114,11 @@ class Variant:
         quantization = recipe.parse(self.model_spec.recipe).quantization if self.precision == "int8" else None
         only_onnx = self.model_spec.is_onnx or (quantization and quantization.needs_onnx)
         return self.frontend or ("onnx" if only_onnx else DEFAULT_FRONTEND[self.precision])
+
+    @property
+    def source_precision(self) -> str:
+        """The precision of the file that it is made of: Relay computes the FP32 model in BF16."""
+        return "fp32" if self.precision == "bf16" and self.resolved_frontend else self.precision
 
     @property
     def label(self) -> str:

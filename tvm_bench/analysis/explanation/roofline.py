@@ -22,8 +22,8 @@ MILLI = 1e-3
 class Limit:
     """The least milliseconds of all calls of a kernel, and what sets them: `arithmetic` or `memory`.
 
-    `kind` is the arithmetic: `fp32`, `int8` or `int16`. `operations` are those that all calls compute, fewer than a
-    direct convolution's where the schedule is Winograd's, and `bytes` are those that they move.
+    `kind` is the arithmetic: `fp32`, `int8`, `int16` or `bf16`. `operations` are those that all calls compute, fewer
+    than a direct convolution's where the schedule is Winograd's, and `bytes` are those that they move.
     """
 
     ms: float
@@ -37,7 +37,8 @@ class Limit:
 class Machine:
     """What a CPU gives: `peaks` in 10^9 operations or bytes per second, and bytes of its `caches` by level.
 
-    `peaks` has `fp32`, `int8`, `int16`, `l2`, `l3` and `memory`, as far as measured. The L2 cache is each core's own.
+    `peaks` has `fp32`, `int8`, `int16`, `bf16`, `l2`, `l3` and `memory`, as far as measured. The L2 cache is each
+    core's own.
     """
 
     peaks: Mapping[str, float]
@@ -83,8 +84,10 @@ def _kind(kernel: Mapping[str, Any], code: KernelCode | None) -> str:
         (Kind.INT8_DOT, "int8"),
         (Kind.INT8_PAIRS, "int8"),
         (Kind.INT16_DOT, "int16"),
+        (Kind.BF16_DOT, "bf16"),
         (Kind.FMA, "fp32"),
     ):
         if found.get(kind):
             return name
-    return "int8" if kernel.get("convolution", "").startswith("int8") else "fp32"
+    convolution = kernel.get("convolution", "")
+    return next((name for name in ("int8", "bf16") if convolution.startswith(name)), "fp32")

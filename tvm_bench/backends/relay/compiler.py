@@ -11,16 +11,20 @@ from typing import Any
 import tvm
 from tvm import relay
 
+from ...spec.errors import UserError
 from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from .averages import AveragesAsPools
+from .bfloat16 import Bfloat16
 from .calls import name_of
 from .dilated import DilatedConvolutions
 from .einsum import EinsumsAsProducts
 from .kernels import KernelInfo
 from .padded_channels import PaddedChannels
 from .records import autoscheduler, metaschedule
+from .schedules import bf16_dot
 from .sequence import in_sequence
+from .target import features
 
 WINDOWED = 6  # axes of an image that is divided into windows: batch, channels, and two for rows and columns each
 
@@ -74,6 +78,21 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     with target:
         kernels = kernel_infos.of_build(factory, plan.by_convolution, tvms=tvms)
     return Compiled(module, fusion.module, factory, kernel_infos.with_records(kernels, records, plan.name))
+
+
+def in_bf16(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """A lowered FP32 module with its convolutions in BF16, as far as they divide into vectors.
+
+    Raises `UserError` for a `target` without dot products of BF16.
+    """
+    if bf16_dot.KIND.feature not in features(target):
+        raise UserError(
+            f"precision bf16: the CPU '{target.mcpu}' has no instructions for it (avx512_bf16). "
+            "Give --precision fp32,int8."
+        )
+    module = _rewritten(scale_folding.fold_scales(passes.convert_layouts(module)))
+    with target:
+        return in_sequence([Bfloat16()], module)
 
 
 def _rewritten(module: tvm.IRModule) -> tvm.IRModule:

@@ -14,7 +14,7 @@ from tvm import te, tir
 from tvm.target.x86 import get_simd_32bit_lanes
 
 from ...host import machine
-from .schedules import int8_dot, int16_dot
+from .schedules import bf16_dot, int8_dot, int16_dot
 
 CHAINS = 10  # sums that do not wait for each other; with two operands they fit the 16 registers of AVX2
 STEPS = 200_000  # so that the call takes no part of the time
@@ -25,7 +25,7 @@ MEMORY_BYTES = 128 * 2**20  # at least, and four times the last cache
 
 
 def measured(target: tvm.target.Target, threads: int) -> dict[str, float]:
-    """10^9 operations per second by `fp32`, `int8` and `int16`, and 10^9 bytes per second by `l2`, `l3` and `memory`.
+    """10^9 operations per second by `fp32`, `int8`, `int16` and `bf16`, and 10^9 bytes by `l2`, `l3` and `memory`.
 
     Operations are measured on one core, and multiplied by `threads`. Bytes are read by all threads. The best of some
     runs: an interruption makes a run slower, never faster. Kinds that the CPU lacks are left out.
@@ -35,6 +35,8 @@ def measured(target: tvm.target.Target, threads: int) -> dict[str, float]:
         if kind := int8_dot.best():
             rates["int8"] = _operations(target, kind.lanes, "int32", int8_dot.BYTES, _int8(kind))
             rates["int16"] = _operations(target, kind.lanes, "int32", int16_dot.PAIR, _int16(kind))
+        if kind := bf16_dot.best():
+            rates["bf16"] = _operations(target, kind.lanes, "float32", bf16_dot.PAIR, _bf16(kind), bf16_dot.llvm(kind))
         rates = {name: threads * rate for name, rate in rates.items()}
         return rates | {name: _rate(target, size) for name, size in _sizes(threads).items()}
 
@@ -64,8 +66,21 @@ def _int16(kind: int8_dot.Kind) -> Step:
     return step
 
 
-def _operations(target: tvm.target.Target, lanes: int, dtype: str, terms: int, step: Step) -> float:
-    """10^9 multiplications and additions per second of a core, of `terms` products for each value of a vector."""
+def _bf16(kind: int8_dot.Kind) -> Step:
+    def step(value: tir.PrimExpr, number: tir.PrimExpr) -> tir.PrimExpr:
+        pair = tir.call_intrin("int32", "tir.reinterpret", number)
+        return bf16_dot.accumulate(kind, value, pair, tir.call_intrin(f"int32x{kind.lanes}", "tir.reinterpret", value))
+
+    return step
+
+
+def _operations(
+    target: tvm.target.Target, lanes: int, dtype: str, terms: int, step: Step, functions: str = ""
+) -> float:
+    """10^9 multiplications and additions per second of a core, of `terms` products for each value of a vector.
+
+    `functions` are those that a step calls, in LLVM's language.
+    """
     shape, vector = (lanes,), f"{dtype}x{lanes}"
     data = te.placeholder(shape, dtype, "data")
 
@@ -82,7 +97,8 @@ def _operations(target: tvm.target.Target, lanes: int, dtype: str, terms: int, s
         for chain in range(1, CHAINS):
             total = total + sums[chain]
         builder.emit(outs[0].vstore([0], total))
-        return builder.get()
+        loop = builder.get()
+        return tir.AttrStmt(outs[0].data, "pragma_import_llvm", tir.StringImm(functions), loop) if functions else loop
 
     result = te.extern(shape, [data], emit, dtype=dtype)
     function = tvm.build(te.create_schedule(result.op), [data, result], target)

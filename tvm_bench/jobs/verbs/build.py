@@ -35,6 +35,8 @@ def run(**entries: Any) -> dict[str, Any]:
     module = frontend.relay_from_file(Path(request.source), request.inputs)
     ir_dump.write_stage(folder / "relay", 1, "imported", module)
     module = passes.lower_quantization(module, cpu_target)
+    if request.about.precision == "bf16":
+        module = compiler.in_bf16(module, cpu_target)
     ir_dump.write_stage(folder / "relay", 2, "quantization-lowered", module)
     result, tuning = _compiled(module, cpu_target, request)
     ir_dump.write_stage(folder / "relay", 3, "layouts-converted", result.module)

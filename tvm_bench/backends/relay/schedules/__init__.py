@@ -98,7 +98,7 @@ def candidates(convolution: Convolution) -> list[str]:
     if grouped := grouped_conv.tiles(convolution):
         return [*grouped, TVM]
     tiles = direct_conv.tiles(convolution)
-    if tiles and direct_conv.in_half_blocks(convolution):
+    if tiles and (convolution.dtype == "bf16" or direct_conv.in_half_blocks(convolution)):
         return tiles
     winograds = winograd.names(convolution)
     if convolution.dtype == "int8" and tiles and not (convolution.depthwise or int8_dot.has_vnni()):

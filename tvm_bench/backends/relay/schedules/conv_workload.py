@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -14,6 +14,7 @@ from tvm.topi.utils import get_const_tuple
 from ....spec import layer_name
 from ....spec.layer_name import short
 
+DTYPES = {"float32": "fp32", "uint16": "bf16", "uint8": "int8", "int8": "int8"}  # of data; see bf16_dot.py
 CONVOLUTION = re.compile(r"nn\.(contrib_)?(depthwise_)?conv2d")
 
 
@@ -63,6 +64,10 @@ class Convolution:
         outputs, *kernel = self.kernel
         return layer_name.convolution((self.data[1], outputs), kernel, self.strides, self.out, self.groups)
 
+    def in_bf16(self) -> Convolution:
+        """The same convolution in BF16."""
+        return replace(self, dtype="bf16")
+
     def __str__(self) -> str:
         """`int8 64->128 3x3/2 56x56`, followed by padding, groups, dilation and batch if they are not the defaults."""
         outputs, height, width = self.kernel
@@ -87,7 +92,7 @@ def of(attrs: Any, data: Any, weight: Any) -> Convolution:
         sizes = dict(zip(str(attrs.kernel_layout), get_const_tuple(weight.shape), strict=True))
         kernel = (sizes["O"], sizes["H"], sizes["W"])
     return Convolution(
-        "fp32" if data.dtype == "float32" else "int8" if "int8" in data.dtype else data.dtype,
+        DTYPES.get(data.dtype, data.dtype),
         shape,
         kernel,
         get_const_tuple(attrs.strides),

@@ -1,4 +1,4 @@
-"""Schedules for direct convolutions of blocked channels (NCHW16c): FP32, INT8 (u8 x s8 -> s32) and depthwise.
+"""Schedules for direct convolutions of blocked channels (NCHW16c): FP32, BF16, INT8 (u8 x s8 -> s32) and depthwise.
 
 A tile of outputs stays in vector registers while the loops run over input channels and kernel positions.
 
@@ -23,10 +23,11 @@ from tvm.topi.generic.conv2d import conv2d_alter_int8_common
 from tvm.topi.utils import get_const_tuple, traverse_inline
 from tvm.topi.x86 import conv2d, conv2d_alter_op
 
-from . import conv_workload, grouped_conv, int8_dot, int8_products, register_tile
+from . import bf16_dot, conv_workload, grouped_conv, int8_dot, int8_products, register_tile
 from .register_tile import HALF_BLOCK, Tile, block_size
 
-INT8_BLOCKS = (16, HALF_BLOCK)  # channels, on AVX2 too; TVM's own schedules take the first only
+BLOCKS = (16, HALF_BLOCK)  # channels of INT8 and BF16, on AVX2 too; TVM's own schedules take the first only
+DOTS = {"int8": (int8_dot, int8_dot.BYTES), "bf16": (bf16_dot, bf16_dot.PAIR)}  # dot products, and the values in one
 DEPTHWISE = "depthwise_conv2d_NCHWc"
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", DEPTHWISE)
 FEW_PRODUCTS = 128  # for each output: the 147 of a ResNet's first convolution take longer with these tiles
@@ -50,7 +51,7 @@ def strategy(
         compute = topi.x86.depthwise_conv2d_NCHWc
     else:
         # The INT8 compute of topi.x86 configures TVM's schedule too, which refuses blocks of 8.
-        compute = _int8_compute if convolution.dtype == "int8" else topi.x86.conv2d_NCHWc
+        compute = _dots if convolution.dtype in DOTS else topi.x86.conv2d_NCHWc
         compute = partial(_wide, compute, convolution=convolution, tile=tile)
     result = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
@@ -59,7 +60,7 @@ def strategy(
     return result
 
 
-def _int8_compute(data: te.Tensor, kernel: te.Tensor, *others: Any) -> te.Tensor:
+def _dots(data: te.Tensor, kernel: te.Tensor, *others: Any) -> te.Tensor:
     data = int8_products.data_for(data, kernel)
     return topi.nn.conv2d_NCHWc_int8(data, kernel, *others, n_elems=int(kernel.shape[-1]))
 
@@ -94,19 +95,22 @@ def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> 
 
 
 def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> relay.Expr | None:
-    """An INT8 convolution in blocks of 16 or 8 channels, or a dilated depthwise one in blocks; None for any other.
+    """An INT8 or BF16 convolution in blocks of 16 or 8 channels, or a dilated depthwise one in blocks; else None.
 
     TVM's own blocks for INT8 have 16. It leaves dilated depthwise convolutions in NCHW, without a schedule for CPUs.
     """
     convolution = conv_workload.of(attrs, *types)
     if convolution.depthwise and set(convolution.dilation) != {1}:
         return _blocked_depthwise(attrs, inputs, convolution)
-    if attrs.data_layout != "NCHW" or types[0].dtype != "uint8" or convolution.groups > 1 or not tiles(convolution):
+    if attrs.data_layout != "NCHW" or types[0].dtype not in ("uint8", bf16_dot.BITS) or convolution.groups > 1:
         return None
-    out = block_size(convolution.kernel[0], INT8_BLOCKS)
-    into = block_size(convolution.data[1], (*INT8_BLOCKS, int8_dot.BYTES))
+    if not tiles(convolution):
+        return None
+    _, word = DOTS[convolution.dtype]
+    out = block_size(convolution.kernel[0], BLOCKS)
+    into = block_size(convolution.data[1], (*BLOCKS, word))
     assert out and into, "else there are no tiles"
-    weights, word = int8_products.weights_for(inputs[1])
+    weights, word = int8_products.weights_for(inputs[1]) if convolution.dtype == "int8" else (inputs[1], word)
     kernel_layout = f"OIHW{into // word}i{out}o{word}i"
     return relay.nn.contrib_conv2d_nchwc(inputs[0], weights, **_in_blocks(attrs, convolution, into, kernel_layout, out))
 
@@ -144,21 +148,24 @@ def legalize(attrs: Any, inputs: list[relay.Expr], types: list[relay.TensorType]
 def in_half_blocks(convolution: conv_workload.Convolution) -> bool:
     """Whether its output channels are an odd multiple of 8 in INT8: TVM's own schedule cannot compute that."""
     int8 = convolution.dtype == "int8" and convolution.groups == 1
-    return int8 and block_size(convolution.kernel[0], INT8_BLOCKS) == HALF_BLOCK
+    return int8 and block_size(convolution.kernel[0], BLOCKS) == HALF_BLOCK
 
 
 def tiles(convolution: conv_workload.Convolution) -> list[str]:
     """Register tiles as `blocks x rows x columns`, the most promising first; none where this schedule is impossible."""
     ungrouped = convolution.groups == 1
-    if not (ungrouped or convolution.depthwise) or convolution.dtype not in ("fp32", "int8"):
+    if not (ungrouped or convolution.depthwise) or convolution.dtype not in ("fp32", *DOTS):
         return []
     vector = get_simd_32bit_lanes()
-    if ungrouped and convolution.dtype == "int8":
-        block = block_size(convolution.kernel[0], INT8_BLOCKS)
-        kind = int8_dot.best(block) if block else None
-        if not kind or convolution.data[1] % int8_dot.BYTES:
+    if ungrouped and convolution.dtype in DOTS:
+        dot, word = DOTS[convolution.dtype]
+        block = block_size(convolution.kernel[0], BLOCKS)
+        kind = dot.best(block) if block else None
+        if not kind or convolution.data[1] % word:
             return []
         lanes = kind.lanes
+    elif convolution.dtype == "bf16":
+        return []
     else:
         block, lanes = block_size(convolution.kernel[0], (vector, HALF_BLOCK)), vector
     if not block:
@@ -168,7 +175,7 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     blocks = convolution.kernel[0] // block if ungrouped else 1
     few = convolution.depthwise or has_few_products(convolution)
     on_stack = register_tile.STACK_BYTES // (4 * block) if few else 0
-    beyond, dots = ungrouped and not _is_pointwise(convolution), convolution.dtype == "int8"
+    beyond, dots = ungrouped and not _is_pointwise(convolution), convolution.dtype in DOTS
     return register_tile.names(blocks, *convolution.out, registers, on_stack=on_stack, beyond=beyond, dots=dots)
 
 
@@ -223,12 +230,15 @@ def _schedule_convolution(
     inner: Iterable = (h, w, o)
     if convolution.tag == "conv2d_NCHWc_int8":
         y, x, block, four, element = reduced
-        kind = int8_dot.best(int(k.dom.extent))
-        assert kind, "without an INT8 dot product there are no tiles"
+        bf16 = padded.dtype == bf16_dot.BITS
+        kind = (bf16_dot if bf16 else int8_dot).best(int(k.dom.extent))
+        assert kind, "without a dot product there are no tiles"
         vector, k = s[accumulator].split(k, kind.lanes)
         s[accumulator].reorder(block, y, x, four, h, w, o, vector, k, element)
         inner = (h, w, o, vector)
-        s[accumulator].tensorize(k, int8_products.te_intrinsic(kind, padded.dtype))
+        s[accumulator].tensorize(k, (bf16_dot if bf16 else int8_products).te_intrinsic(kind, padded.dtype))
+        if bf16:
+            s[last].pragma(task, "import_llvm", bf16_dot.llvm(kind))
     elif convolution.tag == "conv2d_NCHWc":
         c, y, x = reduced
         block, c = s[accumulator].split(c, get_const_tuple(padded.shape)[-1])

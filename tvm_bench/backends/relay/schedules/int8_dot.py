@@ -99,15 +99,17 @@ def te_intrinsic(kind: Kind, *, pairs: bool = False) -> tvm.ir.TensorIntrin:
     return intrinsic(kind, BYTES, ("uint8", "int8"), partial(_accumulated, pairs=pairs))
 
 
-def intrinsic(kind: Kind, count: int, dtypes: tuple[str, str], accumulated: Callable) -> tvm.ir.TensorIntrin:
-    """The intrinsic for dot products of `count` values of data and weights of `dtypes`.
+def intrinsic(
+    kind: Kind, count: int, dtypes: tuple[str, str], accumulated: Callable, total: str = "int32"
+) -> tvm.ir.TensorIntrin:
+    """The intrinsic for dot products of `count` values of data and weights of `dtypes`, added up in `total`.
 
     `accumulated(kind, data, weights, sums)` is an expression: the vector `sums` plus the products of both buffers.
     """
     data = te.placeholder((count,), dtypes[0], "data")
     weights = te.placeholder((kind.lanes, count), dtypes[1], "weights")
     i = te.reduce_axis((0, count), "i")
-    sums = te.compute((kind.lanes,), lambda k: te.sum(data[i].astype("int32") * weights[k, i].astype("int32"), i))
+    sums = te.compute((kind.lanes,), lambda k: te.sum(data[i].astype(total) * weights[k, i].astype(total), i))
     buffers = {
         data: tir.decl_buffer(data.shape, data.dtype, offset_factor=1, strides=[1]),
         weights: tir.decl_buffer(weights.shape, weights.dtype, offset_factor=1, strides=[te.var("stride"), 1]),
@@ -115,7 +117,7 @@ def intrinsic(kind: Kind, count: int, dtypes: tuple[str, str], accumulated: Call
     }
 
     def emit(ins: list[tir.Buffer], outs: list[tir.Buffer]) -> tuple[tir.Stmt, tir.Stmt, tir.Stmt]:
-        zero = tir.const(0, f"int32x{kind.lanes}")
+        zero = tir.const(0, f"{total}x{kind.lanes}")
         data, weights = ins
         first, after = (accumulated(kind, data, weights, before) for before in (zero, outs[0].vload([0], zero.dtype)))
         return outs[0].vstore([0], first), outs[0].vstore([0], zero), outs[0].vstore([0], after)
