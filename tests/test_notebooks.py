@@ -73,6 +73,14 @@ def test_is_it_faster(tmp_path):
     assert drawn == 4
 
 
+@pytest.mark.slow
+def test_smaller_or_faster(tmp_path):
+    settings = {"MODEL": TINY, "DATA": "fashion-mnist", "EPOCHS": 0.001, "ROUNDS": 2, "SAMPLES": 3, "IMAGES": 20}
+    text, drawn = executed("smaller-or-faster.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
+    assert text.count("that of the dense network") == 4
+    assert drawn == 1
+
+
 def test_what_is_committed_was_executed_and_is_small():
     for path in (ROOT / "docs" / "tutorials").glob("*.ipynb"):
         notebook = nbformat.read(path, 4)
