@@ -11,7 +11,7 @@ from tvm import relay
 from tvm.contrib import graph_executor
 
 from tests.conftest import TINY
-from tvm_bench.backends.relay import bfloat16, compiler, kernels, passes, target
+from tvm_bench.backends.relay import bfloat16, compiler, passes, target
 from tvm_bench.backends.relay.compiler import Schedules
 from tvm_bench.backends.relay.schedules import bf16_dot
 from tvm_bench.host.cpu import host_features
@@ -96,6 +96,21 @@ def test_all_readers_of_a_value_get_what_is_stored():
     assert len(build.kernels) == 4, "rounding and widening are fused; only both ends have kernels for the layout"
 
 
+@on_a_cpu_with_bf16
+def test_values_that_are_joined_and_shuffled_before_they_are_rounded():
+    """As in ShuffleNet: rounding is fused behind a concatenation that reads one of two values."""
+    data = np.random.default_rng(1).standard_normal((1, 32, 10, 10)).astype(np.float32)
+    first, second, last = weights(32, 32, 1), weights(32, 32, 1, seed=1), weights(16, 64, 1, seed=2)
+    image = relay.var("data", shape=data.shape)
+    joined = relay.concatenate([relay.nn.relu(convolution(image, kernel)) for kernel in (first, second)], axis=1)
+    parts = relay.transpose(relay.reshape(joined, (1, 2, 32, 10, 10)), (0, 2, 1, 3, 4))
+    _, build = built(convolution(relay.reshape(parts, (1, 64, 10, 10)), last))
+    image, *kernels = (rounded(torch.from_numpy(array)) for array in (data, first, second, last))
+    both = torch.cat([F.conv2d(image, kernel).relu() for kernel in kernels[:2]], 1)
+    kept = both.reshape(1, 2, 32, 10, 10).transpose(1, 2).reshape(1, 64, 10, 10).float().bfloat16().double()
+    assert np.abs(answers(build, data) - F.conv2d(kept, kernels[2]).numpy()).max() < 0.02
+
+
 @pytest.mark.parametrize("cpu", ["znver4", "cooperlake", "sapphirerapids"])
 def test_other_cpus_get_their_instructions(cpu):
     data = relay.var("data", shape=(1, 32, 14, 14))
@@ -137,4 +152,5 @@ def test_it_races(cli, tmp_path):
         return
     assert row["status"] == "ok" and not row["flagged"]
     assert 0.001 < row["distances"]["source"]["median"] < 0.05
-    assert kernels.from_json(json.loads((tmp_path / "tiny-cnn/bf16-relay/manifest.json").read_text())["kernels"])
+    about = json.loads((tmp_path / "tiny-cnn/bf16-relay/manifest.json").read_text())
+    assert any(kernel.get("convolution", "").startswith("bf16") for kernel in about["kernels"].values())

@@ -73,10 +73,12 @@ def numpy_bits(values: np.ndarray) -> np.ndarray:
 
 
 def _bits(value: relay.Expr) -> relay.Expr:
-    """The same for a value in Relay. As in NumPy, a NaN may become an infinity or a zero."""
-    words = relay.reinterpret(value, "int32")
-    odd = relay.bitwise_and(relay.right_shift(words, _word(LOWER)), _word(1))
-    return relay.cast(relay.right_shift(words + odd + _word(BELOW_HALF), _word(LOWER)), BITS)
+    """The bits of a value in Relay, ties away from zero. A NaN may become an infinity or a zero.
+
+    Ties to even would read the value twice, which TVM would bind to a name: LLVM rejects names of vectors.
+    """
+    words = relay.reinterpret(value, "int32") + _word(BELOW_HALF + 1)
+    return relay.cast(relay.right_shift(words, _word(LOWER)), BITS)
 
 
 def _widened(bits: relay.Expr) -> relay.Expr:
