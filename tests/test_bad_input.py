@@ -110,6 +110,12 @@ def test_int8_without_calibration_data(refused):
     assert "needs real images" in refused("build", "--model", TINY, "--precision", "int8")
 
 
+def test_bf16_is_neither_tuned_nor_compared_by_layers(refused):
+    said = refused("tune", "--model", TINY, "--precision", "bf16")
+    assert "auto cannot tune BF16" in said and "Give --precision fp32,int8." in said
+    assert "cannot compare the layers of bf16" in refused("diff", "--model", TINY, "--precision", "fp32,bf16")
+
+
 def test_a_model_that_cannot_be_quantized_by_tracing(cli, tmp_path):
     done = cli(
         "build", "--model", "tests.tiny:untraceable", "--data", "fashion-mnist", "--precision", "int8",

@@ -10,12 +10,14 @@ from typing import Any
 from ..host.files import replace_with
 from ..report import layer_errors as report
 from ..spec import formats
+from ..spec.errors import UserError
 from ..spec.layer_errors import ExportErrors, Fault, LayerErrors
 from ..spec.variant import RunSpec, Variant
 from . import steps
 from .workbench import Workbench
 
 IMAGES = 2
+PRECISIONS = ("fp32", "int8")
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,12 @@ class Diff:
 
 
 def diff(run_spec: RunSpec, images: int) -> list[Diff]:
-    """Compare all Relay variants of `run_spec` on the first `images` test images, and write a page for each."""
+    """Compare all Relay variants of `run_spec` on the first `images` test images, and write a page for each.
+
+    Raises `UserError` for a precision whose layers have no source to compare with.
+    """
+    if others := [precision for precision in run_spec.precisions if precision not in PRECISIONS]:
+        raise UserError(f"diff cannot compare the layers of {', '.join(others)}. Give --precision fp32,int8.")
     bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
     variants = [v for precision in run_spec.precisions for v in run_spec.variants(precision, "relay")]
     return [_compared(bench, variant, images) for variant in variants]

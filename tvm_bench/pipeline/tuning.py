@@ -20,7 +20,7 @@ from ..report.tuning_summary import STOPS
 from ..spec import backends
 from ..spec.errors import UserError
 from ..spec.tensors import to_json
-from ..spec.variant import RunSpec, Variant
+from ..spec.variant import PRECISIONS, RunSpec, Variant
 from . import steps
 from .tuning_policy import POLICIES, NextStep, Policy
 from .workbench import LEDGER, TUNERS, Workbench
@@ -59,11 +59,13 @@ def tune(
     """
     tuners = ("metaschedule",) if tuner == "auto" and rpc else AUTO if tuner == "auto" else (tuner,)
     precisions = [precision for precision, _ in backends.pairs(("relay",), run_spec.precisions)]
+    allowed = [precision for precision in PRECISIONS if all(precision in TUNERS[name] for name in tuners)]
     for precision in precisions:
-        if not all(precision in TUNERS[name] for name in tuners):
+        if precision not in allowed:
+            other = " or --tuner metaschedule" if precision in TUNERS["metaschedule"] else ""
             raise UserError(
-                f"precision {precision}: {tuner} cannot use the INT8 dot products of a CPU and tunes "
-                f"{', '.join(TUNERS[tuner])} only. Give --tuner metaschedule."
+                f"--tuner {tuner} cannot tune {precision.upper()}: it does not know the dot products. "
+                f"Give --precision {','.join(allowed)}{other}."
             )
     bench = steps.open_workbench(run_spec, calibrate="int8" in precisions)
     variants = [variant for precision in precisions for variant in run_spec.variants(precision, "relay", tuned=True)]
