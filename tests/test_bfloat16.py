@@ -139,6 +139,7 @@ def test_a_cpu_without_the_instructions_is_refused():
         compiler.in_bf16(module, target.resolve("llvm -mcpu=icelake-server", 2))
 
 
+@pytest.mark.slow
 def test_it_races(cli, tmp_path):
     done = cli(
         "bench", TINY, "--data", "fashion-mnist", "--precision", "fp32,bf16", "--backends", "eager,relay",

@@ -1,6 +1,8 @@
 """Default schedules for CPUs that this one is not: libraries are built and disassembled, and not run."""
 
+import numpy as np
 import pytest
+from tvm import relay
 
 from tests.test_explain import built, convolution
 from tvm_bench.analysis.machine_code.instructions import Kind
@@ -33,3 +35,10 @@ def test_the_instructions_are_those_of_the_cpu(cpu, dtype, size, tmp_path):
         assert hot.accumulators >= 7 and hot.instructions < 2.3 * hot.products
     else:  # sums are instructions of their own
         assert hot.accumulators == 0 and hot.instructions < 3.3 * hot.products
+
+
+def test_no_schedule_for_amx_is_used(tmp_path):
+    """TVM has one for a vector and a matrix in INT8: it does not compile for 40 inputs."""
+    data, weight = relay.var("data", shape=(1, 40), dtype="uint8"), relay.const(np.ones((48, 40), np.int8))
+    about, codes = built(tmp_path, relay.nn.dense(data, weight, out_dtype="int32"), "sapphirerapids")
+    assert codes and not any(feature.startswith("amx") for feature in about["cpu_features"])

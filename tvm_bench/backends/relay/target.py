@@ -11,8 +11,9 @@ from ...spec.errors import UserError
 # than the 16 registers of AVX2.
 IN_ORDER = "-cl-opt=-x86-machine-combiner:bool=0"
 # With VNNI, LLVM replaces `vpdpwssd` on some CPUs by two instructions, which shortens a chain of sums. The schedules
-# have many chains, and for these it takes twice as long.
-WHOLE_PAIRS = "-mattr=+fast-dpwssd"
+# have many chains, and for these it takes twice as long. TVM has schedules for AMX, but does not
+# ask the system for permission to use it, and some of them do not compile.
+WHOLE_PAIRS = "-mattr=+fast-dpwssd,-amx-tile,-amx-int8,-amx-bf16"
 
 
 def resolve(text: str | None, threads: int) -> tvm.target.Target:
