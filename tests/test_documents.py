@@ -12,6 +12,7 @@ from tvm_bench.analysis.results import load
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import compression
 import front_page
+import mixes
 import report
 import zoo
 import zoo_page
@@ -27,6 +28,11 @@ def test_the_board_is_what_its_script_writes():
     assert compression.page(load(compression.RESULTS)) == compression.PAGE.read_text(), (
         "run `python benchmarks/compression.py`"
     )
+
+
+def test_the_mixes_are_what_their_script_writes():
+    results = json.loads(mixes.RESULTS.read_text())
+    assert mixes.page(results) == mixes.PAGE.read_text(), "run `python benchmarks/mixes.py`"
 
 
 CPUS = [path.stem.removeprefix("zoo").removeprefix("-") or zoo.REFERENCE for path in zoo.RESULTS.glob("zoo*.json")]

