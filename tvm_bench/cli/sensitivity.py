@@ -45,12 +45,13 @@ MOST = 24  # layers that are printed
 def sensitivity(
     min_sqnr: float | None, max_drop: float | None, images: int, cures: bool, as_json: bool, **common: Any
 ) -> None:
-    """Measure what INT8 costs and gains in each layer, and find the fastest mix of INT8 and FP32.
+    """Measure what INT8 costs and gains in each layer, and find the fastest mix of precisions.
 
     Each layer is rounded to INT8 alone: you see what that does to the outputs of the model, and the milliseconds of the
-    layer in both precisions. A solver then finds the fastest mixes for several losses. They are run on calibration
-    samples; the chosen one is built, timed beside FP32 and INT8, and checked on test samples. Writes a page to
-    artifacts/MODEL/sensitivity, and the list of FP32 nodes for --recipe int8-without:@FILE.
+    layer in INT8, FP32 and BF16 (on a CPU with instructions for it). A solver then finds the fastest mixes for several
+    losses. They are run on calibration samples; the chosen one is built, timed beside FP32 and INT8, and checked on
+    test samples. Writes a page to artifacts/MODEL/sensitivity, and the list of nodes that are not INT8 for --recipe
+    int8-without:@FILE.
 
     \b
     Examples:

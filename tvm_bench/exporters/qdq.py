@@ -23,8 +23,10 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from ..host.files import replace_with
+from ..spec import mixed_precision
 from ..spec.errors import unknown
 from ..spec.tensors import Arrays
+from . import bfloat16_rounding
 from .onnx_file import input_names
 
 RANGES = {  # of activations: ONNX Runtime's method, and its options
@@ -75,8 +77,8 @@ def quantize(
     """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` of its inputs.
 
     `observer` sets the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
-    `excluded` names operators (`Softmax`) and nodes (`/head/Gemm`) that stay FP32. Raises `UserError`, with similar
-    names, for those that the file does not have.
+    `excluded` names operators (`Softmax`) and nodes (`/head/Gemm`) that stay FP32, and convolutions that are computed
+    in BF16 (`bf16:/stem/Conv`). Raises `UserError`, with similar names, for those that the file does not have.
     """
     with TemporaryDirectory() as folder:
         folded, ranges = Path(folder, "folded.onnx"), Path(folder, "ranges.json")
@@ -113,6 +115,7 @@ def write(
             op_types_to_quantize=operators,
             nodes_to_exclude=nodes,
         )
+        bfloat16_rounding.add(temporary, mixed_precision.in_bf16(excluded))
 
 
 def fold(source: Path, path: Path) -> None:
@@ -135,6 +138,12 @@ def fold(source: Path, path: Path) -> None:
 def _excluded(graph: onnx.GraphProto, names: Sequence[str]) -> tuple[list[str], list[str] | None]:
     """The nodes of `graph` among `names`, and the operators to quantize (None: all) without those among `names`."""
     nodes, present = {node.name for node in graph.node}, {node.op_type for node in graph.node}
+    constants = {tensor.name for tensor in graph.initializer}
+    convolutions = {node.name for node in graph.node if node.op_type == "Conv" and node.input[1] in constants}
+    for name in mixed_precision.in_bf16(names):
+        if name not in convolutions:
+            raise unknown("convolution", name, convolutions)
+    names = mixed_precision.names_of(names)
     for name in names:
         if name not in nodes | present:
             raise unknown("operator or node", name, nodes | present)

@@ -1,4 +1,4 @@
-"""Mixes of INT8 and FP32: the files that all mixes of a model are made from, and the jobs that run them."""
+"""Mixes of INT8, BF16 and FP32: the files that all mixes of a model are made from, and the jobs that run them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..jobs.launcher import JobError
 from ..spec import recipe as recipes
 from ..spec.cures import CORRECTIONS, Cured
 from ..spec.errors import UserError
-from ..spec.mixed_precision import Outcome
+from ..spec.mixed_precision import BF16, Node, Outcome
 from ..spec.task import CLASSIFICATION, SEGMENTATION
 from .workbench import Workbench
 
@@ -44,12 +44,21 @@ class Mixes:
         """What each quantizer costs on `images` calibration samples: the result of the verb `sensitivity`."""
         return self._job("sensitivity", "int8", images, **self._by_ranges)
 
+    def bf16_noise(self, nodes: Sequence[Node], convolutions: Sequence[str], images: int) -> dict[str, float]:
+        """For each of the `convolutions`, the noise at the output if it is BF16 and all other `nodes` are FP32."""
+        if not convolutions:
+            return {}
+        names = {node.name for node in nodes}
+        alone = [names - {name} | {f"{BF16}{name}"} for name in convolutions]
+        outcomes, _, _ = self.run(alone, "calibration", "bf16", images)
+        return {name: outcome.cost.noise for name, outcome in zip(convolutions, outcomes, strict=True)}
+
     def run(
         self, mixes: Sequence[Iterable[str]], split: str, label: str, images: int
     ) -> tuple[list[Outcome], float | None, int]:
-        """The outcomes of mixes, by their FP32 nodes, on samples of `split`; the score of FP32; the number of samples.
+        """The outcomes of mixes on samples of `split`, the score of FP32, and the number of samples, at most `images`.
 
-        At most `images` samples are taken.
+        A mix is given by its nodes that are not INT8.
         """
         request = {"split": split, "labelled": scored(self.bench), "mixes": [sorted(mix) for mix in mixes]}
         result = self._job("mixes", f"{split}-{label}", images, **self._by_ranges, **request)

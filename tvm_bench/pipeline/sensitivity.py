@@ -1,8 +1,10 @@
-"""The command `sensitivity`: what INT8 costs and gains in each layer, and the fastest mix of INT8 and FP32."""
+"""The command `sensitivity`: what INT8 costs and gains in each layer, and the fastest mix of INT8, BF16 and FP32."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from ..analysis import mixed_precision
 from ..analysis.explanation.layer_changes import Profile
 from ..analysis.explanation.roofline import Machine
 from ..analysis.mixed_precision import Choice, Limit, Mix, Problem, Sensitivity
-from ..host import machine, manifest
+from ..host import cpu, machine, manifest
 from ..host.files import replace_with
 from ..report import sensitivity as report
 from ..report.plots import mixes as mixes_plot
@@ -23,9 +25,9 @@ from . import compilation, steps
 from .mixes import Mixes, scored
 from .workbench import Workbench, with_recipe
 
-PAIR = ("fp32", "int8")
 IMAGES = 32  # calibration samples on which the costs are measured
 TRIED_IMAGES = {"drop": 512, "sqnr": 64}  # samples on which mixes are tried: a share of hits needs more than a ratio
+VERIFIED_IMAGES = {"drop": 2000, "sqnr": 512}
 STEPS = 8  # mixes that are tried first
 REFINED = 4  # more mixes, between the last that loses too much and the first that does not
 SQNR, DROP = 35.0, 0.3  # the default limits, in dB and in points
@@ -51,11 +53,13 @@ def sensitivity(
     source, _ = steps.prepare(bench, "onnx", "fp32", 1)
     mixes = Mixes.of(bench, source, _folder(bench))
     costs = mixes.costs(images)
-    libraries = [
-        steps.build(bench, Variant(bench.model_spec, p, "relay", "onnx", threads=_threads(bench))) for p in PAIR
-    ]
+    libraries = {
+        precision: steps.build(bench, Variant(bench.model_spec, precision, "relay", "onnx", threads=_threads(bench)))
+        for precision in _precisions(bench)
+    }
     nodes = tuple(Node(**fields) for fields in costs["nodes"])
     problem = _problem(bench, nodes, list(map(Quantized.from_dict, costs["quantizers"])), libraries)
+    problem = replace(problem, bf16=mixes.bf16_noise(nodes, mixed_precision.faster_in_bf16(problem, nodes), images))
     tried = _Tried(mixes, problem, limit)
     tried.add([frozenset(), *map(problem.fastest, mixed_precision.targets(problem, STEPS))])
     for _ in range(REFINED):
@@ -71,7 +75,7 @@ def sensitivity(
         images=costs["images"],
         tried_images=tried.images,
         choice=_chosen(mixes, best, limit, libraries) if best else None,
-        cures=tuple(mixes.cured(cure, _tried_images(limit)) for cure in CURES) if cures else (),
+        cures=tuple(mixes.cured(cure, TRIED_IMAGES[limit.measure]) for cure in CURES) if cures else (),
     )
     return found, _page(found, _folder(bench))
 
@@ -99,7 +103,7 @@ class _Tried:
         new = [mix for mix in dict.fromkeys(mixes) if mix not in known]
         if not new:
             return
-        label, images = f"{len(self.mixes)}", _tried_images(self.limit)
+        label, images = f"{len(self.mixes)}", TRIED_IMAGES[self.limit.measure]
         outcomes, self.score, self.images = self.model.run(new, "calibration", label, images)
         self.mixes += [
             Mix(self.problem.noise(mix), self.problem.ms(mix), outcome)
@@ -107,8 +111,9 @@ class _Tried:
         ]
 
     def best(self) -> Mix | None:
-        """The fastest mix that keeps to the limit."""
-        return min(filter(self._allowed, self.mixes), key=lambda mix: mix.ms, default=None)
+        """The fastest mix that keeps to the limit, as all quieter ones do: a score varies with the samples."""
+        quiet = takewhile(self._allowed, sorted(self.mixes, key=lambda mix: mix.noise))
+        return min(quiet, key=lambda mix: mix.ms, default=None)
 
     def between(self) -> list[float]:
         """The noise halfway in dB between the best mix and the quietest that is faster; empty without either."""
@@ -118,10 +123,6 @@ class _Tried:
 
     def _allowed(self, mix: Mix) -> bool:
         return self.limit.allows(mix.outcome, self.score)
-
-
-def _tried_images(limit: Limit) -> int:
-    return TRIED_IMAGES["sqnr" if limit.sqnr else "drop"]
 
 
 def _check(bench: Workbench) -> None:
@@ -144,21 +145,28 @@ def _limit(bench: Workbench, min_sqnr: float | None, max_drop: float | None) -> 
 
 
 def _problem(
-    bench: Workbench, nodes: Sequence[Node], quantizers: Sequence[Quantized], libraries: Sequence[Path]
+    bench: Workbench, nodes: Sequence[Node], quantizers: Sequence[Quantized], libraries: Mapping[str, Path]
 ) -> Problem:
-    request = {"artifacts": list(map(str, libraries)), "limits": True}
-    options: dict[str, Any] = {"inputs": tuple(folder / manifest.LIBRARY for folder in libraries), "exclusive": True}
+    folders = list(libraries.values())
+    request = {"artifacts": list(map(str, folders)), "limits": True}
+    options: dict[str, Any] = {"inputs": tuple(folder / manifest.LIBRARY for folder in folders), "exclusive": True}
     # Kept: with other times, an interrupted run would try other mixes.
-    measured = bench.job("profile", request, "pair", **options)["result"]
-    fp32, int8 = (
-        Profile(manifest.verify(folder)["kernels"], library["kernels"], library["model_ms"])
-        for folder, library in zip(libraries, measured["libraries"], strict=True)
-    )
+    measured = bench.job("profile", request, "precisions", **options)["result"]
+    profiles = {
+        precision: Profile(manifest.verify(folder)["kernels"], library["kernels"], library["model_ms"])
+        for (precision, folder), library in zip(libraries.items(), measured["libraries"], strict=True)
+    }
     limits = Machine(measured["peaks"], machine.cache_bytes(), _threads(bench))
-    return mixed_precision.problem(nodes, quantizers, fp32, int8, limits)
+    return mixed_precision.problem(nodes, quantizers, profiles, limits)
 
 
-def _chosen(mixes: Mixes, mix: Mix, limit: Limit, libraries: Sequence[Path]) -> Choice:
+def _precisions(bench: Workbench) -> tuple[str, ...]:
+    """Those of a mix: BF16 too if this CPU has instructions for it, and nothing else was asked for."""
+    bf16 = bench.run_spec.target is None and "avx512bf16" in cpu.host_features()
+    return ("fp32", "int8", "bf16") if bf16 else ("fp32", "int8")
+
+
+def _chosen(mixes: Mixes, mix: Mix, limit: Limit, libraries: Mapping[str, Path]) -> Choice:
     """Build the mix, run it beside the others, and verify it on test samples."""
     bench, excluded = mixes.bench, mix.outcome.excluded
     path = _folder(bench) / f"mix-{limit.text}.txt"
@@ -167,9 +175,10 @@ def _chosen(mixes: Mixes, mix: Mix, limit: Limit, libraries: Sequence[Path]) -> 
     mixed = with_recipe(bench, recipes.without(bench.model_spec.recipe, excluded)) if excluded else bench
     variant = Variant(mixed.model_spec, "int8", "relay", None if excluded else "onnx", threads=_threads(bench))
     library = steps.build(mixed, variant)
-    measured = compilation.profiled([*libraries, library], _threads(bench))["libraries"]
+    compared = [libraries["fp32"], libraries["int8"], library]
+    measured = compilation.profiled(compared, _threads(bench))["libraries"]
     fp32, int8, ms = (entry["model_ms"] for entry in measured)
-    verified, score, images = mixes.run([(), excluded], "test", "chosen", TRIED_IMAGES["drop"])
+    verified, score, images = mixes.run([(), excluded], "test", "chosen", VERIFIED_IMAGES[limit.measure])
     return Choice(
         mix=mix,
         verified=(verified[0], verified[-1]),

@@ -9,12 +9,24 @@ from typing import Any
 
 from ..analysis.mixed_precision import Choice, Mix, Sensitivity
 from ..spec.cures import Cured
-from ..spec.mixed_precision import Cost, Outcome, decibels
+from ..spec.mixed_precision import Cost, Outcome, decibels, in_bf16, names_of
 from . import formatting
 from .table import Table, markdown
 
-LAYERS = ("layer", "computes", "dB", "weights\ndB", "output\ndB", "KL", "changed", "INT8 ms", "FP32 ms", "in the mix")
-MIXES = ("in FP32", "expected ms", "expected dB", "dB", "KL", "changed", "score", "drop", "")
+LAYERS = (
+    "layer",
+    "computes",
+    "dB",
+    "weights\ndB",
+    "output\ndB",
+    "KL",
+    "changed",
+    "INT8 ms",
+    "BF16 ms",
+    "FP32 ms",
+    "in the mix",
+)
+MIXES = ("nodes in FP32", "in BF16", "expected ms", "expected dB", "dB", "KL", "changed", "score", "drop", "")
 CURES = ("all layers INT8, by", "recipe", "dB", "KL", "changed", "score", "drop", "")
 CHOICE = ("", "ms", "of INT8", "dB", "changed", "score", "drop")
 LEGEND = (
@@ -25,19 +37,23 @@ LEGEND = (
 )
 MIX_LEGEND = (
     "Each mix is the fastest that a solver finds for some loss. Expected are the sum of the errors, and of the "
-    "milliseconds with the conversions between the two precisions. The other columns were measured."
+    "milliseconds with the conversions between INT8 and floats. The other columns were measured. BF16 is tried in "
+    "convolutions that it makes faster than FP32, if the CPU has instructions for it."
 )
 
 
 def tables(found: Sensitivity, most: int | None = None) -> list[Table]:
-    """The layers, that which costs most first (at most `most`), the mixes that were tried, and the chosen one."""
+    """The layers, that which costs most first, the mixes that were tried, and the chosen one.
+
+    With `most`, for a terminal: at most so many layers, and their names without what they say twice.
+    """
     layers = _layers(found)
-    shown = layers if most is None else layers[:most]
+    shown = layers if most is None else [[_short(name), *cells] for name, *cells in layers[:most]]
     name = "what INT8 costs by layer" + (f", {len(shown)} of {len(layers)}" if len(shown) < len(layers) else "")
     mixes = [_mix(mix, found) for mix in found.mixes]
     cures = [Table("other ways to quantize", CURES, [_cure(row, found) for row in found.cures])] if found.cures else []
     chosen = [Table(_verified(found.choice), CHOICE, _choice(found.choice))] if found.choice else []
-    return [Table(name, LAYERS, shown), Table("mixes of INT8 and FP32", MIXES, mixes), *cures, *chosen]
+    return [Table(name, LAYERS, shown), Table("mixes of precisions", MIXES, mixes), *cures, *chosen]
 
 
 def sentences(found: Sensitivity) -> list[str]:
@@ -51,12 +67,15 @@ def _chosen(found: Sensitivity) -> list[str]:
     if choice is None:
         quietest = max(found.mixes, key=lambda mix: mix.outcome.cost.sqnr)
         return [f"No mix keeps to {wanted}: the best has {_decibels(quietest.outcome.cost.noise)} dB. Use FP32."]
-    count, (_, int8, mix) = len(choice.mix.outcome.excluded), choice.ms
-    if not count:
+    excluded, (fp32, int8, mix) = choice.mix.outcome.excluded, choice.ms
+    if not excluded:
         return [f"All INT8 keeps to {wanted}. No layer needs FP32."]
+    bf16 = len(in_bf16(excluded))
+    parts = [f"{len(excluded) - bf16} of {len(found.nodes)} nodes in FP32", *([f"{bf16} in BF16"] if bf16 else [])]
     return [
-        f"The fastest mix with {wanted} has {count} of {len(found.nodes)} nodes in FP32. It takes {mix:.3f} ms, "
+        f"The fastest mix with {wanted} has {' and '.join(parts)}. It takes {mix:.3f} ms, "
         f"{mix / int8:.2f} times as long as all INT8.",
+        *([f"All FP32 is faster: {fp32:.3f} ms. Use that."] if fp32 <= mix else []),
         f"Library: {choice.library}. ONNX file for other runtimes: {choice.source}. "
         f"Race it: tvm-bench bench … --recipe {choice.recipe_text}",
     ]
@@ -76,7 +95,7 @@ def page(found: Sensitivity, picture: str) -> str:
     samples = (
         f"The costs were measured on {found.images} calibration samples, and the mixes tried on {found.tried_images}."
     )
-    paragraphs = [*head, samples, f"![Mixes of INT8 and FP32]({picture})", LEGEND, MIX_LEGEND]
+    paragraphs = [*head, samples, f"![Mixes of precisions]({picture})", LEGEND, MIX_LEGEND]
     return "\n\n".join([*paragraphs, markdown(tables(found))]) + "\n"
 
 
@@ -87,7 +106,8 @@ def to_json(found: Sensitivity) -> dict[str, Any]:
 
 def _layers(found: Sensitivity) -> list[list[str]]:
     """A line for each node, and for each input of the model, the loudest first."""
-    excluded = set(found.choice.mix.outcome.excluded) if found.choice else set()
+    excluded = found.choice.mix.outcome.excluded if found.choice else ()
+    precisions = dict.fromkeys(names_of(excluded), "FP32") | dict.fromkeys(in_bf16(excluded), "BF16")
     lines = []
     for node in found.nodes:
         times = found.problem.nodes[node.name]
@@ -99,16 +119,26 @@ def _layers(found: Sensitivity) -> list[list[str]]:
             node.layer or node.operator,
             *(_decibels(noise) for noise in (sum(noises), *noises)),
             *_changes([q.cost for q in (*weights, *outputs)]),
-            *(f"{ms:.3f}" if times.measured else formatting.NONE for ms in (times.int8, times.fp32)),
-            "FP32" if node.name in excluded else "INT8",
+            *(
+                f"{ms:.3f}" if times.measured and ms is not None else formatting.NONE
+                for ms in (times.int8, times.bf16, times.fp32)
+            ),
+            precisions.get(node.name, "INT8"),
         ]
         lines.append((sum(noises), cells))
     for q in found.problem.quantizers:
         if not q.weights and q.writer is None:
             none, costs = formatting.NONE, _changes([q.cost])
             noise = _decibels(q.cost.noise)
-            lines.append((q.cost.noise, [q.tensors[0], "input", noise, none, noise, *costs, *[none] * 3]))
+            lines.append((q.cost.noise, [q.tensors[0], "input", noise, none, noise, *costs, *[none] * 4]))
     return [cells for _, cells in sorted(lines, key=lambda line: -line[0])]
+
+
+def _short(name: str) -> str:
+    """The name of a node without scopes that the next one repeats: `/block.0/fc/Conv` for `/block/block.0/fc/Conv`."""
+    scopes = name.split("/")
+    pairs = zip(scopes, [*scopes[1:], ""], strict=True)
+    return "/".join(scope for scope, after in pairs if not scope or not after.startswith(f"{scope}."))
 
 
 def _changes(costs: Sequence[Cost]) -> list[str]:
@@ -123,9 +153,11 @@ def _changes(costs: Sequence[Cost]) -> list[str]:
 
 def _mix(mix: Mix, found: Sensitivity) -> list[str]:
     chosen = found.choice is not None and mix == found.choice.mix
-    cost = mix.outcome.cost
+    cost, excluded = mix.outcome.cost, mix.outcome.excluded
+    bf16 = len(in_bf16(excluded))
     return [
-        f"{len(mix.outcome.excluded)} of {len(found.nodes)}",
+        f"{len(excluded) - bf16} of {len(found.nodes)}",
+        f"{bf16}",
         f"{mix.ms:.3f}",
         _decibels(mix.noise),
         _decibels(cost.noise),

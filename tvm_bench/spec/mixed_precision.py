@@ -1,11 +1,26 @@
-"""What INT8 costs and gains layer by layer: the results of `sensitivity` and `mixes`. Standard library only."""
+"""What INT8 costs and gains layer by layer: the results of `sensitivity` and `mixes`. Standard library only.
+
+A mix is given by its nodes that are not INT8. They are computed in FP32, or in BF16 if their name stands after `BF16`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+BF16 = "bf16:"
+
+
+def names_of(excluded: Iterable[str]) -> list[str]:
+    """The names of all nodes of a mix that are not INT8."""
+    return [entry.removeprefix(BF16) for entry in excluded]
+
+
+def in_bf16(excluded: Iterable[str]) -> list[str]:
+    """The names of the nodes of a mix that are computed in BF16."""
+    return [entry.removeprefix(BF16) for entry in excluded if entry.startswith(BF16)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +76,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A mix that was run: the nodes that stay FP32, what it costs, and its score by the labels (None: no labels)."""
+    """A mix that was run: its nodes that are not INT8, what it costs, and its score by the labels (None: no labels)."""
 
     excluded: tuple[str, ...]
     cost: Cost

@@ -5,6 +5,7 @@ prune-structured50  prune-unstructured90  prune-2:4           -iterative: in 3 i
 kmeans256                                                     at most 256 different weights per layer
 int8[-per-channel|-per-tensor][-minmax|-histogram|-entropy]   static quantization
 int8…-without:Softmax,/head/Gemm                              these operators and nodes of the ONNX file stay FP32
+int8…-without:bf16:/stem/Conv                                 this convolution is computed in BF16
 int8…-without:@mix.txt                                        the same, with a name on each line of a file
 int8-pt2e                                                     static quantization by torchao's PT2E
 qat[-per-channel|-per-tensor]                                 static quantization, with training

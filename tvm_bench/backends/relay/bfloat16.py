@@ -13,7 +13,8 @@ from tvm.relay.expr_functor import ExprMutator
 
 from .calls import in_order, name_of
 from .schedules import conv_workload, direct_conv
-from .schedules.bf16_dot import BITS
+from .schedules.bf16_dot import BITS, KIND
+from .target import features
 
 LOWER = 16  # bits of a float32 that a bfloat16 lacks
 BELOW_HALF = 2 ** (LOWER - 1) - 1  # of the last bit that is kept
@@ -32,15 +33,43 @@ class Bfloat16:
         return in_order(_Bfloat16(convolutions), function)
 
 
+@relay.transform.function_pass(opt_level=0)
+class Bfloat16Casts:
+    """Computes casts to BF16 and back, and the convolutions behind them in BF16 where the target can. Needs types.
+
+    `exporters.bfloat16_rounding` writes these casts. On other targets they only round.
+    """
+
+    def transform_function(
+        self, function: relay.Function, module: tvm.IRModule, context: tvm.transform.PassContext
+    ) -> relay.Function:
+        casts: list[relay.Call] = []
+        relay.analysis.post_order_visit(function, lambda node: casts.extend([node] if _rounds(node) else []))
+        if not casts:
+            return function
+        convolutions: list[relay.Call] = []
+
+        def visit(node: relay.Expr) -> None:
+            if name_of(node) == "nn.conv2d" and node.args[0] in casts and _fits(node):
+                convolutions.append(node)
+
+        if KIND.feature in features(tvm.target.Target.current()):
+            relay.analysis.post_order_visit(function, visit)
+        return in_order(_Bfloat16(convolutions, casts), function)
+
+
 class _Bfloat16(ExprMutator):
-    def __init__(self, convolutions: list[relay.Call]):
+    """Computes `convolutions` in BF16, and rounds their data; or, with `casts`, what these casts round."""
+
+    def __init__(self, convolutions: list[relay.Call], casts: list[relay.Call] | None = None):
         super().__init__()
-        self.convolutions = set(convolutions)
-        self.rounded = {call.args[0] for call in convolutions if isinstance(call.args[0], relay.Call)}
+        self.convolutions, self.casts = set(convolutions), set(casts or ())
+        inputs = {call.args[0] for call in convolutions if isinstance(call.args[0], relay.Call)}
+        self.rounded = self.casts or inputs
         self.bits: dict[relay.Expr, relay.Expr] = {}  # of rounded values, by these
 
     def visit_call(self, call: relay.Call) -> relay.Expr:
-        new = super().visit_call(call)
+        new = self.visit(call.args[0].args[0]) if call in self.casts else super().visit_call(call)
         if call in self.convolutions:
             new = self._convolution(new)
         if call not in self.rounded:
@@ -64,6 +93,16 @@ def _fits(node: relay.Expr) -> bool:
         return False
     convolution = conv_workload.of(node.attrs, *(argument.checked_type for argument in node.args))
     return convolution.dtype == "fp32" and bool(direct_conv.tiles(convolution.in_bf16()))
+
+
+def _rounds(node: relay.Expr) -> bool:
+    """Whether it casts a float32 value to BF16 and back."""
+    if name_of(node) != "cast" or node.attrs.dtype != "float32":
+        return False
+    (inner,) = node.args
+    return (
+        name_of(inner) == "cast" and inner.attrs.dtype == "bfloat16" and inner.args[0].checked_type.dtype == "float32"
+    )
 
 
 def numpy_bits(values: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from ...spec.errors import UserError
 from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from .averages import AveragesAsPools
-from .bfloat16 import Bfloat16
+from .bfloat16 import Bfloat16, Bfloat16Casts
 from .calls import name_of
 from .dilated import DilatedConvolutions
 from .einsum import EinsumsAsProducts
@@ -64,7 +64,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     tvms = plan.name in ("stock", "autoscheduler")
     module = passes.convert_layouts(module, autoscheduler.LAYOUT if plan.name == "autoscheduler" else "NCHW")
     own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
-    module = _rewritten(scale_folding.fold_scales(module)) if own else module
+    module = _rewritten(_folded(module, target)) if own else module
     fusion = _LastFusion()
     disabled = [scale_folding.TVMS_PASS, *simplify.TVMS_PASSES] if own else []
     with _schedules(plan, target) as (config, records):
@@ -90,9 +90,16 @@ def in_bf16(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
             f"precision bf16: the CPU '{target.mcpu}' has no instructions for it (avx512_bf16). "
             "Give --precision fp32,int8."
         )
-    module = _rewritten(scale_folding.fold_scales(passes.convert_layouts(module)))
+    module = _rewritten(_folded(passes.convert_layouts(module), target))
     with target:
         return in_sequence([Bfloat16()], module)
+
+
+def _folded(module: tvm.IRModule, target: tvm.target.Target) -> tvm.IRModule:
+    """The module with scales in its weights; then casts to BF16 become its bits, whose weights take no scales."""
+    module = scale_folding.fold_scales(module)
+    with target:
+        return in_sequence([Bfloat16Casts()], module)
 
 
 def _rewritten(module: tvm.IRModule) -> tvm.IRModule:

@@ -1,4 +1,4 @@
-"""The verb `mixes`: runs an ONNX file in several mixes of INT8 and FP32."""
+"""The verb `mixes`: runs an ONNX file in several mixes of INT8, BF16 and FP32."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(
     threads: int,
     mixes: list[list[str]],
 ) -> dict[str, Any]:
-    """Run each mix, given by the nodes that stay FP32, on the first `images` samples of `split`.
+    """Run each mix, given by the nodes that are not INT8, on the first `images` samples of `split`.
 
     `folded` and `ranges` are files of the verb `ranges`. Returns `mixes` (fields of `Outcome`), the `score` of
     FP32 (None: no labels), and the number of `images`.
@@ -46,7 +46,7 @@ def run(
     outcomes = []
     with tempfile.TemporaryDirectory() as folder, Progress("mixes", len(mixes)) as progress:
         for excluded in mixes:
-            progress.step(f"{len(excluded)} nodes in FP32")
+            progress.step(f"{len(excluded)} nodes in floats")
             path = Path(folder, "mix.onnx")
             qdq.write(Path(folded), Path(ranges), path, excluded=excluded, **options)
             rounded = rounding_cost.outputs(onnx.load(path), inputs, threads)

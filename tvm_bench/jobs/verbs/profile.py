@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ...backends.relay.artifact import open_verified
 from ...backends.relay.library import Library
 from . import peaks
 
-MODEL_RUNS, TURNS = 10, 3
+MODEL_RUNS, LEAST_TURNS, SECONDS = 10, 3, 4.0
 
 
 def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
@@ -26,7 +27,10 @@ def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
     whole = [
         Library(about, Path(artifact), about["threads"]) for (about, _), artifact in zip(opened, artifacts, strict=True)
     ]
-    turns = [[library.time_evaluator(MODEL_RUNS) for library in whole] for _ in range(TURNS)]
+    turns: list[list[list[float]]] = []
+    ends = time.monotonic() + SECONDS
+    while len(turns) < LEAST_TURNS or time.monotonic() < ends:
+        turns.append([library.time_evaluator(MODEL_RUNS) for library in whole])
     libraries = [
         {"kernels": kernels, "model_ms": float(np.median(np.concatenate(runs)))}
         for kernels, *runs in zip(times, *turns, strict=True)

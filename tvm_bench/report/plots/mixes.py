@@ -10,7 +10,7 @@ from .style import COLOURS, FONT, INK, SOFT, chart, write
 
 def draw(found: Sensitivity, path: Path) -> None:
     """Write the plot to a PNG file."""
-    title = f"{found.model}: mixes by their number of FP32 nodes; circle: chosen"
+    title = f"{found.model}: mixes by their number of nodes that are not INT8; circle: chosen"
     figure, axes = chart(title, "expected milliseconds", "SQNR of the outputs, dB")
     mixes = sorted(found.mixes, key=lambda mix: mix.ms)
     points = [(mix.ms, mix.outcome.cost.sqnr) for mix in mixes if mix.outcome.cost.noise > 0]
