@@ -17,11 +17,13 @@ PYTHON    ?= python3
 VENV      := .venv
 READY     := $(VENV)/.ready
 PEERS     := $(VENV)/.peers
+RELAX     := $(VENV)/environments/relax/.ready
 BROWSER   := $(VENV)/.browser
 BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
 comma     := ,
-needs      = $(READY) $(if $(filter all openvino ncnn mnn,$(subst $(comma), ,$(BACKENDS))),$(PEERS))
+chosen     = $(subst $(comma), ,$(BACKENDS))
+needs      = $(READY) $(if $(filter all openvino ncnn mnn,$(chosen)),$(PEERS)) $(if $(filter relax,$(chosen)),$(RELAX))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
 FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
 
@@ -33,7 +35,7 @@ PLATFORM  := manylinux_2_27_x86_64
 TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers browser bench tune build report test test-all coverage docs dist lint clean distclean
+.PHONY: help setup peers relax browser bench tune build report test test-all coverage docs dist lint clean distclean
 
 help: ## List the targets and variables
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +52,13 @@ peers: $(PEERS) ## Add OpenVINO, NNCF, ncnn and MNN to .venv; `make bench BACKEN
 
 $(PEERS): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[peers]'
+	touch $@
+
+relax: $(RELAX) ## Build the environment of Relax (apache-tvm) in .venv; `make bench BACKENDS=relay,relax` does it too
+
+$(RELAX): $(READY)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable '.[relax]'
 	touch $@
 
 browser: $(BROWSER) ## Add what the tests need to open pages in Chromium; `make test-all` does it too
@@ -75,7 +84,7 @@ report: $(READY) ## Write the report of the last bench of MODEL again
 test: $(READY) ## Run the tests, but for the slow ones
 	$(BIN)/python -m pytest
 
-test-all: $(READY) $(BROWSER) ## Run all tests
+test-all: $(READY) $(BROWSER) $(RELAX) ## Run all tests
 	$(BIN)/python -m pytest -m ''
 
 coverage: $(READY) ## Run what `make test` runs; print which lines ran, in jobs too

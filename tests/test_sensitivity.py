@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import tvm_bench as tb
 from tests.conftest import TINY
-from tvm_bench.analysis.mixed_precision import Limit, Problem, Times
+from tvm_bench.analysis.mix_problem import Problem, Times
+from tvm_bench.analysis.mixed_precision import Limit
 from tvm_bench.exporters import qdq
 from tvm_bench.exporters.onnx_layers import names_of as layers_of
 from tvm_bench.exporters.quantizers import QuantizedFile

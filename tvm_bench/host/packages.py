@@ -21,6 +21,7 @@ from ..spec.errors import Unavailable, UserError
 
 TENSORRT = "pip install tensorrt, beside a CUDA build of torch"
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*==\s*(?P<pin>[\w.+-]+)(?:.*extra\s*==\s*[\"'](?P<extra>\w+)[\"'])?")
+BOTH_TVMS = ("xtc-tvm-python-bindings", "apache-tvm")  # of Relay and of Relax
 COMPILERS = ("g++", "gcc", "clang++", "clang")
 COMPILER_CACHES = ("ccache", "sccache", "distcc")  # programs that may precede the compiler in $CXX
 
@@ -80,11 +81,20 @@ def hidden(package: str) -> Iterator[None]:
 
 
 def need_workbench() -> None:
-    """Raise `UserError` if the packages that compile and measure are not installed, as on a machine that only runs."""
+    """Raise `UserError` if the packages that compile and measure are not installed, as on a machine that only runs.
+
+    Also if both generations of TVM are installed here.
+    """
     if not folder("torch"):
         raise UserError(
             "this needs the workbench, and here only what runs libraries is installed. "
             "Install it: pip install 'tvm-bench[workbench]'"
+        )
+    if all(map(version, BOTH_TVMS)):
+        raise UserError(
+            f"{' and '.join(BOTH_TVMS)} are both installed in '{sys.prefix}', and both are imported as `tvm`. Remove "
+            f"them: pip uninstall {' '.join(BOTH_TVMS)}. Then: make setup. Relax has an environment of its own: make "
+            "relax."
         )
 
 

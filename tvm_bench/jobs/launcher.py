@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..host import cpu, packages, quiet
+from ..host import cpu, environments, packages, quiet
 from ..host.files import write_json
 from ..spec.errors import Error, UserError
 from . import planning, receipts
@@ -56,7 +56,8 @@ class Job:
     With `reuse`, a receipt whose cache key, outputs and sources still match is returned and nothing runs. The key
     covers the request, the SHA-256 of the `inputs`, `depends` (any text), the package versions, the code and the CPU.
     `masked` binds the job to as many CPUs as it has `threads`. An `exclusive` job measures: it waits until no other job
-    holds the lock `MEASURING`. `timeout` is in seconds.
+    holds the lock `MEASURING`. `timeout` is in seconds. `venv` names the environment whose Python runs it (None: this
+    one; see host/environments.py).
     """
 
     verb: str
@@ -72,6 +73,7 @@ class Job:
     timeout: float = HOUR
     show: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    venv: str | None = None
 
     def path(self, kind: str) -> Path:
         """The job's file of this kind, such as `receipt.json`."""
@@ -90,7 +92,8 @@ def run(job: Job) -> dict[str, Any]:
     with locked(job.path("lock")):
         key = ""
         if job.reuse:
-            key = receipts.key(job.verb, job.request, job.inputs, job.depends, job.threads)
+            versions = environments.versions(job.venv) if job.venv else packages.versions()
+            key = receipts.key(job.verb, job.request, job.inputs, job.depends, job.threads, versions)
             if receipt := receipts.valid(receipt_path, key):
                 LOG.info("%s: reused", job.label)
                 return plan.consult(job.verb, receipt_path, receipt) if plan else receipt
@@ -134,7 +137,8 @@ def child_environment(threads: int) -> dict[str, str]:
 def _wait_for(job: Job, environment: dict[str, str]) -> int:
     """Start the worker and wait without polling. Returns its exit code; raises `JobError` after the job's timeout."""
     # -P: a file of the current folder must not stand in for a package of the same name.
-    command = [sys.executable, "-P", "-m", "tvm_bench.jobs.worker"]
+    python = str(environments.python(job.venv)) if job.venv else sys.executable
+    command = [python, "-P", "-m", "tvm_bench.jobs.worker"]
     command += [str(job.path("request.json")), str(job.path("receipt.json")), str(os.getpid())]
     with job.path("log").open("wb") as log:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ..host import cpu, packages
+from ..host import cpu
 from ..host.files import sha256
 
 PACKAGE = Path(__file__).parents[1]
@@ -19,7 +19,14 @@ PARENT_ONLY = (
 )
 
 
-def key(verb: str, request: dict[str, Any], inputs: tuple[Path, ...], depends: str, threads: int) -> str:
+def key(
+    verb: str,
+    request: dict[str, Any],
+    inputs: tuple[Path, ...],
+    depends: str,
+    threads: int,
+    versions: dict[str, str],
+) -> str:
     """The cache key of a job: SHA-256, in hexadecimal, of everything that can change its result."""
     parts = {
         "verb": verb,
@@ -27,7 +34,7 @@ def key(verb: str, request: dict[str, Any], inputs: tuple[Path, ...], depends: s
         "inputs": [sha256(path) for path in inputs],
         "depends": depends,
         "threads": threads,
-        "versions": packages.versions(),
+        "versions": versions,
         "code": _code(),
         "cpu": [cpu.model_name(), sorted(cpu.host_features())],
     }

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..host import cpu, dataset_folders, machine
+from ..host import cpu, dataset_folders, environments, machine
 from ..host import packages as installed
 from ..jobs import launcher
 from ..spec import embedded
@@ -82,6 +82,7 @@ def checks() -> list[Check]:
         _asked("TVM's LLVM", ASK_TVM, lambda a: f"TVM {a['tvm']}, LLVM {a['llvm']}, this CPU is '{a['cpu']}' to it"),
         _asked("import torch", ASK_TORCH, lambda a: a["torch"]),
         peers(),
+        relax(),
         *vectors(),
         *resources(),
         compiler(),
@@ -121,6 +122,15 @@ def peers() -> Check:
         return Check("peers", "ok", ", ".join(f"{name} {installed.version(name)}" for name in names))
     except UserError as error:
         return Check("peers", "note", "not installed (optional)", str(error))
+
+
+def relax() -> Check:
+    """A check of the environment of the backend `relax`."""
+    try:
+        environments.python("relax")
+    except UserError as error:
+        return Check("relax", "note", "not built (optional)", str(error))
+    return Check("relax", "ok", f"apache-tvm {environments.versions('relax')['apache-tvm']}, in its own environment")
 
 
 def vectors() -> Iterator[Check]:

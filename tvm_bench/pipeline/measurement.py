@@ -15,10 +15,10 @@ from typing import Any
 from ..host import deployment_size
 from ..jobs import launcher
 from ..spec import backends, formats
-from ..spec.variant import Variant
+from ..spec.variant import RELAY, Variant
 from .workbench import Workbench
 
-# For libraries of TVM: opening them needs TVM's runtime, not its compiler, which takes 70 MB more memory.
+# For libraries of Relay: opening them needs TVM's runtime, not its compiler, which takes 70 MB more memory.
 RUNTIME_ALONE = {"TVM_USE_RUNTIME_LIB": "1"}
 
 
@@ -53,7 +53,7 @@ def evaluate(
         "detector": bench.about["detector"],
     }
     inputs = (*_shipped(artifact), *(path for paths in against.values() if paths != out for path in paths))
-    options = {"threads": variant.threads, "masked": True, "timeout": seconds}
+    options = {"threads": variant.threads, "masked": True, "timeout": seconds, "venv": _venv(variant)}
     depends = bench.about["data_version"]
     result = bench.job("evaluate", request, variant.label, inputs=inputs, depends=depends, **options)["result"]
     # Measured after the run: some backends compile files in their first call.
@@ -97,9 +97,14 @@ def measure(
         "samples": samples,
         "expected": str(expected) if expected.exists() else None,
     }
-    environment = RUNTIME_ALONE if backends.named(variant.backend).builds else {}
-    options = {"threads": variant.threads, "masked": True, "timeout": seconds, "environment": environment}
-    return bench.job("measure", request, variant.label, reuse=False, **options)["result"]
+    environment = RUNTIME_ALONE if variant.backend in RELAY else {}
+    options = {"masked": True, "timeout": seconds, "environment": environment, "venv": _venv(variant)}
+    job = bench.job("measure", request, variant.label, threads=variant.threads, reuse=False, **options)
+    return job["result"]
+
+
+def _venv(variant: Variant) -> str | None:
+    return backends.named(variant.backend).environment
 
 
 def reference_kind(bench: Workbench) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from typing import Any
 from .. import __version__, report
 from ..analysis.results import Results, Row, save
 from ..analysis.validity import judged
-from ..host import arithmetic, checkout, deployment_size, machine, manifest, packages
+from ..host import arithmetic, checkout, deployment_size, environments, machine, manifest, packages
 from ..host.progress import Progress
 from ..jobs.launcher import MEASURING, JobError, locked
 from ..spec import backends as runtimes
@@ -21,7 +21,7 @@ from ..spec.constraints import Constraints
 from ..spec.errors import UserError
 from ..spec.feed import SYNTHETIC
 from ..spec.layer_errors import LayerErrors
-from ..spec.variant import RunSpec, Variant
+from ..spec.variant import RELAY, RunSpec, Variant
 from . import diff, measurement, race_state, steps
 from .race_entrants import Entrant, attempt, entrant, entrants
 from .race_explanation import with_explanation
@@ -132,6 +132,8 @@ def built(entrant: Entrant) -> Entrant:
     """The entrant with its artifact and its sizes. Raises `Unavailable` if a package or a device is missing."""
     backend = runtimes.named(entrant.variant.backend)
     packages.need(backend.packages, gpu=backend.gpu)
+    if backend.environment:
+        environments.python(backend.environment)
     artifact = steps.build(entrant.bench, entrant.variant)
     row = replace(
         entrant.row,
@@ -163,7 +165,7 @@ def evaluated(entrant: Entrant, rules: Rules) -> Entrant:
         except (UserError, JobError) as error:
             failures[role] = f"{other.name} failed: {error}"
     row = replace(entrant.row, **_evaluate(bench, variant, entrant.artifact, against, rules))
-    if source and variant.precision == "int8":
+    if variant.backend in RELAY and variant.precision == "int8":
         row = _with_layers(row, bench, variant)
     return replace(entrant, row=judged(row, rules.validity, failures))
 

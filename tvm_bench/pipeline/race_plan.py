@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ..jobs import planning
-from ..spec import backends as runtimes
 from ..spec.errors import UserError
 from ..spec.planned import Planned
-from ..spec.variant import RunSpec
+from ..spec.variant import RELAY, RunSpec
 from . import race
 from .race_entrants import Entrant, entrants
 from .race_rounds import Rules
@@ -39,7 +38,7 @@ def _planned(entrant: Entrant, rules: Rules, noted: planning.Plan) -> Planned:
     new = {key: seconds for key, seconds in noted.seconds.items() if key not in before}
     seconds: dict[str, float | None] = {}
     for step, verbs in VERBS.items():
-        if step == "layers" and not (variant.precision == "int8" and runtimes.named(variant.backend).builds):
+        if step == "layers" and not (variant.precision == "int8" and variant.backend in RELAY):
             continue
         found = [time for (verb, _), time in new.items() if verb in verbs]
         seconds[step] = sum(found) if found or complete else None

@@ -8,10 +8,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from ..analysis import mixed_precision
+from ..analysis import mix_problem
 from ..analysis.explanation.layer_changes import Profile
 from ..analysis.explanation.roofline import Machine
-from ..analysis.mixed_precision import Choice, Limit, Mix, Problem, Sensitivity
+from ..analysis.mix_problem import Problem
+from ..analysis.mixed_precision import Choice, Limit, Mix, Sensitivity
 from ..host import cpu, machine, manifest
 from ..host.files import replace_with
 from ..report import sensitivity as report
@@ -59,9 +60,9 @@ def sensitivity(
     }
     nodes = tuple(Node(**fields) for fields in costs["nodes"])
     problem = _problem(bench, nodes, list(map(Quantized.from_dict, costs["quantizers"])), libraries)
-    problem = replace(problem, bf16=mixes.bf16_noise(nodes, mixed_precision.faster_in_bf16(problem, nodes), images))
+    problem = replace(problem, bf16=mixes.bf16_noise(nodes, mix_problem.faster_in_bf16(problem, nodes), images))
     tried = _Tried(mixes, problem, limit)
-    tried.add([frozenset(), *map(problem.fastest, mixed_precision.targets(problem, STEPS))])
+    tried.add([frozenset(), *map(problem.fastest, mix_problem.targets(problem, STEPS))])
     for _ in range(REFINED):
         tried.add([problem.fastest(noise) for noise in tried.between()])
     best = tried.best()
@@ -157,7 +158,7 @@ def _problem(
         for (precision, folder), library in zip(libraries.items(), measured["libraries"], strict=True)
     }
     limits = Machine(measured["peaks"], machine.cache_bytes(), _threads(bench))
-    return mixed_precision.problem(nodes, quantizers, profiles, limits)
+    return mix_problem.problem(nodes, quantizers, profiles, limits)
 
 
 def _precisions(bench: Workbench) -> tuple[str, ...]:

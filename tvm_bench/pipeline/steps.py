@@ -117,7 +117,8 @@ def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:
 def build(bench: Workbench, variant: Variant) -> Path:
     """The file or folder that the variant's backend loads."""
     model_file, receipt = source(bench, variant)
-    if not backends.named(variant.backend).builds:
+    backend = backends.named(variant.backend)
+    if not backend.builds:
         return model_file
     folder = bench.folder / variant.label
     records = bench.tuned_by(variant) if variant.tuned else {}
@@ -137,8 +138,11 @@ def build(bench: Workbench, variant: Variant) -> Path:
     ledgers = tuple(path / LEDGER for path in records.values())
     inputs = (model_file, *ledgers, *([reference / "lib.so"] if reference else ()))
     # With records, the build measures which schedules are the fastest.
-    options = {"threads": variant.threads, "exclusive": bool(records), "masked": bool(records)}
-    bench.job("build", request.to_dict(), variant.label, inputs=inputs, **options)
+    options: dict[str, Any] = {"threads": variant.threads, "exclusive": bool(records), "masked": bool(records)}
+    if backend.environment:
+        options["venv"] = backend.environment
+    verb = f"build_{backend.environment}" if backend.environment else "build"
+    bench.job(verb, request.to_dict(), variant.label, inputs=inputs, **options)
     return folder
 
 

@@ -19,6 +19,7 @@ class Backend:
     packages: tuple[str, ...] = ()  # optional packages that it needs
     gpu: bool = False
     int8_source: str | None = None  # the file format in INT8; None: `source`
+    environment: str | None = None  # the name of its own (see host/environments.py); None: it runs in this one
 
 
 BACKENDS = {
@@ -29,6 +30,7 @@ BACKENDS = {
     "inductor-max-autotune": Backend("inductor_max_autotune", "module", ("fp32", "bf16")),
     "relay": Backend("relay.library", "onnx", ("fp32", "int8", "bf16"), builds=True),
     "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
+    "relax": Backend("relax.library", "onnx", ("fp32", "int8"), builds=True, environment="relax"),
     "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
     "ncnn": Backend("ncnn", "ncnn", ("fp32",), packages=("ncnn",)),

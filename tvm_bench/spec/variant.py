@@ -108,7 +108,9 @@ class Variant:
 
     @property
     def resolved_frontend(self) -> str | None:
-        """The front end that Relay uses; None for other backends."""
+        """The front end of TVM that is used; None for other backends."""
+        if self.backend == "relax":
+            return "onnx"
         if self.backend not in RELAY:
             return None
         quantization = recipe.parse(self.model_spec.recipe).quantization if self.precision == "int8" else None

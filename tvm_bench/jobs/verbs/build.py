@@ -6,21 +6,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tvm
 
 from ...backends.relay import compiler, frontend, ir_dump, kernels, passes, selection, target
 from ...backends.relay.artifact import open_verified
 from ...backends.relay.compiler import Compiled, Schedules
 from ...backends.relay.library import Library
-from ...data import synthetic
 from ...host import cpu, manifest, packages
 from ...host.files import replace_with, sha256, write_json
-from ...measure import timed_inputs
 from ...spec.build_request import BuildRequest
 from ...spec.tensors import TensorSpec, to_json
-
-REPEATS_WHEN_BUILT = 30
+from . import _golden
 
 
 def run(**entries: Any) -> dict[str, Any]:
@@ -46,7 +42,7 @@ def run(**entries: Any) -> dict[str, Any]:
     entry = _described(result, cpu_target, request) | {"tuning": tuning}
     names = [manifest.LIBRARY]
     if _runs_here(cpu_target):
-        entry |= _tried(folder, entry)
+        entry |= _golden.write(folder, Library(entry, folder, entry["threads"]))
         names.append(manifest.GOLDEN)
     else:
         (folder / manifest.GOLDEN).unlink(missing_ok=True)  # left by an earlier build for this CPU
@@ -94,20 +90,4 @@ def _outputs(module: tvm.IRModule, request: BuildRequest) -> list[TensorSpec]:
     kind = module["main"].checked_type.ret_type
     types = kind.fields if isinstance(kind, tvm.ir.TupleType) else [kind]
     shapes = [tuple(int(size) for size in tensor.shape) for tensor in types]
-    batch = request.inputs[0].shape[:1]
-    return [
-        TensorSpec(name, shape, tensor.dtype, batched=shape[:1] == batch)
-        for name, shape, tensor in zip(request.outputs, shapes, types, strict=True)
-    ]
-
-
-def _tried(folder: Path, entry: dict[str, Any]) -> dict[str, Any]:
-    """Run the library on seeded inputs, write inputs and outputs to `golden.npz`, and time it."""
-    library = Library(entry, folder, entry["threads"])
-    samples = synthetic.arrays(library.inputs, timed_inputs.needed(library.inputs))
-    inputs = timed_inputs.windows(library.inputs, samples)[0]
-    golden: dict[str, Any] = {f"input_{i}": array for i, array in enumerate(inputs)}
-    golden |= {f"output_{i}": array for i, array in enumerate(library(inputs))}
-    with replace_with(folder / manifest.GOLDEN) as path:
-        np.savez_compressed(path, **golden)
-    return {"latency_ms_when_built": float(np.median(library.time_evaluator(REPEATS_WHEN_BUILT)))}
+    return _golden.outputs(request.outputs, shapes, [tensor.dtype for tensor in types], request.inputs[0].shape[0])

@@ -1,0 +1,181 @@
+"""The backend `relax`: its environment, its libraries beside ONNX Runtime, and its place in a race."""
+
+import json
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from tests.conftest import TINY
+from tvm_bench.host import environments, manifest, packages
+from tvm_bench.jobs import launcher
+from tvm_bench.jobs.launcher import Job
+from tvm_bench.spec.build_request import About, BuildRequest
+from tvm_bench.spec.errors import Unavailable, UserError
+from tvm_bench.spec.tensors import TensorSpec
+
+needs_relax = pytest.mark.skipif(not environments.versions("relax"), reason="the environment is not built: make relax")
+ABOUT = About("small", {}, "", "fp32", "onnx", None, [], None)
+
+
+def small_file(path, nodes, shape, outputs, weights):
+    """An ONNX file with the input `x`, and the output `y` of the shape `outputs`."""
+    random = np.random.default_rng(0)
+    constants = [
+        numpy_helper.from_array((random.standard_normal(size) / np.sqrt(np.prod(size[1:]))).astype(np.float32), name)
+        for name, size in weights.items()
+    ]
+    ends = [
+        helper.make_tensor_value_info(*end)
+        for end in (("x", TensorProto.FLOAT, shape), ("y", TensorProto.FLOAT, outputs))
+    ]
+    graph = helper.make_graph(nodes, "small", ends[:1], ends[1:], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def built(folder, shape, cpu=None):
+    """The folder of the library of `folder/small.onnx`."""
+    request = BuildRequest(
+        source=str(folder / "small.onnx"), out=str(folder / "library"), inputs=(TensorSpec("x", shape, "float32"),),
+        outputs=("y",), threads=2, target_text=cpu, records=None, reference=None, stock=False, about=ABOUT,
+    )  # fmt: skip
+    launcher.run(Job("build_relax", request.to_dict(), folder / "jobs", "build", venv="relax", threads=2))
+    return folder / "library"
+
+
+def error(folder, library):
+    """The largest difference of the library's answer to ONNX Runtime's."""
+    session = onnxruntime.InferenceSession(folder / "small.onnx", providers=["CPUExecutionProvider"])
+    with np.load(library / manifest.GOLDEN) as golden:
+        (right,) = session.run(None, {"x": golden["input_0"]})
+        assert right.std() > 0.01
+        return np.abs(golden["output_0"] - right).max()
+
+
+def conv(data, weight, out, **attributes):
+    return helper.make_node("Conv", [data, weight], [out], out, **attributes)
+
+
+CASES = {
+    "3x3": ([conv("x", "w", "y", pads=[1, 1, 1, 1])], (1, 32, 14, 14), (1, 64, 14, 14), {"w": (64, 32, 3, 3)}),
+    "7x7 of an image": (
+        [conv("x", "w", "y", pads=[3, 3, 3, 3], strides=[2, 2])], (1, 3, 33, 29), (1, 32, 17, 15), {"w": (32, 3, 7, 7)},
+    ),
+    "1x1, stride 2": ([conv("x", "w", "y", strides=[2, 2])], (2, 48, 9, 9), (2, 16, 5, 5), {"w": (16, 48, 1, 1)}),
+    "dilated, uneven pads": (
+        [conv("x", "w", "y", pads=[0, 2, 1, 1], dilations=[2, 2])],
+        (1, 16, 12, 11), (1, 16, 9, 10), {"w": (16, 16, 3, 3)},
+    ),
+    "depthwise": (
+        [conv("x", "w", "y", pads=[1, 1, 1, 1], group=32)], (1, 32, 13, 13), (1, 32, 13, 13), {"w": (32, 1, 3, 3)},
+    ),
+    "channels that fill no block": (
+        [conv("x", "w", "y", pads=[1, 1, 1, 1])], (1, 12, 8, 8), (1, 20, 8, 8), {"w": (20, 12, 3, 3)},
+    ),
+    "groups": ([conv("x", "w", "y", group=2)], (1, 32, 8, 8), (1, 32, 6, 6), {"w": (32, 16, 3, 3)}),
+    "a residual block": (
+        [
+            conv("x", "v", "a", pads=[1, 1, 1, 1]),
+            helper.make_node("Add", ["a", "bias"], ["b"]),
+            helper.make_node("Relu", ["b"], ["c"]),
+            conv("c", "w", "d", pads=[1, 1, 1, 1]),
+            helper.make_node("Add", ["d", "a"], ["e"]),
+            helper.make_node("MaxPool", ["e"], ["f"], kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]),
+            helper.make_node("GlobalAveragePool", ["f"], ["g"]),
+            helper.make_node("Flatten", ["g"], ["h"]),
+            helper.make_node("Gemm", ["h", "dense"], ["y"], transB=1),
+        ],
+        (1, 16, 14, 14), (1, 10), {"v": (32, 16, 3, 3), "w": (32, 32, 3, 3), "bias": (1, 32, 1, 1), "dense": (10, 32)},
+    ),
+    "read as blocks and as planes": (
+        [
+            conv("x", "v", "a"),
+            helper.make_node("Transpose", ["a"], ["b"], perm=[0, 1, 3, 2]),
+            helper.make_node("Mul", ["a", "b"], ["y"]),
+        ],
+        (1, 16, 7, 7), (1, 16, 7, 7), {"v": (16, 16, 1, 1)},
+    ),
+}  # fmt: skip
+
+
+@needs_relax
+@pytest.mark.parametrize("name", CASES)
+def test_a_library_answers_as_onnx_runtime(name, tmp_path):
+    nodes, shape, outputs, weights = CASES[name]
+    small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
+    assert error(tmp_path, built(tmp_path, shape)) < 1e-5
+
+
+@needs_relax
+@pytest.mark.parametrize("cpu", ["haswell", "znver4"])
+def test_other_cpus(cpu, tmp_path):
+    nodes, shape, outputs, weights = CASES["a residual block"]
+    small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
+    library = built(tmp_path, shape, f"llvm -mcpu={cpu}")
+    about = manifest.read(library)
+    assert cpu in about["target"] and ("avx512f" in about["cpu_features"]) == (cpu == "znver4")
+    if manifest.GOLDEN in about["files"]:
+        assert error(tmp_path, library) < 1e-5
+
+
+@needs_relax
+def test_bad_input(tmp_path):
+    small_file(tmp_path / "small.onnx", [helper.make_node("Det", ["x"], ["y"])], (3, 3), (), {})
+    with pytest.raises(UserError, match=r"small.onnx: Relax does not import .*Det.*Leave out"):
+        built(tmp_path, (3, 3))
+    nodes, shape, outputs, weights = CASES["3x3"]
+    small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
+    with pytest.raises(UserError, match="target 'llvm': give an -mcpu"):
+        built(tmp_path, shape, "llvm")
+
+
+@needs_relax
+@pytest.mark.slow
+def test_it_races(cli, tmp_path):
+    done = cli(
+        "bench", TINY, "--data", "fashion-mnist", "--precision", "fp32,int8", "--backends", "eager,relay,relax",
+        "--rounds", 1, "--samples", 3, "--images", 50, "--threads", 1, "--artifacts", tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {row["name"]: row for row in json.loads(next(tmp_path.glob("*/results.json")).read_text())["variants"]}
+    for name in ("tiny-cnn/fp32-relax", "tiny-cnn/int8-relax"):
+        assert rows[name]["status"] == "ok" and not rows[name]["flagged"], rows[name]
+    assert rows["tiny-cnn/fp32-relax"]["distances"]["reference"]["median"] < 1e-5
+
+
+def folder_of(tmp_path, monkeypatch, **versions):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    environments.versions.cache_clear()
+    place = tmp_path / "environments" / "relax"
+    for name, version in versions.items():
+        about = place / f"lib/python3.11/site-packages/{name}-{version}.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n")
+    (place / "bin").mkdir(parents=True, exist_ok=True)
+    (place / "bin" / "python").touch()
+
+
+def test_an_environment_that_is_not_built_is_skipped_with_its_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    environments.versions.cache_clear()
+    with pytest.raises(Unavailable, match="Build it: make relax"):
+        environments.python("relax")
+    environments.versions.cache_clear()
+
+
+def test_a_wrong_pair_of_versions_is_named(tmp_path, monkeypatch):
+    folder_of(
+        tmp_path, monkeypatch, apache_tvm="0.27.0.post1", apache_tvm_ffi="0.1.15.post2", onnx="1.18.0", numpy="2.4.6"
+    )
+    with pytest.raises(UserError, match=r"apache-tvm-ffi 0.1.15.post2 instead of 0.1.14.post1.*make relax"):
+        environments.python("relax")
+    environments.versions.cache_clear()
+
+
+def test_both_in_one_environment(monkeypatch):
+    monkeypatch.setattr(packages, "version", lambda name: "1.0")
+    with pytest.raises(UserError, match=r"xtc-tvm-python-bindings and apache-tvm are both installed.*make relax"):
+        packages.need_workbench()

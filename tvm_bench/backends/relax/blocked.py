@@ -1,0 +1,156 @@
+"""Blocks of channels: convolutions read and write (N, channels / block, H, W, block), and all between them too.
+
+So the last axis fills a vector. Values are converted to plain NCHW only where an operator needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import tvm
+from tvm import relax, te, topi
+from tvm.relax.expr_functor import PyExprMutator, mutator
+
+from .convolution import Window, convolve, convolve_each
+
+POINTWISE = {  # operators on single values, by the functions that make them
+    "relax.add": relax.op.add,
+    "relax.subtract": relax.op.subtract,
+    "relax.multiply": relax.op.multiply,
+    "relax.divide": relax.op.divide,
+    "relax.maximum": relax.op.maximum,
+    "relax.minimum": relax.op.minimum,
+    "relax.nn.relu": relax.op.nn.relu,
+    "relax.sigmoid": relax.op.sigmoid,
+    "relax.tanh": relax.op.tanh,
+}
+FEW = 4  # channels of an image, which are not blocked
+
+
+@tvm.transform.module_pass(opt_level=0, name="Blocked")
+class Blocked:
+    """Blocks the convolutions whose channels are divisible by `block`, and the operators between them."""
+
+    def __init__(self, block: int):
+        self.block = block
+
+    def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """The module with its function `main` blocked."""
+        blocked = _Blocked(module, self.block)
+        blocked.builder_.update_func(module.get_global_var("main"), blocked.visit_expr(module["main"]))
+        return blocked.builder_.get()
+
+
+@mutator
+class _Blocked(PyExprMutator):
+    def __init__(self, module: tvm.IRModule, block: int):
+        super().__init__(module)
+        self.block = block
+        self.blocked: dict[relax.Var, relax.Expr] = {}  # the blocked value of a variable
+
+    def visit_var_binding_(self, binding: relax.VarBinding) -> None:
+        """Note the blocked value instead of a binding, if there is one; it is unpacked where it is needed."""
+        call = binding.value
+        value = self._blocked_call(call) if isinstance(call, relax.Call) else None
+        if value is None:
+            super().visit_var_binding_(binding)
+        else:
+            self.blocked[binding.var] = self.builder_.emit(value)
+
+    def visit_dataflow_var_(self, var: relax.Var) -> relax.Expr:
+        """A variable that an operator needs as plain NCHW."""
+        return self._plain(var) if var in self.blocked else super().visit_dataflow_var_(var)
+
+    def visit_var_(self, var: relax.Var) -> relax.Expr:
+        """As `visit_dataflow_var_`."""
+        return self._plain(var) if var in self.blocked else super().visit_var_(var)
+
+    def _blocked_call(self, call: relax.Call) -> relax.Expr | None:
+        name = getattr(call.op, "name", "")
+        if name == "relax.nn.conv2d":
+            return self._convolution(call)
+        if name in ("relax.nn.max_pool2d", "relax.nn.avg_pool2d") and call.args[0] in self.blocked:
+            return self._pool(call, name.removeprefix("relax.nn."))
+        if name in POINTWISE:
+            return self._pointwise(call, POINTWISE[name])
+        return None
+
+    def _convolution(self, call: relax.Call) -> relax.Expr | None:
+        attrs, (data, weight) = call.attrs, call.args
+        if not isinstance(weight, relax.Constant) or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
+            return None
+        array, groups = weight.data.numpy(), int(attrs.groups)
+        outputs, inputs = array.shape[:2]
+        window = Window(*(tuple(map(int, values)) for values in (attrs.strides, attrs.dilation, attrs.padding)))
+        if array.dtype != np.float32 or outputs % self.block:
+            return None
+        if groups == outputs and inputs == 1:
+            packed = array.reshape(-1, self.block, *array.shape[2:]).transpose(0, 2, 3, 1)
+            return self._emit(convolve_each, self._pack(data), packed, window, "depthwise_conv2d")
+        if groups != 1 or (inputs % self.block and inputs > FEW):
+            return None
+        inner = inputs if inputs <= FEW else self.block
+        source = self.visit_expr(data) if inputs <= FEW else self._pack(data)
+        packed = array.reshape(-1, self.block, inputs // inner, inner, *array.shape[2:]).transpose(0, 2, 4, 5, 3, 1)
+        return self._emit(convolve, source, packed, window, "conv2d")
+
+    def _emit(self, compute: Callable, data: relax.Expr, weight: np.ndarray, window: Window, name: str) -> relax.Call:
+        constant = relax.const(np.ascontiguousarray(weight))
+        return self.builder_.call_te(
+            lambda *tensors: compute(*tensors, window), data, constant, primfunc_name_hint=name
+        )
+
+    def _pool(self, call: relax.Call, kind: str) -> relax.Expr:
+        attrs, data = call.attrs, self.blocked[call.args[0]]
+        sizes = [list(map(int, values)) for values in (attrs.pool_size, attrs.strides, attrs.dilation, attrs.padding)]
+
+        def compute(tensor: te.Tensor) -> te.Tensor:
+            return topi.nn.pool2d(
+                tensor, *sizes, kind.partition("_")[0], bool(attrs.ceil_mode), f"NCHW{self.block}c",
+                bool(attrs.count_include_pad),
+            )  # fmt: skip
+
+        return self.builder_.call_te(compute, data, primfunc_name_hint=kind)
+
+    def _pointwise(self, call: relax.Call, make: Callable) -> relax.Expr | None:
+        if not any(argument in self.blocked for argument in call.args if isinstance(argument, relax.Var)):
+            return None
+        arguments = [self._operand(argument) for argument in call.args]
+        return None if any(argument is None for argument in arguments) else make(*arguments)
+
+    def _operand(self, argument: relax.Expr) -> relax.Expr | None:
+        """An operand of blocked values: blocked, or constants for each channel; None for any other shape."""
+        if argument in self.blocked:
+            return self.blocked[argument]
+        if not isinstance(argument, relax.Constant):
+            return None
+        array = argument.data.numpy()
+        if array.size == 1:
+            return relax.const(array.reshape(()))
+        shape = (1,) * (4 - array.ndim) + array.shape
+        if shape[2:] != (1, 1) or shape[0] != 1 or shape[1] % self.block:
+            return None
+        return relax.const(array.reshape(1, -1, 1, 1, self.block))
+
+    def _pack(self, data: relax.Expr) -> relax.Expr:
+        if data in self.blocked:
+            return self.blocked[data]
+        return self.builder_.emit_te(_packed, self.visit_expr(data), self.block, primfunc_name_hint="pack")
+
+    def _plain(self, var: relax.Var) -> relax.Expr:
+        return self.builder_.emit_te(_unpacked, self.blocked[var], primfunc_name_hint="unpack")
+
+
+def _packed(data: te.Tensor, block: int) -> te.Tensor:
+    batch, channels, *sizes = map(int, data.shape)
+    return te.compute(
+        (batch, channels // block, *sizes, block), lambda n, c, y, x, b: data(n, c * block + b, y, x), name="packed"
+    )
+
+
+def _unpacked(data: te.Tensor) -> te.Tensor:
+    batch, chunks, *sizes, block = map(int, data.shape)
+    return te.compute(
+        (batch, chunks * block, *sizes), lambda n, c, y, x: data(n, c // block, y, x, c % block), name="unpacked"
+    )

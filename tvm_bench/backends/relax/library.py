@@ -1,0 +1,45 @@
+"""A built library of Relax, run by its virtual machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from tvm import relax
+
+from ...host import manifest
+from ...spec.tensors import Arrays, from_json
+
+MAIN = "main"
+
+
+def load(artifact: Path, *, threads: int) -> Library:
+    """Open a built library, whose files are checked first. `threads` is that of the process.
+
+    Raises `UserError` as `manifest.verify` does.
+    """
+    return Library(manifest.verify(artifact), artifact)
+
+
+class Library:
+    """The compiled model in `folder`. `inputs` and `outputs` are in the order of a call's arrays."""
+
+    def __init__(self, about: dict[str, Any], folder: Path):
+        self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
+        module = tvm.runtime.load_module(str(folder / manifest.LIBRARY))
+        self.machine, self.device = relax.VirtualMachine(module, tvm.cpu()), tvm.cpu()
+        self.given = [tvm.runtime.tensor(np.zeros(spec.shape, spec.dtype)) for spec in self.inputs]
+
+    def __call__(self, arrays: Arrays) -> Arrays:
+        """The outputs, one array each."""
+        for tensor, array in zip(self.given, arrays, strict=True):
+            tensor.copyfrom(array)
+        results = self.machine[MAIN](*self.given)
+        return tuple(result.numpy() for result in ([results] if hasattr(results, "numpy") else results))
+
+    def time_evaluator(self, runs: int) -> list[float]:
+        """Milliseconds of each of `runs` runs by TVM's clock, without NumPy's copies."""
+        clock = self.machine.time_evaluator(MAIN, self.device, number=1, repeat=runs)
+        return [1e3 * seconds for seconds in clock(*self.given).results]

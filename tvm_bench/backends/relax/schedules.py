@@ -1,0 +1,130 @@
+"""Schedules of the kernels: which loops run on all cores, in vectors and in registers.
+
+TVM leaves the loops of a kernel as its expression has them, which takes a hundred times as long.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import tvm
+from tvm import s_tir, tirx
+from tvm.s_tir.schedule import LoopRV, SBlockRV
+from tvm.target.codegen import llvm_get_vector_width
+
+from .convolution import BLOCK
+
+FLOAT_BITS = 32
+REGISTERS = {512: 32, 256: 16, 128: 16}  # of vectors, by their bits
+SPATIAL = 0  # TVM's number of an axis of the result; others add up
+
+
+def lanes(target: tvm.target.Target) -> int:
+    """Float32 values in a vector of `target`."""
+    return llvm_get_vector_width(target) // FLOAT_BITS
+
+
+@tvm.transform.module_pass(opt_level=0, name="Scheduled")
+class Scheduled:
+    """Schedules all kernels of a module for the current target."""
+
+    def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
+        """The module with its kernels scheduled."""
+        target = tvm.target.Target.current()
+        for variable, function in module.functions_items():
+            if isinstance(function, tirx.PrimFunc):
+                module[variable] = scheduled(function, target)
+        return module
+
+
+def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
+    """A kernel with its schedule."""
+    kernel = s_tir.Schedule(function)
+    blocks = kernel.get_child_blocks(kernel.get_sblock("root"))
+    convolution = next((block for block in blocks if kernel.get(block).name_hint == BLOCK), None)
+    if convolution is None:
+        _whole(kernel, blocks, lanes(target))
+    else:
+        _convolution(kernel, convolution, REGISTERS[llvm_get_vector_width(target)])
+    return kernel.mod["main"]
+
+
+def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, registers: int) -> None:
+    """All rows on all cores; of each row, a tile of columns and of blocks of channels is added up in registers."""
+    for block in kernel.get_producers(convolution):
+        _spread(kernel, block, 0)
+    result = _result(kernel, convolution)
+    batch, outputs, row, column, block = kernel.get_loops(result)
+    chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
+    outer, inner = kernel.split(outputs, [None, chunks])
+    left, right = kernel.split(column, [None, columns])
+    kernel.reorder(batch, outer, row, left, inner, right, block)
+    kernel.parallel(kernel.fuse(batch, outer, row))
+    _in_registers(kernel, inner, right, block)
+    kernel.compute_at(convolution, left, preserve_unit_loops=True)
+    added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
+    *_, inner, _, right, block = kernel.get_loops(convolution)[:-added]
+    sums = kernel.get_loops(convolution)[-added:]
+    kernel.reorder(*sums, inner, right, block)
+    kernel.set_scope(convolution, 0, "local")
+    _in_registers(kernel, inner, right, block)
+    first = kernel.decompose_reduction(convolution, sums[0])
+    *_, inner, _, right, block = kernel.get_loops(first)
+    _in_registers(kernel, inner, right, block)
+
+
+def _result(kernel: s_tir.Schedule, convolution: SBlockRV) -> SBlockRV:
+    """The last block, with those between it and the convolution inlined; or a copy of the convolution's result."""
+    last = convolution
+    while after := kernel.get_consumers(last):
+        if last is not convolution:
+            kernel.compute_inline(last)
+        (last,) = after
+    return kernel.cache_write(convolution, 0, "global") if last is convolution else last
+
+
+def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:
+    """The blocks of channels and the columns of a tile: as many sums as fit, beside the weights and one value."""
+    tiles = [
+        (count, width)
+        for count in (1, 2)
+        for width in range(1, columns + 1)
+        if chunks % count == 0 and columns % width == 0 and count * width + count + 1 <= registers
+    ]
+    return max(tiles, key=prod)
+
+
+def _in_registers(kernel: s_tir.Schedule, *loops: LoopRV) -> None:
+    *unrolled, vector = loops
+    for loop in unrolled:
+        kernel.unroll(loop)
+    kernel.vectorize(vector)
+
+
+def _whole(kernel: s_tir.Schedule, blocks: list[SBlockRV], lanes: int) -> None:
+    """Every block on all cores, with vectors along its last axis; blocks without sums are inlined into the next."""
+    for block in blocks:
+        if kernel.get_consumers(block) and all(axis.iter_type == SPATIAL for axis in kernel.get(block).iter_vars):
+            kernel.compute_inline(block)
+        else:
+            _spread(kernel, block, lanes)
+
+
+def _spread(kernel: s_tir.Schedule, block: SBlockRV, lanes: int) -> None:
+    axes = [axis.iter_type for axis in kernel.get(block).iter_vars]
+    loops = dict(zip(kernel.get_loops(block), axes, strict=True))
+    *outer, last = [loop for loop, kind in loops.items() if kind == SPATIAL]
+    sums = [loop for loop, kind in loops.items() if kind != SPATIAL]
+    extent = int(kernel.get(last).extent)
+    width = next((size for size in (lanes, lanes // 2, lanes // 4) if size > 1 and extent % size == 0), None)
+    vectors = [last]
+    if width:
+        *rest, vector = kernel.split(last, [None, width])
+        outer, vectors = [*outer, *rest], [vector]
+    kernel.reorder(*outer, *sums, *vectors)
+    if outer:
+        kernel.parallel(kernel.fuse(*outer))
+    if width:
+        kernel.vectorize(vectors[0])
+    if sums:
+        kernel.decompose_reduction(block, sums[0])
