@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..models.torchvision_models import import_torchvision
 from ..spec import task as tasks
 from ..spec.tensors import TensorSpec
 
@@ -24,6 +23,8 @@ def average_precision(
     IoU is larger than `overlap`, the best one counts.
     """
     import torch
+
+    from ..models.torchvision_models import import_torchvision
 
     import_torchvision()  # torchmetrics imports it
     from torchmetrics.detection import MeanAveragePrecision

@@ -48,10 +48,13 @@ class _Blocked(PyExprMutator):
         super().__init__(module)
         self.block = block
         self.blocked: dict[relax.Var, relax.Expr] = {}  # the blocked value of a variable
+        self.constants: dict[relax.Var, np.ndarray] = {}  # the values of reshaped constants, as the importer makes biases
 
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         """Note the blocked value instead of a binding, if there is one; it is unpacked where it is needed."""
         call = binding.value
+        if getattr(getattr(call, "op", None), "name", "") == "relax.reshape" and _is_constant(call.args[0]):
+            self.constants[binding.var] = call.args[0].value.numpy().reshape([int(size) for size in call.ty.shape])
         value = self._blocked_call(call) if isinstance(call, relax.Call) else None
         if value is None:
             super().visit_var_binding_(binding)
@@ -78,9 +81,9 @@ class _Blocked(PyExprMutator):
 
     def _convolution(self, call: relax.Call) -> relax.Expr | None:
         attrs, (data, weight) = call.attrs, call.args
-        if not isinstance(weight, relax.Constant) or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
+        if not _is_constant(weight) or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
             return None
-        array, groups = weight.data.numpy(), int(attrs.groups)
+        array, groups = weight.value.numpy(), int(attrs.groups)
         outputs, inputs = array.shape[:2]
         window = Window(*(tuple(map(int, values)) for values in (attrs.strides, attrs.dilation, attrs.padding)))
         if array.dtype != np.float32 or outputs % self.block:
@@ -123,9 +126,9 @@ class _Blocked(PyExprMutator):
         """An operand of blocked values: blocked, or constants for each channel; None for any other shape."""
         if argument in self.blocked:
             return self.blocked[argument]
-        if not isinstance(argument, relax.Constant):
+        if argument not in self.constants and not _is_constant(argument):
             return None
-        array = argument.data.numpy()
+        array = self.constants[argument] if argument in self.constants else argument.value.numpy()
         if array.size == 1:
             return relax.const(array.reshape(()))
         shape = (1,) * (4 - array.ndim) + array.shape
@@ -140,6 +143,10 @@ class _Blocked(PyExprMutator):
 
     def _plain(self, var: relax.Var) -> relax.Expr:
         return self.builder_.emit_te(_unpacked, self.blocked[var], primfunc_name_hint="unpack")
+
+
+def _is_constant(value: relax.Expr) -> bool:
+    return isinstance(value, tvm.ir.GenericConst)
 
 
 def _packed(data: te.Tensor, block: int) -> te.Tensor:

@@ -65,7 +65,7 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, registers: int) 
     added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
     *_, inner, _, right, block = kernel.get_loops(convolution)[:-added]
     sums = kernel.get_loops(convolution)[-added:]
-    kernel.reorder(*sums, inner, right, block)
+    kernel.reorder(*sums, right, inner, block)  # so that a value of the data is read once for all blocks
     kernel.set_scope(convolution, 0, "local")
     _in_registers(kernel, inner, right, block)
     first = kernel.decompose_reduction(convolution, sums[0])
