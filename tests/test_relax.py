@@ -90,6 +90,22 @@ CASES = {
         ],
         (1, 16, 14, 14), (1, 10), {"v": (32, 16, 3, 3), "w": (32, 32, 3, 3), "bias": (1, 32, 1, 1), "dense": (10, 32)},
     ),
+    "inverted residual with squeeze and excitation": (
+        [
+            conv("x", "v", "a"),
+            helper.make_node("Sigmoid", ["a"], ["b"]),
+            helper.make_node("Mul", ["a", "b"], ["c"]),
+            conv("c", "w", "d", pads=[1, 1, 1, 1], group=40),
+            helper.make_node("GlobalAveragePool", ["d"], ["e"]),
+            conv("e", "u", "f"),
+            helper.make_node("Sigmoid", ["f"], ["g"]),
+            helper.make_node("Mul", ["d", "g"], ["h"]),
+            conv("h", "t", "i"),
+            helper.make_node("Add", ["i", "x"], ["y"]),
+        ],
+        (1, 12, 10, 10), (1, 12, 10, 10),
+        {"v": (40, 12, 1, 1), "w": (40, 1, 3, 3), "u": (40, 40, 1, 1), "t": (12, 40, 1, 1)},
+    ),
     "read as blocks and as planes": (
         [
             conv("x", "v", "a"),
@@ -168,7 +184,13 @@ def test_an_environment_that_is_not_built_is_skipped_with_its_command(tmp_path, 
 
 def test_a_wrong_pair_of_versions_is_named(tmp_path, monkeypatch):
     folder_of(
-        tmp_path, monkeypatch, apache_tvm="0.27.0.post1", apache_tvm_ffi="0.1.15.post2", onnx="1.18.0", numpy="2.4.6"
+        tmp_path,
+        monkeypatch,
+        apache_tvm="0.27.0.post1",
+        apache_tvm_ffi="0.1.15.post2",
+        onnx="1.18.0",
+        onnxruntime="1.31.1",
+        numpy="2.4.6",
     )
     with pytest.raises(UserError, match=r"apache-tvm-ffi 0.1.15.post2 instead of 0.1.14.post1.*make relax"):
         environments.python("relax")

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from tvm import relay
 from tvm.contrib import graph_executor
 
-from tvm_bench.backends.relay import compiler, frontend, onnx_folding, passes, target
+from tvm_bench.backends.relay import compiler, frontend, passes, target
 from tvm_bench.backends.relay.compiler import Schedules
 from tvm_bench.backends.relay.schedules import attention, dense, layer_norm
-from tvm_bench.exporters import onnx_file, torchscript
+from tvm_bench.exporters import onnx_file, onnx_folding, torchscript
 from tvm_bench.spec.tensors import TensorSpec
 
 

@@ -1,6 +1,7 @@
-"""Blocks of channels: convolutions read and write (N, channels / block, H, W, block), and all between them too.
+"""Blocks of channels: convolutions read and write (N, blocks, H, W, channels of a block), and all between them too.
 
-So the last axis fills a vector. Values are converted to plain NCHW only where an operator needs it.
+So the last axis fills a vector. A last block that is not full has channels that nobody reads. Values are converted to
+plain NCHW only where an operator needs it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tvm
-from tvm import relax, te, topi
+from tvm import relax, te, tirx, topi
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
 from .convolution import Window, convolve, convolve_each
@@ -22,7 +23,6 @@ POINTWISE = {  # operators on single values, by the functions that make them
     "relax.maximum": relax.op.maximum,
     "relax.minimum": relax.op.minimum,
     "relax.nn.relu": relax.op.nn.relu,
-    "relax.sigmoid": relax.op.sigmoid,
     "relax.tanh": relax.op.tanh,
 }
 FEW = 4  # channels of an image, which are not blocked
@@ -30,7 +30,7 @@ FEW = 4  # channels of an image, which are not blocked
 
 @tvm.transform.module_pass(opt_level=0, name="Blocked")
 class Blocked:
-    """Blocks the convolutions whose channels are divisible by `block`, and the operators between them."""
+    """Puts `block` channels at a time into blocks: for convolutions, and for the operators between them."""
 
     def __init__(self, block: int):
         self.block = block
@@ -48,7 +48,7 @@ class _Blocked(PyExprMutator):
         super().__init__(module)
         self.block = block
         self.blocked: dict[relax.Var, relax.Expr] = {}  # the blocked value of a variable
-        self.constants: dict[relax.Var, np.ndarray] = {}  # the values of reshaped constants, as the importer makes biases
+        self.constants: dict[relax.Var, np.ndarray] = {}  # those that the importer reshapes, as biases
 
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         """Note the blocked value instead of a binding, if there is one; it is unpacked where it is needed."""
@@ -75,6 +75,8 @@ class _Blocked(PyExprMutator):
             return self._convolution(call)
         if name in ("relax.nn.max_pool2d", "relax.nn.avg_pool2d") and call.args[0] in self.blocked:
             return self._pool(call, name.removeprefix("relax.nn."))
+        if name == "relax.sigmoid" and call.args[0] in self.blocked:
+            return self.builder_.call_te(_sigmoid, self.blocked[call.args[0]], primfunc_name_hint="sigmoid")
         if name in POINTWISE:
             return self._pointwise(call, POINTWISE[name])
         return None
@@ -86,17 +88,26 @@ class _Blocked(PyExprMutator):
         array, groups = weight.value.numpy(), int(attrs.groups)
         outputs, inputs = array.shape[:2]
         window = Window(*(tuple(map(int, values)) for values in (attrs.strides, attrs.dilation, attrs.padding)))
-        if array.dtype != np.float32 or outputs % self.block:
+        if array.dtype != np.float32:
             return None
         if groups == outputs and inputs == 1:
+            array = self._filled(array, 0)
             packed = array.reshape(-1, self.block, *array.shape[2:]).transpose(0, 2, 3, 1)
             return self._emit(convolve_each, self._pack(data), packed, window, "depthwise_conv2d")
-        if groups != 1 or (inputs % self.block and inputs > FEW):
+        if groups != 1:
             return None
-        inner = inputs if inputs <= FEW else self.block
-        source = self.visit_expr(data) if inputs <= FEW else self._pack(data)
-        packed = array.reshape(-1, self.block, inputs // inner, inner, *array.shape[2:]).transpose(0, 2, 4, 5, 3, 1)
-        return self._emit(convolve, source, packed, window, "conv2d")
+        few = inputs <= FEW
+        array = self._filled(array, 0) if few else self._filled(self._filled(array, 0), 1)
+        inner = inputs if few else self.block
+        packed = array.reshape(-1, self.block, array.shape[1] // inner, inner, *array.shape[2:])
+        source = self.visit_expr(data) if few else self._pack(data)
+        return self._emit(convolve, source, packed.transpose(0, 2, 4, 5, 3, 1), window, "conv2d")
+
+    def _filled(self, array: np.ndarray, axis: int) -> np.ndarray:
+        """The array with zeros at the end of an axis, so that its blocks are full."""
+        pads = [(0, 0)] * array.ndim
+        pads[axis] = (0, -array.shape[axis] % self.block)
+        return np.pad(array, pads)
 
     def _emit(self, compute: Callable, data: relax.Expr, weight: np.ndarray, window: Window, name: str) -> relax.Call:
         constant = relax.const(np.ascontiguousarray(weight))
@@ -132,9 +143,9 @@ class _Blocked(PyExprMutator):
         if array.size == 1:
             return relax.const(array.reshape(()))
         shape = (1,) * (4 - array.ndim) + array.shape
-        if shape[2:] != (1, 1) or shape[0] != 1 or shape[1] % self.block:
+        if shape[2:] != (1, 1) or shape[0] != 1:
             return None
-        return relax.const(array.reshape(1, -1, 1, 1, self.block))
+        return relax.const(self._filled(array.reshape(-1), 0).reshape(1, -1, 1, 1, self.block))
 
     def _pack(self, data: relax.Expr) -> relax.Expr:
         if data in self.blocked:
@@ -142,7 +153,14 @@ class _Blocked(PyExprMutator):
         return self.builder_.emit_te(_packed, self.visit_expr(data), self.block, primfunc_name_hint="pack")
 
     def _plain(self, var: relax.Var) -> relax.Expr:
-        return self.builder_.emit_te(_unpacked, self.blocked[var], primfunc_name_hint="unpack")
+        return self.builder_.emit_te(_unpacked, self.blocked[var], int(var.ty.shape[1]), primfunc_name_hint="unpack")
+
+
+def _sigmoid(data: te.Tensor) -> te.Tensor:
+    """With TVM's polynomial for the exponential: the C library's takes one value at a time."""
+    one = tirx.const(1, data.dtype)
+    powers = topi.fast_exp(topi.negative(data))
+    return te.compute(data.shape, lambda *place: one / (one + powers(*place)), name="sigmoid")
 
 
 def _is_constant(value: relax.Expr) -> bool:
@@ -151,13 +169,18 @@ def _is_constant(value: relax.Expr) -> bool:
 
 def _packed(data: te.Tensor, block: int) -> te.Tensor:
     batch, channels, *sizes = map(int, data.shape)
-    return te.compute(
-        (batch, channels // block, *sizes, block), lambda n, c, y, x, b: data(n, c * block + b, y, x), name="packed"
-    )
+
+    def value(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, b: tirx.Var) -> tirx.Expr:
+        channel = c * block + b
+        if channels % block == 0:
+            return data(n, channel, y, x)
+        return tirx.if_then_else(channel < channels, data(n, channel, y, x), tirx.const(0, data.dtype))
+
+    return te.compute((batch, -(-channels // block), *sizes, block), value, name="packed")
 
 
-def _unpacked(data: te.Tensor) -> te.Tensor:
-    batch, chunks, *sizes, block = map(int, data.shape)
+def _unpacked(data: te.Tensor, channels: int) -> te.Tensor:
+    batch, _, *sizes, block = map(int, data.shape)
     return te.compute(
-        (batch, chunks * block, *sizes), lambda n, c, y, x: data(n, c // block, y, x, c % block), name="unpacked"
+        (batch, channels, *sizes), lambda n, c, y, x: data(n, c // block, y, x, c % block), name="unpacked"
     )

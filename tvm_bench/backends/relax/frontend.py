@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import onnx
 import tvm
 from tvm.relax.frontend.onnx import from_onnx
 
+from ...exporters import onnx_folding
 from ...spec.errors import UserError
 from ...spec.tensors import TensorSpec
 
@@ -21,7 +21,7 @@ def relax_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """
     shapes = {spec.name: list(spec.shape) for spec in inputs}
     dtypes = {spec.name: spec.dtype for spec in inputs}
-    model = onnx.load(source)
+    model = onnx_folding.opened(source)
     try:
         return from_onnx(model, shapes, dtypes, sanitize_input_names=False)
     except tvm.error.OpNotImplemented as error:

@@ -41,19 +41,19 @@ def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFu
     """A kernel with its schedule."""
     kernel = s_tir.Schedule(function)
     blocks = kernel.get_child_blocks(kernel.get_sblock("root"))
-    convolution = next((block for block in blocks if kernel.get(block).name_hint == BLOCK), None)
-    if convolution is None:
+    place = next((i for i, block in enumerate(blocks) if kernel.get(block).name_hint == BLOCK), None)
+    if place is None:
         _whole(kernel, blocks, lanes(target))
     else:
-        _convolution(kernel, convolution, REGISTERS[llvm_get_vector_width(target)])
+        _convolution(kernel, blocks[place], blocks[place + 1 :], REGISTERS[llvm_get_vector_width(target)])
     return kernel.mod["main"]
 
 
-def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, registers: int) -> None:
+def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV], registers: int) -> None:
     """All rows on all cores; of each row, a tile of columns and of blocks of channels is added up in registers."""
     for block in kernel.get_producers(convolution):
         _spread(kernel, block, 0)
-    result = _result(kernel, convolution)
+    result = _result(kernel, convolution, after)
     batch, outputs, row, column, block = kernel.get_loops(result)
     chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
     outer, inner = kernel.split(outputs, [None, chunks])
@@ -73,14 +73,14 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, registers: int) 
     _in_registers(kernel, inner, right, block)
 
 
-def _result(kernel: s_tir.Schedule, convolution: SBlockRV) -> SBlockRV:
+def _result(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV]) -> SBlockRV:
     """The last block, with those between it and the convolution inlined; or a copy of the convolution's result."""
-    last = convolution
-    while after := kernel.get_consumers(last):
-        if last is not convolution:
-            kernel.compute_inline(last)
-        (last,) = after
-    return kernel.cache_write(convolution, 0, "global") if last is convolution else last
+    if not after:
+        return kernel.cache_write(convolution, 0, "global")
+    *between, last = after
+    for block in between:
+        kernel.compute_inline(block)
+    return last
 
 
 def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:

@@ -30,7 +30,8 @@ def relay_from_file(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
 
 def relay_from_onnx(source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
     """Import an ONNX file with fixed shapes."""
-    from . import onnx_converters, onnx_folding, onnx_rewrites
+    from ...exporters import onnx_folding
+    from . import onnx_converters, onnx_rewrites
 
     model = onnx_rewrites.rewritten(onnx_folding.opened(source))
     with onnx_converters.using():
