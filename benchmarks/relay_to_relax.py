@@ -123,7 +123,7 @@ CALLS = (
         "a function before and after each call",
     ),
     ("schedules by hand", "te.create_schedule", "s_tir.Schedule", "blocks and loops instead of stages"),
-    ("tuning by templates", "autotvm.GridSearchTuner", "", ""),
+    ("tuning by templates", "autotvm.tuner.GridSearchTuner", "", ""),
     ("tuning without templates", "auto_scheduler.TaskScheduler", "", ""),
     (
         "MetaSchedule",
@@ -187,11 +187,20 @@ def main(networks: tuple[str, ...], rounds: int) -> None:
     click.echo(str(PAGE))
 
 
+LOOK_UP = """
+import pydoc, sys
+for name in sys.argv[1:]:
+    try:
+        assert pydoc.locate(f"tvm.{name}") is not None, name
+    except pydoc.ErrorDuringImport as error:  # it is there, but needs another package
+        assert isinstance(error.value, ImportError), name
+"""
+
+
 def _look_up(python: list[str], names: list[str]) -> None:
-    """Import each name below `tvm`. Raises `CalledProcessError` for one that is not there."""
+    """Look each name up below `tvm`. Raises `CalledProcessError` for one that is not there."""
     listed = [name.strip() for entry in names for name in entry.split(",") if name.strip()]
-    code = f"import pydoc\nfor name in {listed}:\n  assert pydoc.locate('tvm.' + name) is not None, name"
-    subprocess.run([*python, "-W", "ignore", "-c", code], check=True)
+    subprocess.run([*python, "-W", "ignore", "-c", LOOK_UP, *listed], check=True)
 
 
 def _raced(name: str, rounds: int) -> list[dict[str, Any]]:

@@ -10,9 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import TINY
+from tvm_bench.exporters import qdq
 from tvm_bench.host import environments, manifest, packages
 from tvm_bench.jobs import launcher
 from tvm_bench.jobs.launcher import Job
+from tvm_bench.measure import rounding_cost
 from tvm_bench.spec.build_request import About, BuildRequest
 from tvm_bench.spec.errors import Unavailable, UserError
 from tvm_bench.spec.tensors import TensorSpec
@@ -123,6 +125,22 @@ def test_a_library_answers_as_onnx_runtime(name, tmp_path):
     nodes, shape, outputs, weights = CASES[name]
     small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
     assert error(tmp_path, built(tmp_path, shape)) < 1e-5
+
+
+@needs_relax
+def test_a_quantized_file_is_computed_in_floats(tmp_path):
+    nodes, shape, outputs, weights = CASES["a residual block"]
+    small_file(tmp_path / "fp32.onnx", nodes, shape, outputs, weights)
+    samples = [(np.random.default_rng(seed).standard_normal(shape).astype(np.float32),) for seed in range(4)]
+    qdq.quantize(tmp_path / "fp32.onnx", tmp_path / "small.onnx", iter(samples), vnni=True)
+    with np.load(built(tmp_path, shape) / manifest.GOLDEN) as golden:
+        given, found = (golden["input_0"],), golden["output_0"]
+    (right,), (unrounded,) = (
+        rounding_cost.outputs(onnx.load(tmp_path / name), [given], 1) for name in ("small.onnx", "fp32.onnx")
+    )
+    assert np.abs(found - right).max() < 0.2 * np.abs(found - unrounded).max()
+    script = (tmp_path / "library" / "relax" / "2-fused-and-scheduled.txt").read_text()
+    assert "pack(" not in script.partition("def main")[2].replace("unpack(", ""), "quantization keeps the blocks"
 
 
 @needs_relax

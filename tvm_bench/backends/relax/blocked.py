@@ -48,13 +48,13 @@ class _Blocked(PyExprMutator):
         super().__init__(module)
         self.block = block
         self.blocked: dict[relax.Var, relax.Expr] = {}  # the blocked value of a variable
-        self.constants: dict[relax.Var, np.ndarray] = {}  # those that the importer reshapes, as biases
+        self.constants: dict[relax.Var, np.ndarray] = {}  # what the importer computes of constants
 
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
         """Note the blocked value instead of a binding, if there is one; it is unpacked where it is needed."""
         call = binding.value
-        if getattr(getattr(call, "op", None), "name", "") == "relax.reshape" and _is_constant(call.args[0]):
-            self.constants[binding.var] = call.args[0].value.numpy().reshape([int(size) for size in call.ty.shape])
+        if isinstance(call, relax.Call) and (constant := self._computed(call)) is not None:
+            self.constants[binding.var] = constant
         value = self._blocked_call(call) if isinstance(call, relax.Call) else None
         if value is None:
             super().visit_var_binding_(binding)
@@ -69,6 +69,25 @@ class _Blocked(PyExprMutator):
         """As `visit_dataflow_var_`."""
         return self._plain(var) if var in self.blocked else super().visit_var_(var)
 
+    def _array(self, value: relax.Expr) -> np.ndarray | None:
+        """The values of a constant; None for what is computed while the model runs."""
+        return value.value.numpy() if isinstance(value, tvm.ir.GenericConst) else self.constants.get(value)
+
+    def _computed(self, call: relax.Call) -> np.ndarray | None:
+        """The result of a call that only reshapes or dequantizes a constant, as those of weights and biases."""
+        name = getattr(call.op, "name", "")
+        if name not in ("relax.reshape", "relax.dequantize") or (values := self._array(call.args[0])) is None:
+            return None
+        if name == "relax.reshape":
+            return values.reshape([int(size) for size in call.ty.shape])
+        scale, zero = map(self._array, call.args[1:])
+        if scale is None or zero is None:
+            return None
+        shape = [1] * values.ndim
+        if values.ndim:
+            shape[int(call.attrs.axis)] = -1
+        return (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
+
     def _blocked_call(self, call: relax.Call) -> relax.Expr | None:
         name = getattr(call.op, "name", "")
         if name == "relax.nn.conv2d":
@@ -77,15 +96,17 @@ class _Blocked(PyExprMutator):
             return self._pool(call, name.removeprefix("relax.nn."))
         if name == "relax.sigmoid" and call.args[0] in self.blocked:
             return self.builder_.call_te(_sigmoid, self.blocked[call.args[0]], primfunc_name_hint="sigmoid")
+        if name in ("relax.quantize", "relax.dequantize") and call.args[0] in self.blocked:
+            return self._cast(call, getattr(relax.op, name.removeprefix("relax.")))
         if name in POINTWISE:
             return self._pointwise(call, POINTWISE[name])
         return None
 
     def _convolution(self, call: relax.Call) -> relax.Expr | None:
         attrs, (data, weight) = call.attrs, call.args
-        if not _is_constant(weight) or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
+        array, groups = self._array(weight), int(attrs.groups)
+        if array is None or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
             return None
-        array, groups = weight.value.numpy(), int(attrs.groups)
         outputs, inputs = array.shape[:2]
         window = Window(*(tuple(map(int, values)) for values in (attrs.strides, attrs.dilation, attrs.padding)))
         if array.dtype != np.float32:
@@ -127,6 +148,13 @@ class _Blocked(PyExprMutator):
 
         return self.builder_.call_te(compute, data, primfunc_name_hint=kind)
 
+    def _cast(self, call: relax.Call, make: Callable) -> relax.Expr | None:
+        """A quantization or its inverse, with one scale for the tensor."""
+        scale, zero = call.args[1:]
+        if any((array := self._array(value)) is None or array.size != 1 for value in (scale, zero)):
+            return None
+        return make(self.blocked[call.args[0]], scale, zero, axis=-1, out_dtype=call.attrs.out_dtype)
+
     def _pointwise(self, call: relax.Call, make: Callable) -> relax.Expr | None:
         if not any(argument in self.blocked for argument in call.args if isinstance(argument, relax.Var)):
             return None
@@ -137,9 +165,8 @@ class _Blocked(PyExprMutator):
         """An operand of blocked values: blocked, or constants for each channel; None for any other shape."""
         if argument in self.blocked:
             return self.blocked[argument]
-        if argument not in self.constants and not _is_constant(argument):
+        if (array := self._array(argument)) is None:
             return None
-        array = self.constants[argument] if argument in self.constants else argument.value.numpy()
         if array.size == 1:
             return relax.const(array.reshape(()))
         shape = (1,) * (4 - array.ndim) + array.shape
@@ -161,10 +188,6 @@ def _sigmoid(data: te.Tensor) -> te.Tensor:
     one = tirx.const(1, data.dtype)
     powers = topi.fast_exp(topi.negative(data))
     return te.compute(data.shape, lambda *place: one / (one + powers(*place)), name="sigmoid")
-
-
-def _is_constant(value: relax.Expr) -> bool:
-    return isinstance(value, tvm.ir.GenericConst)
 
 
 def _packed(data: te.Tensor, block: int) -> te.Tensor:
