@@ -214,7 +214,7 @@ def _raced(name: str, rounds: int) -> list[dict[str, Any]]:
     return [
         {key: getattr(row, key) for key in kept} | {"ms": mean_latency(row.rounds).value if row.rounds else None}
         for row in results.load(path).variants
-        if row.backend in BACKENDS
+        if row.backend in BACKENDS and not row.tuned
     ]
 
 

@@ -11,7 +11,8 @@ from tvm_bench.analysis.results import Row
 from tvm_bench.host import manifest
 
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
-RESULTS = [path for path in sorted(ROOT.glob("docs/results/*.json")) if not path.stem.startswith(("zoo", "mixes"))]
+OTHER = ("zoo", "mixes", "relax")  # pages of their own, with tables of many races
+RESULTS = [path for path in sorted(ROOT.glob("docs/results/*.json")) if not path.stem.startswith(OTHER)]
 
 
 def schema(name):
