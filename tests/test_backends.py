@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from tests.conftest import ROOT, TINY
 from tvm_bench import backends as runtimes
 from tvm_bench import data
 from tvm_bench.exporters import module_file, onnx_file, qdq
-from tvm_bench.host import cpu, deployment_size, packages
+from tvm_bench.host import cpu, deployment_size, environments, packages
 from tvm_bench.jobs import launcher
 from tvm_bench.pipeline import measurement, race, steps
 from tvm_bench.spec import backends, formats
@@ -77,7 +78,12 @@ def run(bench, variant, images):
     }
     asked, answered = (bench.folder / f"{variant.label}-{name}.json" for name in ("asked", "answered"))
     asked.write_text(json.dumps(request))
-    forks.call(probe.main, asked, answered, environment=launcher.child_environment(THREADS))
+    environment = launcher.child_environment(THREADS)
+    if name := backends.named(variant.backend).environment:
+        code = f"from tests import probe; probe.main({str(asked)!r}, {str(answered)!r})"
+        subprocess.run([environments.python(name), "-c", code], env=environment, cwd=ROOT, check=True)
+    else:
+        forks.call(probe.main, asked, answered, environment=environment)
     return json.loads(answered.read_text())
 
 
@@ -108,8 +114,10 @@ def test_contract(bench, images, expected, precision, backend):
     needed = backends.named(backend)
     try:
         packages.need(needed.packages, gpu=needed.gpu)
+        if needed.environment:
+            environments.python(needed.environment)
     except Unavailable as error:
-        assert "GPU" in str(error) or "not installed. Install it: " in str(error)
+        assert "GPU" in str(error) or re.search("not installed. Install it: |not built. Build it: ", str(error))
         rules, path = race.Rules(rounds=1, samples=2, images=10), bench.folder / "results.json"
         (row,) = race.race([race.entrant(bench, variant)], rules, {}, path).variants
         assert (row.status, row.error) == ("skipped", str(error))
