@@ -152,7 +152,7 @@ What moving costs on a CPU:
 
 - **Kernels.** Relay has schedules for x86 in each operator. Relax makes plain loops, and expects a tuner to schedule
   them. The backend `relax` brings schedules for FP32 convolutions and what stands between them.
-- **INT8.** Relax computes QDQ files in floats: right, and slower than FP32.
+- **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32.
 - **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there; this project does not tune Relax yet.
 
 ## Passes
