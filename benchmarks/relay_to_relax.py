@@ -2,8 +2,8 @@
 
 python benchmarks/relay_to_relax.py [NAME ...]
 
-NAME is a network of torchvision; without one, those of the page. Every name is looked up in the installed package, so
-that a name that is gone stops the script. Needs `make relax`.
+NAME is a network of torchvision; without one, those that the page lacks. Every name is looked up in the installed
+package, so that a name that is gone stops the script. Needs `make relax`.
 """
 
 from __future__ import annotations

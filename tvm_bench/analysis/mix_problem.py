@@ -103,6 +103,10 @@ class Problem:
     # it rounds, and whether its tensor is also needed in floats.
 
     @cached_property
+    def _place(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.nodes)}
+
+    @cached_property
     def _prices(self) -> np.ndarray:
         times = [time.int8 - time.fp32 - LEAST_MS for time in self.nodes.values()]
         return np.array([*times, *map(self._bf16_ms, self.bf16), *np.zeros(len(self.quantizers)), *self.casts])
@@ -113,8 +117,7 @@ class Problem:
         from scipy.optimize import LinearConstraint
         from scipy.sparse import lil_array
 
-        place = {name: i for i, name in enumerate(self.nodes)}
-        pairs = [(number, place[name]) for number, q in enumerate(self.quantizers) for name in q.nodes]
+        pairs = [(number, self._place[name]) for number, q in enumerate(self.quantizers) for name in q.nodes]
         first, count = len(self.nodes) + len(self.bf16), len(self.quantizers)
         rounds, casts = (lil_array((len(pairs), first + 2 * count)) for _ in range(2))
         for row, (number, node) in enumerate(pairs):
@@ -129,7 +132,7 @@ class Problem:
 
         matrix = lil_array((len(self.bf16), len(self._prices)))
         for row, name in enumerate(self.bf16):
-            matrix[row, list(self.nodes).index(name)] = matrix[row, len(self.nodes) + row] = 1
+            matrix[row, self._place[name]] = matrix[row, len(self.nodes) + row] = 1
         return [LinearConstraint(matrix.tocsr(), ub=1)] if self.bf16 else []
 
     def _noise_below(self, limit: float) -> object:

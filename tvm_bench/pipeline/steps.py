@@ -138,9 +138,8 @@ def build(bench: Workbench, variant: Variant) -> Path:
     ledgers = tuple(path / LEDGER for path in records.values())
     inputs = (model_file, *ledgers, *([reference / "lib.so"] if reference else ()))
     # With records, the build measures which schedules are the fastest.
-    options: dict[str, Any] = {"threads": variant.threads, "exclusive": bool(records), "masked": bool(records)}
-    if backend.environment:
-        options["venv"] = backend.environment
+    measures = bool(records)
+    options = {"threads": variant.threads, "exclusive": measures, "masked": measures, "venv": backend.environment}
     verb = f"build_{backend.environment}" if backend.environment else "build"
     bench.job(verb, request.to_dict(), variant.label, inputs=inputs, **options)
     return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ...data import synthetic
 from ...host import manifest
-from ...host.files import replace_with
+from ...host.files import replace_with, sha256, write_json
 from ...measure import timed_inputs
 from ...spec.tensors import Arrays, TensorSpec
 
@@ -27,7 +27,22 @@ class Runs(Protocol):
     def time_evaluator(self, runs: int) -> list[float]: ...
 
 
-def write(folder: Path, library: Runs) -> dict[str, Any]:
+def finish(folder: Path, entry: dict[str, Any], opened: Callable[[], Runs] | None) -> dict[str, Any]:
+    """Write the golden answers and the manifest with `entry`; returns the result of the verb.
+
+    `opened` opens the library; None: this CPU cannot run it.
+    """
+    names = [manifest.LIBRARY]
+    if opened:
+        entry = entry | _write(folder, opened())
+        names.append(manifest.GOLDEN)
+    else:
+        (folder / manifest.GOLDEN).unlink(missing_ok=True)  # left by an earlier build for this CPU
+    write_json(folder / manifest.NAME, entry | {"files": {name: sha256(folder / name) for name in names}})
+    return {"outputs": [str(folder / name) for name in (*names, manifest.NAME)]}
+
+
+def _write(folder: Path, library: Runs) -> dict[str, Any]:
     """Run the library on seeded inputs, write inputs and outputs to `golden.npz`, and time it."""
     samples = synthetic.arrays(library.inputs, timed_inputs.needed(library.inputs))
     inputs = timed_inputs.windows(library.inputs, samples)[0]

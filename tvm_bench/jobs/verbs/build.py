@@ -13,7 +13,7 @@ from ...backends.relay.artifact import open_verified
 from ...backends.relay.compiler import Compiled, Schedules
 from ...backends.relay.library import Library
 from ...host import cpu, manifest, packages
-from ...host.files import replace_with, sha256, write_json
+from ...host.files import replace_with
 from ...spec.build_request import BuildRequest
 from ...spec.tensors import TensorSpec, to_json
 from . import _golden
@@ -40,15 +40,8 @@ def run(**entries: Any) -> dict[str, Any]:
     with replace_with(folder / manifest.LIBRARY) as path:
         result.factory.export_library(str(path))
     entry = _described(result, cpu_target, request) | {"tuning": tuning}
-    names = [manifest.LIBRARY]
-    if _runs_here(cpu_target):
-        entry |= _golden.write(folder, Library(entry, folder, entry["threads"]))
-        names.append(manifest.GOLDEN)
-    else:
-        (folder / manifest.GOLDEN).unlink(missing_ok=True)  # left by an earlier build for this CPU
-    entry["files"] = {name: sha256(folder / name) for name in names}
-    write_json(folder / manifest.NAME, entry)
-    return {"outputs": [str(folder / name) for name in (*names, manifest.NAME)]}
+    opened = (lambda: Library(entry, folder, request.threads)) if _runs_here(cpu_target) else None
+    return _golden.finish(folder, entry, opened)
 
 
 def _runs_here(cpu_target: tvm.target.Target) -> bool:

@@ -12,7 +12,7 @@ from tvm.target import codegen
 from ...backends.relax import compiler, frontend, target
 from ...backends.relax.library import Library
 from ...host import cpu, manifest, packages
-from ...host.files import replace_with, sha256, write_json
+from ...host.files import replace_with
 from ...spec.build_request import BuildRequest
 from ...spec.tensors import TensorSpec, to_json
 from . import _golden
@@ -36,13 +36,8 @@ def run(**entries: Any) -> dict[str, Any]:
     with replace_with(folder / manifest.LIBRARY) as path:
         result.executable.export_library(str(path))
     entry = _described(module, cpu_target, request)
-    names = [manifest.LIBRARY]
-    if not cpu.missing(target.features(cpu_target)):
-        entry |= _golden.write(folder, Library(entry, folder))
-        names.append(manifest.GOLDEN)
-    entry["files"] = {name: sha256(folder / name) for name in names}
-    write_json(folder / manifest.NAME, entry)
-    return {"outputs": [str(folder / name) for name in (*names, manifest.NAME)]}
+    runs = not cpu.missing(target.features(cpu_target))
+    return _golden.finish(folder, entry, (lambda: Library(entry, folder)) if runs else None)
 
 
 def _described(module: tvm.IRModule, cpu_target: tvm.target.Target, request: BuildRequest) -> dict[str, Any]:
