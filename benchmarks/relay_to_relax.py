@@ -140,7 +140,7 @@ CALLS = (
     ("RPC", "rpc.tracker, rpc.server", "rpc.tracker, rpc.server", ""),
     ("command line", "driver.tvmc", "", ""),
 )
-HEADER = ("", "Relay, TVM 0.19", "Relax, TVM 0.27", "")
+HEADER = ("What", "Relay, TVM 0.19", "Relax, TVM 0.27", "Note")
 FOUND = ("network", "precision", "Relax", "right", *(f"{name}\nms" for name in BACKENDS), "Relax /\nRelay")
 TEXT = """# From Relay to Relax
 

@@ -145,3 +145,17 @@ def test_folders_that_do_not_fit(tmp_path):
     folder_of_pictures(tmp_path / "two" / "test", ("dog",))
     with pytest.raises(UserError, match="class 'dog' is in the test folder"):
         data.load(f"imagefolder:{tmp_path}/two", "test")
+
+
+def test_more_calibration_images_come_from_the_training_split(tmp_path, monkeypatch):
+    images, labels = np.random.default_rng(0).integers(0, 256, (900, 28, 28)), np.arange(900) % 10
+    for split in ("train", "t10k"):
+        write_idx(tmp_path / f"{split}-images-idx3-ubyte.gz", images)
+        write_idx(tmp_path / f"{split}-labels-idx1-ubyte.gz", labels)
+    monkeypatch.setattr(dataset_folders, "FASHION_MNIST", (tmp_path,))
+    assert len(data.calibration("fashion-mnist", 512)) == 512
+    found = data.calibration("fashion-mnist", 600)
+    chosen = [next(i for i in range(900) if (images[i] == np.asarray(found.image(n))).all()) for n in range(600)]
+    assert sorted(set(chosen)) == chosen and (found.labels == labels[chosen]).all() and len(found) == 600
+    monkeypatch.setattr(dataset_folders, "FASHION_MNIST", (tmp_path / "none",))
+    assert len(data.calibration("fashion-mnist", 600)) == 512

@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..host import dataset_folders
 from ..spec import embedded
-from ..spec.errors import unknown
+from ..spec.errors import UserError, unknown
 from . import cifar, coco, fashion_mnist, imagefolder, indoor67, masks
 from .dataset import Dataset
 from .preprocess import InputSpec
@@ -43,6 +43,17 @@ def load(name: str, split: str) -> Dataset:
     if kind == "coco" and argument:
         return coco.load(argument, split)
     raise unknown("data set", name, NAMES)
+
+
+def calibration(name: str, count: int) -> Dataset:
+    """The calibration images, or `count` training images if those are too few and there are any here."""
+    images = load(name, "calibration")
+    if len(images) >= count:
+        return images
+    try:
+        return load(name, "train").drawn(count)
+    except UserError:
+        return images
 
 
 def version(name: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..spec.errors import UserError
 from . import safe_pickle
-from .dataset import CALIBRATION, Dataset, drawn
+from .dataset import CALIBRATION, Dataset
 
 DEFAULT = Path("data")  # where torchvision.datasets.CIFAR10("data", download=True) puts it
 SIDE = 32
@@ -73,10 +73,8 @@ def load(name: str, path: str, split: str) -> Dataset:
     images, labels = zip(*(_arrays(part, published, len(classes), source) for part in parts), strict=True)
     pixels = np.concatenate(images).reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     targets = np.concatenate(labels)
-    if split == "calibration":
-        indices = drawn(range(len(pixels)), CALIBRATION)
-        pixels, targets = pixels[indices], targets[indices]
-    return _dataset(f"{name} ({split})", classes, pixels, targets)
+    found = _dataset(f"{name} ({split})", classes, pixels, targets)
+    return found.drawn(CALIBRATION) if split == "calibration" else found
 
 
 def _dataset(name: str, classes: tuple[str, ...], pixels: np.ndarray, labels: np.ndarray) -> Dataset:

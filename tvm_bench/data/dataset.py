@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,22 @@ class Dataset:
         for start in range(0, count, batch):
             indices = [min(i, count - 1) for i in range(start, start + batch)]
             yield np.stack([network_input(self.image(i), spec) for i in indices])
+
+    def drawn(self, count: int) -> Dataset:
+        """`count` of the images (all if there are fewer), by the function `drawn`."""
+        chosen = drawn(range(self.size), count)
+
+        def targets(spec: InputSpec) -> np.ndarray:
+            assert self.targets
+            return self.targets(spec)[chosen]
+
+        return replace(
+            self,
+            labels=None if self.labels is None else self.labels[chosen],
+            image=lambda i: self.image(chosen[i]),
+            size=len(chosen),
+            targets=self.targets and targets,
+        )
 
 
 def drawn(items: Sequence[Any], count: int) -> list[Any]:

@@ -33,13 +33,14 @@ class Feed:
     batches: Callable[[int, int | None], Iterator[Arrays]]
 
 
-def load(request: FeedRequest, split: str) -> Feed:
+def load(request: FeedRequest, split: str, wanted: int = 0) -> Feed:
     """Open the inputs of a request. `split` is one of `data.SPLITS`; samples and synthetic inputs have one split only.
 
+    If more calibration images are `wanted` than there are, training images are taken instead, see `data.calibration`.
     Raises `UserError` for samples that do not fit the inputs, and for a model without images if nothing is given.
     """
+    from . import calibration, noise
     from . import load as load_images
-    from . import noise
 
     if request.samples == SYNTHETIC:
         drawn = synthetic.arrays(request.inputs, SYNTHETIC_SAMPLES)
@@ -56,7 +57,11 @@ def load(request: FeedRequest, split: str) -> Feed:
             "(arrays by input name, first axis = sample), or --inputs synthetic."
         )
     spec = InputSpec.from_dict(request.spec)
-    return of_images(load_images(request.data, split) if request.data else noise(spec), spec)
+    if not request.data:
+        return of_images(noise(spec), spec)
+    return of_images(
+        calibration(request.data, wanted) if split == "calibration" else load_images(request.data, split), spec
+    )
 
 
 def from_json(fields: Mapping[str, Any], split: str) -> Feed:

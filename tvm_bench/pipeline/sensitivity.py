@@ -27,8 +27,8 @@ from .mixes import Mixes, scored
 from .workbench import Workbench, with_recipe
 
 IMAGES = 32  # calibration samples on which the costs are measured
-TRIED_IMAGES = {"drop": 512, "sqnr": 64}  # samples on which mixes are tried: a share of hits needs more than a ratio
-VERIFIED_IMAGES = {"drop": 2000, "sqnr": 512}
+TRIED_IMAGES = {"drop": 2000, "sqnr": 64}  # samples on which mixes are tried: a share of hits needs more than a ratio
+VERIFIED_IMAGES = {"drop": 10_000, "sqnr": 512}
 STEPS = 8  # mixes that are tried first
 REFINED = 4  # more mixes, between the last that loses too much and the first that does not
 SQNR, DROP = 35.0, 0.3  # the default limits, in dB and in points

@@ -38,9 +38,9 @@ def run(
     `folded` and `ranges` are files of the verb `ranges`. Returns `mixes` (fields of `Outcome`), the `score` of
     FP32 (None: no labels), and the number of `images`.
     """
-    specs, test = from_json(outputs), feeds.load(FeedRequest.from_dict(feed), split)
-    inputs = list(test.batches(1, rounding_cost.affordable(specs, images)))
-    labels = test.labels if labelled else None
+    specs, samples = from_json(outputs), feeds.load(FeedRequest.from_dict(feed), split, images)
+    inputs = list(samples.batches(1, rounding_cost.affordable(specs, images)))
+    labels = samples.labels if labelled else None
     options: dict[str, Any] = {"vnni": cpu.has_vnni(), "per_channel": per_channel, "observer": observer}
     exact = rounding_cost.outputs(onnx.load(folded), inputs, threads)
     outcomes = []
