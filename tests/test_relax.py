@@ -1,6 +1,7 @@
 """The backend `relax`: its environment, its libraries beside ONNX Runtime, and its place in a race."""
 
 import json
+import re
 import sys
 
 import numpy as np
@@ -9,9 +10,12 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import tvm_bench as tb
 from tests.conftest import TINY
+from tvm_bench.analysis.machine_code import kernel_code
+from tvm_bench.analysis.machine_code.instructions import Kind
 from tvm_bench.exporters import qdq
-from tvm_bench.host import environments, manifest, packages
+from tvm_bench.host import cpu, environments, manifest, packages
 from tvm_bench.jobs import launcher
 from tvm_bench.jobs.launcher import Job
 from tvm_bench.measure import rounding_cost
@@ -38,11 +42,11 @@ def small_file(path, nodes, shape, outputs, weights):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
 
 
-def built(folder, shape, cpu=None):
+def built(folder, shape, target=None):
     """The folder of the library of `folder/small.onnx`."""
     request = BuildRequest(
         source=str(folder / "small.onnx"), out=str(folder / "library"), inputs=(TensorSpec("x", shape, "float32"),),
-        outputs=("y",), threads=2, target_text=cpu, records=None, reference=None, stock=False, about=ABOUT,
+        outputs=("y",), threads=2, target_text=target, records=None, reference=None, stock=False, about=ABOUT,
     )  # fmt: skip
     launcher.run(Job("build_relax", request.to_dict(), folder / "jobs", "build", venv="relax", threads=2))
     return folder / "library"
@@ -127,30 +131,110 @@ def test_a_library_answers_as_onnx_runtime(name, tmp_path):
     assert error(tmp_path, built(tmp_path, shape)) < 1e-5
 
 
-@needs_relax
-def test_a_quantized_file_is_computed_in_floats(tmp_path):
-    nodes, shape, outputs, weights = CASES["a residual block"]
-    small_file(tmp_path / "fp32.onnx", nodes, shape, outputs, weights)
+def quantized_file(folder, name):
+    """`fp32.onnx`, and `small.onnx`, which is the same in INT8; returns the shape of the input."""
+    nodes, shape, outputs, weights = CASES[name]
+    small_file(folder / "fp32.onnx", nodes, shape, outputs, weights)
     samples = [(np.random.default_rng(seed).standard_normal(shape).astype(np.float32),) for seed in range(4)]
-    qdq.quantize(tmp_path / "fp32.onnx", tmp_path / "small.onnx", iter(samples), vnni=True)
-    with np.load(built(tmp_path, shape) / manifest.GOLDEN) as golden:
+    qdq.quantize(folder / "fp32.onnx", folder / "small.onnx", iter(samples), vnni=True)
+    return shape
+
+
+def rounding(folder, library):
+    """The largest error of a quantized library, as a share of what rounding changes."""
+    with np.load(library / manifest.GOLDEN) as golden:
         given, found = (golden["input_0"],), golden["output_0"]
     (right,), (unrounded,) = (
-        rounding_cost.outputs(onnx.load(tmp_path / name), [given], 1) for name in ("small.onnx", "fp32.onnx")
+        rounding_cost.outputs(onnx.load(folder / name), [given], 1) for name in ("small.onnx", "fp32.onnx")
     )
-    assert np.abs(found - right).max() < 0.2 * np.abs(found - unrounded).max()
-    script = (tmp_path / "library" / "relax" / "2-fused-and-scheduled.txt").read_text()
-    assert "pack(" not in script.partition("def main")[2].replace("unpack(", ""), "quantization keeps the blocks"
+    return np.abs(found - right).max() / np.abs(found - unrounded).max()
+
+
+QUANTIZED = [
+    "a residual block",
+    "7x7 of an image",
+    "channels that fill no block",
+    "1x1, stride 2",
+    "dilated, uneven pads",
+]
 
 
 @needs_relax
-@pytest.mark.parametrize("cpu", ["haswell", "znver4"])
-def test_other_cpus(cpu, tmp_path):
+@pytest.mark.parametrize("name", QUANTIZED)
+def test_a_quantized_file_is_computed_in_integers(name, tmp_path):
+    library = built(tmp_path, quantized_file(tmp_path, name))
+    assert rounding(tmp_path, library) < 0.2
+    kernels = manifest.read(library)["kernels"].values()
+    schedules = {kernel["schedule"] for kernel in kernels if "schedule" in kernel}
+    assert schedules == {"dot products" if cpu.has_vnni() else "direct"}
+
+
+@needs_relax
+def test_quantization_keeps_the_blocks(tmp_path):
+    library = built(tmp_path, quantized_file(tmp_path, "a residual block"))
+    kernels = manifest.read(library)["kernels"]
+    packs = [name for name in kernels if re.search("(un)?pack", name)]
+    assert [re.sub(r"\d|fused_", "", name) for name in packs] == ["quantize_pack", "dequantize_unpack"]
+    assert "max_pool2d" in kernels, "pooled as integers, by a kernel of its own"
+
+
+@needs_relax
+def test_signed_integers(tmp_path):
+    random = np.random.default_rng(0)
+    arrays = {
+        "s": np.float32(0.02), "z": np.int8(-7), "w": random.integers(-127, 128, (32, 16, 3, 3), np.int8),
+        "ws": random.uniform(0.001, 0.002, 32).astype(np.float32), "wz": np.zeros(32, np.int8),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["dw"], axis=0),
+        conv("d", "dw", "y", pads=[1, 1, 1, 1]),
+    ]
+    shape = (1, 16, 9, 9)
+    small_file(tmp_path / "small.onnx", nodes, shape, (1, 32, 9, 9), {})
+    model = onnx.load(tmp_path / "small.onnx")
+    model.graph.initializer.extend(numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items())
+    onnx.save(model, tmp_path / "small.onnx")
+    library = built(tmp_path, shape)
+    with np.load(library / manifest.GOLDEN) as golden:
+        ((right,),) = [rounding_cost.outputs(model, [(golden["input_0"],)], 1)]
+        assert np.abs(golden["output_0"] - right).max() < 1e-4 * right.std()
+
+
+@needs_relax
+@pytest.mark.parametrize(("cpu_name", "dots"), [("haswell", 0), ("cascadelake", 1)])
+def test_dot_products_where_the_cpu_has_them(cpu_name, dots, tmp_path):
+    library = built(tmp_path, quantized_file(tmp_path, "3x3"), f"llvm -mcpu={cpu_name}")
+    codes = kernel_code.of_library(library / manifest.LIBRARY, manifest.read(library)["kernels"])
+    (code,) = [code for name, code in codes.items() if "conv2d" in name]
+    assert bool(code.everything.kinds.get(Kind.INT8_DOT)) == bool(dots) and code.parallel
+
+
+@needs_relax
+def test_its_library_is_inspected_and_explained(tmp_path):
+    library = built(tmp_path, quantized_file(tmp_path, "a residual block"))
+    found = tb.inspect(library)
+    assert [stage.name for stage in found.stages] == ["imported", "fused", "scheduled"]
+    assert found.stages[0].calls["relax.nn.conv2d"] == 2 and "conv2d" in found.text("imported")
+    assert [group["anchor"] for group in found.groups].count("blocked_convolution") == 2
+    times = found.profile()
+    assert times.keys() == found.kernels.keys() and all(ms > 0 for ms in times.values())
+    explained = tb.explain(library)
+    layers = {kernel.convolution for kernel in explained.kernels if kernel.convolution}
+    assert any("32->32 3x3/1, 14x14" in layer for layer in layers)
+    assert all(kernel.limit and kernel.reached < 1 and kernel.hot for kernel in explained.kernels if kernel.convolution)
+    assert 0.5 * explained.model_ms < explained.kernels_ms < 2 * explained.model_ms
+
+
+@needs_relax
+@pytest.mark.parametrize("name", ["haswell", "znver4"])
+def test_other_cpus(name, tmp_path):
     nodes, shape, outputs, weights = CASES["a residual block"]
     small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
-    library = built(tmp_path, shape, f"llvm -mcpu={cpu}")
+    library = built(tmp_path, shape, f"llvm -mcpu={name}")
     about = manifest.read(library)
-    assert cpu in about["target"] and ("avx512f" in about["cpu_features"]) == (cpu == "znver4")
+    assert name in about["target"] and ("avx512f" in about["cpu_features"]) == (name == "znver4")
     if manifest.GOLDEN in about["files"]:
         assert error(tmp_path, library) < 1e-5
 

@@ -68,10 +68,27 @@ def profile(artifact: Path) -> tuple[dict[str, dict[str, Any]], dict[str, float]
 
 
 def profiled(artifacts: list[Path], threads: int, *, limits: bool = False) -> dict[str, Any]:
-    """What the verb `profile` returns for libraries whose files were checked."""
+    """What the verb `profile` returns for libraries whose files were checked.
+
+    Raises `UserError` for libraries that cannot be in one process.
+    """
+    environments = {manifest.read(artifact).get("environment") for artifact in artifacts}
+    if len(environments) > 1:
+        raise UserError(
+            "Relay and Relax cannot be in one process, so that these libraries cannot be timed in turns. Race them: "
+            "tvm-bench bench --backends relay,relax."
+        )
+    (environment,) = environments
+    request: dict[str, Any] = {"artifacts": [str(artifact) for artifact in artifacts]}
+    if not environment:
+        return _measured("profile", request | {"limits": limits}, threads)
+    measured = _measured("profile_relax", request | {"threads": threads}, threads, environment)
+    return measured | ({"peaks": _measured("peaks", {"threads": threads}, threads)} if limits else {})
+
+
+def _measured(verb: str, request: dict[str, Any], threads: int, environment: str | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        request = {"artifacts": [str(artifact) for artifact in artifacts], "limits": limits}
-        job = Job("profile", request, Path(folder), "profile", threads=threads, reuse=False)
+        job = Job(verb, request, Path(folder), verb, threads=threads, reuse=False, venv=environment)
         return launcher.run(job)["result"]
 
 

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from ..spec.errors import UserError
 
+FOLDERS = ("relay", "relax")
 CONTEXT = 2  # lines around a change
 # Numbers that shift when a line is inserted: of values (%12), function parameters (%p021) and constants.
 SHIFTING = ((r"%p?\d+\b", "%"), (r"meta\[relay\.Constant\]\[\d+\]", "constant"))
@@ -58,12 +59,11 @@ def show(artifact: Path, *, groups: bool, diff: tuple[str, str] | None, stage: s
 
 
 def stages(artifact: Path) -> list[Stage]:
-    """The stages of a Relay build, in order. Raises `UserError` if there are none, or one is damaged."""
-    folder = artifact / "relay"
-    files = sorted(folder.glob("[0-9]*-*.json"), key=lambda path: int(path.name.partition("-")[0]))
+    """The stages of a build, in order. Raises `UserError` if there are none, or one is damaged."""
+    files = [path for folder in FOLDERS for path in (artifact / folder).glob("[0-9]*-*.json")]
     if not files:
-        raise UserError(f"'{artifact}' has no Relay dumps in {folder}. Make them with `tvm-bench build`.")
-    return [_read(path) for path in files]
+        raise UserError(f"'{artifact}' has no dumps in {artifact / FOLDERS[0]}. Make them with `tvm-bench build`.")
+    return [_read(path) for path in sorted(files, key=lambda path: int(path.name.partition("-")[0]))]
 
 
 def find(stages: list[Stage], name: str) -> Stage:
@@ -202,8 +202,9 @@ def _read(path: Path) -> Stage:
 
 
 def text(stage: Stage, artifact: Path) -> str:
-    """The Relay text of a stage."""
-    return (artifact / "relay" / f"{stage.label}.txt").read_text()
+    """The text of a stage."""
+    paths = (artifact / folder / f"{stage.label}.txt" for folder in FOLDERS)
+    return next(path for path in paths if path.exists()).read_text()
 
 
 def _print_text(stage: Stage, artifact: Path, console: Console) -> None:

@@ -17,6 +17,7 @@ from ...spec.errors import UserError
 
 BITS = 64
 X86 = "EM_X86_64"
+RELAX = "__tvm_ffi_"  # before the names of kernels of Relax
 STUBS, STUB = (".plt", ".plt.sec", ".plt.got"), 16  # sections of stubs, and their bytes each
 
 
@@ -80,7 +81,7 @@ def _symbols(elf: ELFFile) -> dict[str, int]:
     if not isinstance(table, SymbolTableSection):
         return {}
     functions = (symbol for symbol in table.iter_symbols() if symbol["st_info"]["type"] == "STT_FUNC")
-    return {symbol.name: symbol["st_value"] for symbol in functions if symbol["st_value"]}
+    return {symbol.name.removeprefix(RELAX): symbol["st_value"] for symbol in functions if symbol["st_value"]}
 
 
 def _with_starts(address: int, code: bytes, symbols: dict[str, int], imports: dict[int, str]) -> _Text:

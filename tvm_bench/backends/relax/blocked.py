@@ -7,13 +7,17 @@ plain NCHW only where an operator needs it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import tvm
-from tvm import relax, te, tirx, topi
+from tvm import relax, te, topi
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from .convolution import Window, convolve, convolve_each
+from . import packing
+from .convolution import Window, convolve, convolve_each, convolve_integers
+from .kernels import DEPTHWISE, DIRECT, DOTS, Layer
+from .packing import filled
 
 POINTWISE = {  # operators on single values, by the functions that make them
     "relax.add": relax.op.add,
@@ -26,28 +30,37 @@ POINTWISE = {  # operators on single values, by the functions that make them
     "relax.tanh": relax.op.tanh,
 }
 FEW = 4  # channels of an image, which are not blocked
+DOT = 4  # products that an instruction for integers adds up
 
 
 @tvm.transform.module_pass(opt_level=0, name="Blocked")
 class Blocked:
-    """Puts `block` channels at a time into blocks: for convolutions, and for the operators between them."""
+    """Puts `block` channels at a time into blocks: for convolutions, and for the operators between them.
 
-    def __init__(self, block: int):
-        self.block = block
+    With `dots`, the CPU has instructions for dot products of 8-bit integers, and quantized convolutions use them.
+    Afterwards, `layers` has the convolutions by the names of their kernels.
+    """
+
+    def __init__(self, block: int, dots: bool):
+        self.block, self.dots = block, dots
+        self.layers: dict[str, Layer] = {}
 
     def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """The module with its function `main` blocked."""
-        blocked = _Blocked(module, self.block)
+        blocked = _Blocked(module, self.block, self.dots)
         blocked.builder_.update_func(module.get_global_var("main"), blocked.visit_expr(module["main"]))
+        self.layers = blocked.layers
         return blocked.builder_.get()
 
 
 @mutator
 class _Blocked(PyExprMutator):
-    def __init__(self, module: tvm.IRModule, block: int):
+    def __init__(self, module: tvm.IRModule, block: int, dots: bool):
         super().__init__(module)
-        self.block = block
+        self.block, self.dots = block, dots
         self.blocked: dict[relax.Var, relax.Expr] = {}  # the blocked value of a variable
+        self.dequantized: dict[relax.Var, relax.Call] = {}  # the call that made it
+        self.layers: dict[str, Layer] = {}  # by the names of kernels
         self.constants: dict[relax.Var, np.ndarray] = {}  # what the importer computes of constants
 
     def visit_var_binding_(self, binding: relax.VarBinding) -> None:
@@ -56,8 +69,16 @@ class _Blocked(PyExprMutator):
         if isinstance(call, relax.Call) and (constant := self._computed(call)) is not None:
             self.constants[binding.var] = constant
         value = self._blocked_call(call) if isinstance(call, relax.Call) else None
+        if _name(call) == "relax.dequantize":
+            self.dequantized[binding.var] = call
         if value is None:
             super().visit_var_binding_(binding)
+        elif not isinstance(binding.var, relax.DataflowVar):  # an output of the model
+            self.blocked[binding.var] = self.builder_.emit(value)
+            self.set_var_remap(binding.var, self.builder_.emit_output(self._plain(binding.var)))
+        elif _name(value) == "relax.dequantize":  # computed where it is needed, and not kept in memory
+            self.dequantized.setdefault(binding.var, value)
+            self.blocked[binding.var] = self.builder_.normalize(value)
         else:
             self.blocked[binding.var] = self.builder_.emit(value)
 
@@ -65,39 +86,40 @@ class _Blocked(PyExprMutator):
         """A variable that an operator needs as plain NCHW."""
         return self._plain(var) if var in self.blocked else super().visit_dataflow_var_(var)
 
-    def visit_var_(self, var: relax.Var) -> relax.Expr:
-        """As `visit_dataflow_var_`."""
-        return self._plain(var) if var in self.blocked else super().visit_var_(var)
-
     def _array(self, value: relax.Expr) -> np.ndarray | None:
         """The values of a constant; None for what is computed while the model runs."""
         return value.value.numpy() if isinstance(value, tvm.ir.GenericConst) else self.constants.get(value)
 
+    def _arrays(self, *values: relax.Expr) -> list[np.ndarray] | None:
+        """`_array` of each; None if one of them is no constant."""
+        arrays = [array for array in map(self._array, values) if array is not None]
+        return arrays if len(arrays) == len(values) else None
+
     def _computed(self, call: relax.Call) -> np.ndarray | None:
         """The result of a call that only reshapes or dequantizes a constant, as those of weights and biases."""
-        name = getattr(call.op, "name", "")
+        name = _name(call)
         if name not in ("relax.reshape", "relax.dequantize") or (values := self._array(call.args[0])) is None:
             return None
         if name == "relax.reshape":
             return values.reshape([int(size) for size in call.ty.shape])
-        scale, zero = map(self._array, call.args[1:])
-        if scale is None or zero is None:
+        if (parameters := self._arrays(*call.args[1:])) is None:
             return None
+        scale, zero = parameters
         shape = [1] * values.ndim
         if values.ndim:
             shape[int(call.attrs.axis)] = -1
         return (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
 
     def _blocked_call(self, call: relax.Call) -> relax.Expr | None:
-        name = getattr(call.op, "name", "")
+        name = _name(call)
         if name == "relax.nn.conv2d":
             return self._convolution(call)
         if name in ("relax.nn.max_pool2d", "relax.nn.avg_pool2d") and call.args[0] in self.blocked:
             return self._pool(call, name.removeprefix("relax.nn."))
         if name == "relax.sigmoid" and call.args[0] in self.blocked:
-            return self.builder_.call_te(_sigmoid, self.blocked[call.args[0]], primfunc_name_hint="sigmoid")
+            return self.builder_.call_te(packing.sigmoid, self.blocked[call.args[0]], primfunc_name_hint="sigmoid")
         if name in ("relax.quantize", "relax.dequantize") and call.args[0] in self.blocked:
-            return self._cast(call, getattr(relax.op, name.removeprefix("relax.")))
+            return self._cast(call)
         if name in POINTWISE:
             return self._pointwise(call, POINTWISE[name])
         return None
@@ -105,39 +127,62 @@ class _Blocked(PyExprMutator):
     def _convolution(self, call: relax.Call) -> relax.Expr | None:
         attrs, (data, weight) = call.attrs, call.args
         array, groups = self._array(weight), int(attrs.groups)
-        if array is None or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW"):
+        if array is None or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW") or array.dtype != np.float32:
             return None
-        outputs, inputs = array.shape[:2]
-        window = Window(*(tuple(map(int, values)) for values in (attrs.strides, attrs.dilation, attrs.padding)))
-        if array.dtype != np.float32:
-            return None
-        if groups == outputs and inputs == 1:
-            array = self._filled(array, 0)
-            packed = array.reshape(-1, self.block, *array.shape[2:]).transpose(0, 2, 3, 1)
-            return self._emit(convolve_each, self._pack(data), packed, window, "depthwise_conv2d")
+        if groups == array.shape[0] and array.shape[1] == 1:
+            packed = packing.weights_of_each(array, self.block)
+            return self._emit(call, DEPTHWISE, convolve_each, self._pack(data), packed)
         if groups != 1:
             return None
-        few = inputs <= FEW
-        array = self._filled(array, 0) if few else self._filled(self._filled(array, 0), 1)
-        inner = inputs if few else self.block
-        packed = array.reshape(-1, self.block, array.shape[1] // inner, inner, *array.shape[2:])
-        source = self.visit_expr(data) if few else self._pack(data)
-        return self._emit(convolve, source, packed.transpose(0, 2, 4, 5, 3, 1), window, "conv2d")
+        if (result := self._integers(call)) is not None:
+            return result
+        few = array.shape[1] <= FEW
+        values = self.visit_expr(data) if few else self._pack(data)
+        packed = packing.weights(array, array.shape[1] if few else self.block, self.block)
+        return self._emit(call, DIRECT, convolve, values, packed)
 
-    def _filled(self, array: np.ndarray, axis: int) -> np.ndarray:
-        """The array with zeros at the end of an axis, so that its blocks are full."""
-        pads = [(0, 0)] * array.ndim
-        pads[axis] = (0, -array.shape[axis] % self.block)
-        return np.pad(array, pads)
+    def _integers(self, call: relax.Call) -> relax.Expr | None:
+        """A convolution of quantized data and weights by dot products of integers; None if they have none."""
+        if not self.dots or not all(argument in self.dequantized for argument in call.args):
+            return None
+        data, *parameters = self.dequantized[call.args[0]].args
+        arrays = self._arrays(*parameters, *self.dequantized[call.args[1]].args)
+        if arrays is None:
+            return None
+        scale, zero, array, scales, zeros = arrays
+        if scale.size != 1 or array.dtype != np.int8 or zeros.any():
+            return None
+        inner = DOT if array.shape[1] <= DOT and data not in self.blocked else self.block
+        values, offset = self._pack(data, inner), int(zero)
+        if data.ty.dtype == "int8":
+            values = self.builder_.emit_te(packing.unsigned, values, primfunc_name_hint="unsigned")
+            offset += packing.UNSIGNED
+        packed = packing.weights_of_dots(array, inner, self.block, DOT)
+        result = self._emit(call, DOTS, partial(convolve_integers, zero=offset), values, packed)
+        sums = array.sum(axis=(1, 2, 3), dtype=np.int64)
+        factors = np.broadcast_to(scale * scales, sums.shape)
+        result = relax.op.multiply(relax.op.astype(result, "float32"), self._each(factors))
+        return relax.op.add(result, self._each(-offset * sums * factors)) if offset else result
 
-    def _emit(self, compute: Callable, data: relax.Expr, weight: np.ndarray, window: Window, name: str) -> relax.Call:
-        constant = relax.const(np.ascontiguousarray(weight))
-        return self.builder_.call_te(
-            lambda *tensors: compute(*tensors, window), data, constant, primfunc_name_hint=name
+    def _emit(
+        self, call: relax.Call, schedule: str, compute: Callable, values: relax.Expr, weights: np.ndarray
+    ) -> relax.Call:
+        """The call of a blocked convolution in place of `call`."""
+        attrs = call.attrs
+        window = Window(*(tuple(map(int, sizes)) for sizes in (attrs.strides, attrs.dilation, attrs.padding)))
+        constant = relax.const(np.ascontiguousarray(weights))
+        emitted = self.builder_.call_te(
+            lambda *tensors: compute(*tensors, window), values, constant, primfunc_name_hint="conv2d"
         )
+        self.layers[emitted.args[0].name_hint] = Layer.of(call, schedule)
+        return emitted
+
+    def _each(self, array: np.ndarray) -> relax.Expr:
+        """A constant for each channel of blocked data."""
+        return relax.const(filled(array.astype(np.float32), 0, self.block).reshape(1, -1, 1, 1, self.block))
 
     def _pool(self, call: relax.Call, kind: str) -> relax.Expr:
-        attrs, data = call.attrs, self.blocked[call.args[0]]
+        attrs = call.attrs
         sizes = [list(map(int, values)) for values in (attrs.pool_size, attrs.strides, attrs.dilation, attrs.padding)]
 
         def compute(tensor: te.Tensor) -> te.Tensor:
@@ -146,14 +191,35 @@ class _Blocked(PyExprMutator):
                 bool(attrs.count_include_pad),
             )  # fmt: skip
 
-        return self.builder_.call_te(compute, data, primfunc_name_hint=kind)
+        if kind == "max_pool2d" and call.args[0] in self.dequantized:  # the largest integer is the largest value
+            quantized, scale, zero = self.dequantized[call.args[0]].args
+            pooled = self.builder_.emit_te(compute, self.blocked[quantized], primfunc_name_hint=kind)
+            self.blocked[pooled] = pooled
+            return relax.op.dequantize(pooled, scale, zero, axis=-1, out_dtype="float32")
+        return self.builder_.call_te(compute, self.blocked[call.args[0]], primfunc_name_hint=kind)
 
-    def _cast(self, call: relax.Call, make: Callable) -> relax.Expr | None:
+    def _cast(self, call: relax.Call) -> relax.Expr | None:
         """A quantization or its inverse, with one scale for the tensor."""
-        scale, zero = call.args[1:]
-        if any((array := self._array(value)) is None or array.size != 1 for value in (scale, zero)):
+        value, parameters = self.blocked[call.args[0]], self._arrays(*call.args[1:])
+        if parameters is None or parameters[0].size != 1:
             return None
-        return make(self.blocked[call.args[0]], scale, zero, axis=-1, out_dtype=call.attrs.out_dtype)
+        if _name(call) == "relax.dequantize":
+            return relax.op.dequantize(value, *call.args[1:], axis=-1, out_dtype=call.attrs.out_dtype)
+        if (same := self._requantized(call)) is not None:
+            return same
+        scale, zero = parameters
+        return self.builder_.call_te(
+            packing.quantized, value, float(scale), int(zero), str(call.attrs.out_dtype), primfunc_name_hint="quantize"
+        )
+
+    def _requantized(self, call: relax.Call) -> relax.Expr | None:
+        """The integers that `call` gives back if it quantizes what it dequantized before, by the same scale."""
+        if _name(call) != "relax.quantize" or (before := self.dequantized.get(call.args[0])) is None:
+            return None
+        same = all(
+            self._array(new) == self._array(old) for new, old in zip(call.args[1:], before.args[1:], strict=True)
+        )
+        return self.blocked[before.args[0]] if same and before.args[0].ty.dtype == call.attrs.out_dtype else None
 
     def _pointwise(self, call: relax.Call, make: Callable) -> relax.Expr | None:
         if not any(argument in self.blocked for argument in call.args if isinstance(argument, relax.Var)):
@@ -172,38 +238,21 @@ class _Blocked(PyExprMutator):
         shape = (1,) * (4 - array.ndim) + array.shape
         if shape[2:] != (1, 1) or shape[0] != 1:
             return None
-        return relax.const(self._filled(array.reshape(-1), 0).reshape(1, -1, 1, 1, self.block))
+        return self._each(array.reshape(-1))
 
-    def _pack(self, data: relax.Expr) -> relax.Expr:
+    def _pack(self, data: relax.Expr, block: int | None = None) -> relax.Expr:
         if data in self.blocked:
             return self.blocked[data]
-        return self.builder_.emit_te(_packed, self.visit_expr(data), self.block, primfunc_name_hint="pack")
+        return self.builder_.emit_te(
+            packing.packed, self.visit_expr(data), block or self.block, primfunc_name_hint="pack"
+        )
 
     def _plain(self, var: relax.Var) -> relax.Expr:
-        return self.builder_.emit_te(_unpacked, self.blocked[var], int(var.ty.shape[1]), primfunc_name_hint="unpack")
+        return self.builder_.emit_te(
+            packing.unpacked, self.blocked[var], int(var.ty.shape[1]), primfunc_name_hint="unpack"
+        )
 
 
-def _sigmoid(data: te.Tensor) -> te.Tensor:
-    """With TVM's polynomial for the exponential: the C library's takes one value at a time."""
-    one = tirx.const(1, data.dtype)
-    powers = topi.fast_exp(topi.negative(data))
-    return te.compute(data.shape, lambda *place: one / (one + powers(*place)), name="sigmoid")
-
-
-def _packed(data: te.Tensor, block: int) -> te.Tensor:
-    batch, channels, *sizes = map(int, data.shape)
-
-    def value(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, b: tirx.Var) -> tirx.Expr:
-        channel = c * block + b
-        if channels % block == 0:
-            return data(n, channel, y, x)
-        return tirx.if_then_else(channel < channels, data(n, channel, y, x), tirx.const(0, data.dtype))
-
-    return te.compute((batch, -(-channels // block), *sizes, block), value, name="packed")
-
-
-def _unpacked(data: te.Tensor, channels: int) -> te.Tensor:
-    batch, _, *sizes, block = map(int, data.shape)
-    return te.compute(
-        (batch, channels, *sizes), lambda n, c, y, x: data(n, c // block, y, x, c % block), name="unpacked"
-    )
+def _name(expression: relax.Expr) -> str:
+    """The name of the operator of a call; empty for anything else."""
+    return getattr(getattr(expression, "op", None), "name", "")

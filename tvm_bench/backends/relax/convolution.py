@@ -51,6 +51,29 @@ def convolve(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
     return te.compute((batch, outputs, rows, columns, block), value, name=BLOCK)
 
 
+def convolve_integers(data: te.Tensor, weight: te.Tensor, window: Window, zero: int) -> te.Tensor:
+    """`convolve` of uint8 `data`, (N, inputs, H, W, block), by int8 `weight`: int32.
+
+    `weight` is (outputs, inputs, rows, columns, quarter of a block of inputs, block of outputs, 4): an instruction adds
+    up four products for each output. `zero` is the value of the padding.
+    """
+    batch, _, height, width, _ = map(int, data.shape)
+    outputs, inputs, *kernel, fours, block, four = map(int, weight.shape)
+    rows, columns = window.sizes(height, width, kernel)
+    padded = _padded(data, window, zero)
+    chunk, i, j, quarter, lane = (
+        te.reduce_axis((0, size), name) for size, name in zip((inputs, *kernel, fours, four), "cijql", strict=True)
+    )
+    (sy, sx), (dy, dx) = window.strides, window.dilation
+
+    def value(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, b: tirx.Var) -> tirx.Expr:
+        read = padded(n, chunk, y * sy + i * dy, x * sx + j * dx, quarter * four + lane)
+        product = read.astype("int32") * weight(o, chunk, i, j, quarter, b, lane).astype("int32")
+        return te.sum(product, axis=[chunk, i, j, quarter, lane])
+
+    return te.compute((batch, outputs, rows, columns, block), value, name=BLOCK)
+
+
 def convolve_each(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
     """A depthwise convolution of `data`, (N, channels, H, W, block), by `weight`, (channels, rows, columns, block)."""
     batch, channels, height, width, block = map(int, data.shape)
@@ -68,7 +91,7 @@ def convolve_each(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tens
     )
 
 
-def _padded(data: te.Tensor, window: Window) -> te.Tensor:
+def _padded(data: te.Tensor, window: Window, fill: int = 0) -> te.Tensor:
     if not any(window.padding):
         return data
     top, left, bottom, right = window.padding
@@ -76,6 +99,6 @@ def _padded(data: te.Tensor, window: Window) -> te.Tensor:
 
     def value(n: tirx.Var, c: tirx.Var, y: tirx.Var, x: tirx.Var, *b: tirx.Var) -> tirx.Expr:
         inside = tirx.all(y >= top, y < height + top, x >= left, x < width + left)
-        return tirx.if_then_else(inside, data(n, c, y - top, x - left, *b), tirx.const(0, data.dtype))
+        return tirx.if_then_else(inside, data(n, c, y - top, x - left, *b), tirx.const(fill, data.dtype))
 
     return te.compute((batch, channels, height + top + bottom, width + left + right, *block), value, name="padded")

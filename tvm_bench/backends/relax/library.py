@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ...host import manifest
 from ...spec.tensors import Arrays, from_json
 
 MAIN = "main"
+RUNS = 15
 
 
 def load(artifact: Path, *, threads: int) -> Library:
@@ -23,10 +26,18 @@ def load(artifact: Path, *, threads: int) -> Library:
     return Library(manifest.verify(artifact), artifact)
 
 
+def kernel_ms(libraries: Sequence[Library]) -> list[dict[str, float]]:
+    """The median milliseconds of each kernel of each library, which are run in turns. They cannot be timed after it."""
+    turns = [[library.kernel_ms() for library in libraries] for _ in range(RUNS)]
+    by_library = zip(*turns, strict=True)
+    return [{name: float(np.median([run[name] for run in runs])) for name in runs[0]} for runs in by_library]
+
+
 class Library:
     """The compiled model in `folder`. `inputs` and `outputs` are in the order of a call's arrays."""
 
     def __init__(self, about: dict[str, Any], folder: Path):
+        self.kernels = about["kernels"]
         self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
         module = tvm.runtime.load_module(str(folder / manifest.LIBRARY))
         self.machine, self.device = relax.VirtualMachine(module, tvm.cpu()), tvm.cpu()
@@ -38,6 +49,20 @@ class Library:
             tensor.copyfrom(array)
         results = self.machine[MAIN](*self.given)
         return tuple(result.numpy() for result in ([results] if hasattr(results, "numpy") else results))
+
+    def kernel_ms(self) -> dict[str, float]:
+        """Milliseconds of each kernel in one run, all its calls together."""
+        started, times = 0.0, dict.fromkeys(self.kernels, 0.0)
+
+        def clock(_: Any, name: str, before: bool, *__: Any) -> None:
+            nonlocal started
+            if name in times and not before:
+                times[name] += 1e3 * (time.perf_counter() - started)
+            started = time.perf_counter()
+
+        self.machine.set_instrument(clock)
+        self.machine[MAIN](*self.given)
+        return times
 
     def time_evaluator(self, runs: int) -> list[float]:
         """Milliseconds of each of `runs` runs by TVM's clock, without NumPy's copies."""

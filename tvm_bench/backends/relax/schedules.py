@@ -12,6 +12,7 @@ from tvm import s_tir, tirx
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.target.codegen import llvm_get_vector_width
 
+from . import dot_product
 from .convolution import BLOCK
 
 FLOAT_BITS = 32
@@ -30,7 +31,7 @@ class Scheduled:
 
     def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
         """The module with its kernels scheduled."""
-        target = tvm.target.Target.current()
+        module, target = module.clone(), tvm.target.Target.current()
         for variable, function in module.functions_items():
             if isinstance(function, tirx.PrimFunc):
                 module[variable] = scheduled(function, target)
@@ -62,15 +63,24 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     kernel.parallel(kernel.fuse(batch, outer, row))
     _in_registers(kernel, inner, right, block)
     kernel.compute_at(convolution, left, preserve_unit_loops=True)
+    integers = kernel.get(convolution).writes[0].source.dtype == "int32"
     added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
     *_, inner, _, right, block = kernel.get_loops(convolution)[:-added]
     sums = kernel.get_loops(convolution)[-added:]
-    kernel.reorder(*sums, right, inner, block)  # so that a value of the data is read once for all blocks
+    four = [sums.pop()] if integers else []
+    kernel.reorder(*sums, right, inner, block, *four)  # so that a value of the data is read once for all blocks
     kernel.set_scope(convolution, 0, "local")
-    _in_registers(kernel, inner, right, block)
+    if integers:
+        kernel.unroll(inner)
+        kernel.unroll(right)
+    else:
+        _in_registers(kernel, inner, right, block)
+    vector = block
     first = kernel.decompose_reduction(convolution, sums[0])
     *_, inner, _, right, block = kernel.get_loops(first)
     _in_registers(kernel, inner, right, block)
+    if integers:
+        kernel.tensorize(vector, dot_product.instruction(int(kernel.get(vector).extent)))
 
 
 def _result(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV]) -> SBlockRV:

@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm.target import codegen
 
-from ...backends.relax import compiler, frontend, target
+from ...backends.relax import compiler, frontend, ir_dump, target
 from ...backends.relax.library import Library
 from ...host import cpu, manifest, packages
 from ...host.files import replace_with
@@ -19,7 +19,7 @@ from . import _golden
 
 
 def run(**entries: Any) -> dict[str, Any]:
-    """Build the library for the fields of a `BuildRequest`, and write `manifest.json` and `relax/*.txt`, the IR.
+    """Build the library for the fields of a `BuildRequest`, and write `manifest.json` and `relax/*`, the IR.
 
     Where this CPU can run it, also `golden.npz`, as the verb `build`. Raises `UserError` without a C++ compiler.
     """
@@ -28,14 +28,13 @@ def run(**entries: Any) -> dict[str, Any]:
     folder, cpu_target = Path(request.out), target.resolve(request.target_text, request.threads)
     module = frontend.relax_from_onnx(Path(request.source), request.inputs)
     result = compiler.compiled(module, cpu_target)
-    stages = {"1-imported": module, "2-fused-and-scheduled": result.kernels}
-    for name, stage in stages.items():
-        path = folder / "relax" / f"{name}.txt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(stage.script(show_meta=False))
+    summary = ir_dump.of_kernels(result.fused, result.kernels)
+    ir_dump.write_stage(folder, 1, "imported", module, ir_dump.of_operators(module))
+    ir_dump.write_stage(folder, 2, "fused", result.fused, summary)
+    ir_dump.write_stage(folder, 3, "scheduled", result.scheduled, summary)
     with replace_with(folder / manifest.LIBRARY) as path:
         result.executable.export_library(str(path))
-    entry = _described(module, cpu_target, request)
+    entry = _described(module, cpu_target, request) | {"kernels": result.kernels}
     runs = not cpu.missing(target.features(cpu_target))
     return _golden.finish(folder, entry, (lambda: Library(entry, folder)) if runs else None)
 
@@ -45,7 +44,7 @@ def _described(module: tvm.IRModule, cpu_target: tvm.target.Target, request: Bui
     return {
         "schema": manifest.SCHEMA,
         **asdict(request.about),
-        "kernels": {},
+        "environment": "relax",
         "plan_mb": None,
         "inputs": to_json(request.inputs),
         "outputs": to_json(_outputs(module, request)),

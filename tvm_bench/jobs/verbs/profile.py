@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ...backends.relay import profile
 from ...backends.relay.artifact import open_verified
 from ...backends.relay.library import Library
-from . import peaks
-
-MODEL_RUNS, LEAST_TURNS, SECONDS = 10, 3, 4.0
+from . import _turns, peaks
 
 
 def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
@@ -27,13 +22,8 @@ def run(artifacts: list[str], limits: bool = False) -> dict[str, Any]:
     whole = [
         Library(about, Path(artifact), about["threads"]) for (about, _), artifact in zip(opened, artifacts, strict=True)
     ]
-    turns: list[list[list[float]]] = []
-    ends = time.monotonic() + SECONDS
-    while len(turns) < LEAST_TURNS or time.monotonic() < ends:
-        turns.append([library.time_evaluator(MODEL_RUNS) for library in whole])
     libraries = [
-        {"kernels": kernels, "model_ms": float(np.median(np.concatenate(runs)))}
-        for kernels, *runs in zip(times, *turns, strict=True)
+        {"kernels": kernels, "model_ms": ms} for kernels, ms in zip(times, _turns.model_ms(whole), strict=True)
     ]
     if not limits:
         return {"libraries": libraries}

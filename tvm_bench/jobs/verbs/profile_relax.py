@@ -1,0 +1,17 @@
+"""The verb `profile_relax`: the time of each kernel of a library of Relax. It runs in the environment `relax`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...backends.relax import library
+from . import _turns
+
+
+def run(artifacts: list[str], threads: int) -> dict[str, Any]:
+    """The `libraries` of the verb `profile`, for those of Relax in the folders `artifacts`."""
+    opened = [library.load(Path(artifact), threads=threads) for artifact in artifacts]
+    whole = _turns.model_ms(opened)
+    kernels = library.kernel_ms(opened)
+    return {"libraries": [{"kernels": times, "model_ms": ms} for times, ms in zip(kernels, whole, strict=True)]}
