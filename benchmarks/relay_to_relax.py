@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "relay-to-relax.md"
 RESULTS = ROOT / "docs" / "results" / "relax.json"
 NETWORKS = ("resnet18", "mobilenet_v2", "resnet50", "squeezenet1_1", "efficientnet_b0", "mobilenet_v3_small")
-BACKENDS = ("relay", "relay-stock", "relax", "onnxruntime")
+BACKENDS = ("relay", "relay-stock", "relax", "onnxruntime", "openvino")
 NONE = "–"
 # What it is, Relay's names, Relax's names, and what to know. Several names are separated by a comma.
 PASSES = (
@@ -71,7 +71,8 @@ PASSES = (
         "integers from QDQ",
         "relay.transform.FakeQuantizationToInteger, relay.qnn.op.conv2d",
         "",
-        "`relax.op.quantize` and `relax.op.dequantize` stay, and all between them is computed in floats",
+        "`relax.op.quantize` and `relax.op.dequantize` stay, and what is between them is computed in floats; the project's "
+        "own pass makes integer convolutions of it",
     ),
     (
         "other compilers (BYOC)",
@@ -122,6 +123,12 @@ CALLS = (
         "relax.VirtualMachine.set_instrument",
         "a function before and after each call",
     ),
+    (
+        "dot products of integers",
+        "topi.x86.conv2d_int8",
+        "s_tir.tensor_intrin.x86",
+        "the intrinsic for VNNI does not compile with the LLVM of this package; the project has its own",
+    ),
     ("schedules by hand", "te.create_schedule", "s_tir.Schedule", "blocks and loops instead of stages"),
     ("tuning by templates", "autotvm.tuner.GridSearchTuner", "", ""),
     ("tuning without templates", "auto_scheduler.TaskScheduler", "", ""),
@@ -151,8 +158,9 @@ of Relay is called in Relax, and what is missing. `python benchmarks/relay_to_re
 What moving costs on a CPU:
 
 - **Kernels.** Relay has schedules for x86 in each operator. Relax makes plain loops, and expects a tuner to schedule
-  them. The backend `relax` brings schedules for FP32 convolutions and what stands between them.
-- **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32.
+  them. The backend `relax` brings schedules for convolutions and what stands between them.
+- **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32. On a CPU with VNNI, the backend `relax`
+  makes dot products of integers of their convolutions, except depthwise ones.
 - **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there; this project does not tune Relax yet.
 
 ## Passes

@@ -17,6 +17,7 @@ from .convolution import BLOCK
 
 FLOAT_BITS = 32
 REGISTERS = {512: 32, 256: 16, 128: 16}  # of vectors, by their bits
+LANES = 16
 SPATIAL = 0  # TVM's number of an axis of the result; others add up
 
 
@@ -53,7 +54,7 @@ def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFu
 def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV], registers: int) -> None:
     """All rows on all cores; of each row, a tile of columns and of blocks of channels is added up in registers."""
     for block in kernel.get_producers(convolution):
-        _spread(kernel, block, 0)
+        _spread(kernel, block, LANES)
     result = _result(kernel, convolution, after)
     batch, outputs, row, column, block = kernel.get_loops(result)
     chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
