@@ -71,8 +71,8 @@ PASSES = (
         "integers from QDQ",
         "relay.transform.FakeQuantizationToInteger, relay.qnn.op.conv2d",
         "",
-        "`relax.op.quantize` and `relax.op.dequantize` stay, and what is between them is computed in floats; the project's "
-        "own pass makes integer convolutions of it",
+        "`relax.op.quantize` and `relax.op.dequantize` stay, and what is between them is computed in floats; the "
+        "project's own pass makes integer convolutions of it",
     ),
     (
         "other compilers (BYOC)",
@@ -159,8 +159,8 @@ What moving costs on a CPU:
 
 - **Kernels.** Relay has schedules for x86 in each operator. Relax makes plain loops, and expects a tuner to schedule
   them. The backend `relax` brings schedules for convolutions and what stands between them.
-- **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32. On a CPU with VNNI, the backend `relax`
-  makes dot products of integers of their convolutions, except depthwise ones.
+- **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32. On a CPU with VNNI, the backend
+  `relax` makes dot products of integers of their convolutions, except depthwise ones.
 - **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there; this project does not tune Relax yet.
 
 ## Passes

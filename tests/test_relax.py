@@ -81,6 +81,11 @@ CASES = {
     "channels that fill no block": (
         [conv("x", "w", "y", pads=[1, 1, 1, 1])], (1, 12, 8, 8), (1, 20, 8, 8), {"w": (20, 12, 3, 3)},
     ),
+    "clipped": (
+        [conv("x", "w", "a"), helper.make_node("Clip", ["a", "low", "high"], ["b"]), conv("b", "v", "y")],
+        (1, 16, 9, 9), (1, 16, 9, 9),
+        {"w": (32, 16, 1, 1), "v": (16, 32, 1, 1), "low": (), "high": ()},
+    ),
     "groups": ([conv("x", "w", "y", group=2)], (1, 32, 8, 8), (1, 32, 6, 6), {"w": (32, 16, 3, 3)}),
     "a residual block": (
         [
@@ -150,6 +155,14 @@ def rounding(folder, library):
     return np.abs(found - right).max() / np.abs(found - unrounded).max()
 
 
+@needs_relax
+def test_what_a_clip_is_computed_of(tmp_path):
+    nodes, shape, outputs, weights = CASES["clipped"]
+    small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
+    kernels = manifest.read(built(tmp_path, shape))["kernels"]
+    assert len([name for name in kernels if "pack" in name]) == 2, f"of the input and the output only: {kernels.keys()}"
+
+
 QUANTIZED = [
     "a residual block",
     "7x7 of an image",
@@ -167,6 +180,16 @@ def test_a_quantized_file_is_computed_in_integers(name, tmp_path):
     kernels = manifest.read(library)["kernels"].values()
     schedules = {kernel["schedule"] for kernel in kernels if "schedule" in kernel}
     assert schedules == {"dot products" if cpu.has_vnni() else "direct"}
+
+
+@needs_relax
+@pytest.mark.parametrize("name", ["depthwise", "inverted residual with squeeze and excitation"])
+def test_a_quantized_depthwise_convolution_reads_integers(name, tmp_path):
+    library = built(tmp_path, quantized_file(tmp_path, name))
+    assert rounding(tmp_path, library) < 0.2
+    found = tb.inspect(library)
+    (kernel,) = [name for name, kernel in found.kernels.items() if kernel.get("schedule") == "depthwise"]
+    assert re.search(rf'def {kernel}\(\w+: T.Buffer\([^"]*"(\w+)"', found.text("fused"))[1] == "uint8"
 
 
 @needs_relax

@@ -6,7 +6,7 @@ plain NCHW only where an operator needs it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -29,6 +29,8 @@ POINTWISE = {  # operators on single values, by the functions that make them
     "relax.nn.relu": relax.op.nn.relu,
     "relax.tanh": relax.op.tanh,
 }
+CLIPS = {"maximum": relax.op.maximum, "minimum": relax.op.minimum}  # kernels that the front end makes of a clip
+OF_CONSTANTS: dict[str, Callable] = {"relax.isnan": np.isnan, "relax.where": np.where}
 FEW = 4  # channels of an image, which are not blocked
 DOT = 4  # products that an instruction for integers adds up
 
@@ -96,19 +98,19 @@ class _Blocked(PyExprMutator):
         return arrays if len(arrays) == len(values) else None
 
     def _computed(self, call: relax.Call) -> np.ndarray | None:
-        """The result of a call that only reshapes or dequantizes a constant, as those of weights and biases."""
-        name = _name(call)
-        if name not in ("relax.reshape", "relax.dequantize") or (values := self._array(call.args[0])) is None:
-            return None
-        if name == "relax.reshape":
+        """The result of a call that prepares constants: weights, biases, and the bounds of a clip."""
+        name, arrays = _name(call), self._arrays(*call.args)
+        if name == "relax.reshape" and (values := self._array(call.args[0])) is not None:
             return values.reshape([int(size) for size in call.ty.shape])
-        if (parameters := self._arrays(*call.args[1:])) is None:
+        if arrays is None:
             return None
-        scale, zero = parameters
-        shape = [1] * values.ndim
-        if values.ndim:
-            shape[int(call.attrs.axis)] = -1
-        return (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
+        if name == "relax.dequantize":
+            values, scale, zero = arrays
+            shape = [1] * values.ndim
+            if values.ndim:
+                shape[int(call.attrs.axis)] = -1
+            return (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
+        return OF_CONSTANTS[name](*arrays) if name in OF_CONSTANTS else None
 
     def _blocked_call(self, call: relax.Call) -> relax.Expr | None:
         name = _name(call)
@@ -121,7 +123,9 @@ class _Blocked(PyExprMutator):
         if name in ("relax.quantize", "relax.dequantize") and call.args[0] in self.blocked:
             return self._cast(call)
         if name in POINTWISE:
-            return self._pointwise(call, POINTWISE[name])
+            return self._pointwise(call.args, POINTWISE[name])
+        if name == "relax.call_tir" and (make := CLIPS.get(call.args[0].name_hint.rstrip("0123456789"))):
+            return self._pointwise(call.args[1].fields, make)
         return None
 
     def _convolution(self, call: relax.Call) -> relax.Expr | None:
@@ -130,8 +134,7 @@ class _Blocked(PyExprMutator):
         if array is None or (attrs.data_layout, attrs.kernel_layout) != ("NCHW", "OIHW") or array.dtype != np.float32:
             return None
         if groups == array.shape[0] and array.shape[1] == 1:
-            packed = packing.weights_of_each(array, self.block)
-            return self._emit(call, DEPTHWISE, convolve_each, self._pack(data), packed)
+            return self._each_channel(call, array)
         if groups != 1:
             return None
         if (result := self._integers(call)) is not None:
@@ -141,19 +144,37 @@ class _Blocked(PyExprMutator):
         packed = packing.weights(array, array.shape[1] if few else self.block, self.block)
         return self._emit(call, DIRECT, convolve, values, packed)
 
+    def _each_channel(self, call: relax.Call, weights: np.ndarray) -> relax.Expr:
+        """A depthwise convolution, which reads quantized data as integers, and computes in floats."""
+        compute: Callable = convolve_each
+        data = call.args[0]
+        if integers := self._integers_of(data):
+            data, scale, zero = integers
+            compute, weights = partial(convolve_each, zero=zero), weights * np.float32(scale)
+        packed = packing.weights_of_each(weights, self.block)
+        return self._emit(call, DEPTHWISE, compute, self._pack(data), packed)
+
+    def _integers_of(self, data: relax.Expr) -> tuple[relax.Expr, float, int] | None:
+        """The integers that `data` was dequantized from, their scale and zero point; None unless they have one."""
+        if data not in self.dequantized:
+            return None
+        integers, *parameters = self.dequantized[data].args
+        arrays = self._arrays(*parameters)
+        if arrays is None or arrays[0].size != 1:
+            return None
+        return integers, float(arrays[0]), int(arrays[1])
+
     def _integers(self, call: relax.Call) -> relax.Expr | None:
         """A convolution of quantized data and weights by dot products of integers; None if they have none."""
-        if not self.dots or not all(argument in self.dequantized for argument in call.args):
+        integers, weights = self._integers_of(call.args[0]), self.dequantized.get(call.args[1])
+        arrays = self._arrays(*weights.args) if weights is not None else None
+        if not self.dots or not integers or arrays is None:
             return None
-        data, *parameters = self.dequantized[call.args[0]].args
-        arrays = self._arrays(*parameters, *self.dequantized[call.args[1]].args)
-        if arrays is None:
-            return None
-        scale, zero, array, scales, zeros = arrays
-        if scale.size != 1 or array.dtype != np.int8 or zeros.any():
+        (data, scale, offset), (array, scales, zeros) = integers, arrays
+        if array.dtype != np.int8 or zeros.any():
             return None
         inner = DOT if array.shape[1] <= DOT and data not in self.blocked else self.block
-        values, offset = self._pack(data, inner), int(zero)
+        values = self._pack(data, inner)
         if data.ty.dtype == "int8":
             values = self.builder_.emit_te(packing.unsigned, values, primfunc_name_hint="unsigned")
             offset += packing.UNSIGNED
@@ -221,10 +242,10 @@ class _Blocked(PyExprMutator):
         )
         return self.blocked[before.args[0]] if same and before.args[0].ty.dtype == call.attrs.out_dtype else None
 
-    def _pointwise(self, call: relax.Call, make: Callable) -> relax.Expr | None:
-        if not any(argument in self.blocked for argument in call.args if isinstance(argument, relax.Var)):
+    def _pointwise(self, operands: Sequence[relax.Expr], make: Callable) -> relax.Expr | None:
+        if not any(operand in self.blocked for operand in operands if isinstance(operand, relax.Var)):
             return None
-        arguments = [self._operand(argument) for argument in call.args]
+        arguments = [self._operand(operand) for operand in operands]
         return None if any(argument is None for argument in arguments) else make(*arguments)
 
     def _operand(self, argument: relax.Expr) -> relax.Expr | None:

@@ -74,12 +74,16 @@ def convolve_integers(data: te.Tensor, weight: te.Tensor, window: Window, zero: 
     return te.compute((batch, outputs, rows, columns, block), value, name=BLOCK)
 
 
-def convolve_each(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
-    """A depthwise convolution of `data`, (N, channels, H, W, block), by `weight`, (channels, rows, columns, block)."""
+def convolve_each(data: te.Tensor, weight: te.Tensor, window: Window, zero: int = 0) -> te.Tensor:
+    """A depthwise convolution of `data`, (N, channels, H, W, block), by `weight`, (channels, rows, columns, block).
+
+    Integers are read as floats, from which `zero` is subtracted.
+    """
     batch, channels, height, width, block = map(int, data.shape)
     _, *kernel, _ = map(int, weight.shape)
     rows, columns = window.sizes(height, width, kernel)
-    padded = _padded(data, window)
+    floats = te.compute(data.shape, lambda *place: data(*place).astype(weight.dtype) - tirx.const(zero, weight.dtype))
+    padded = _padded(data if data.dtype == weight.dtype else floats, window)
     i, j = (te.reduce_axis((0, size), name) for size, name in zip(kernel, "ij", strict=True))
     (sy, sx), (dy, dx) = window.strides, window.dilation
     return te.compute(

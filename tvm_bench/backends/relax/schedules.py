@@ -17,7 +17,9 @@ from .convolution import BLOCK
 
 FLOAT_BITS = 32
 REGISTERS = {512: 32, 256: 16, 128: 16}  # of vectors, by their bits
-LANES = 16
+LANES = 16  # values that are copied at a time
+DEPTHWISE_SUMS = 2  # axes that a depthwise convolution adds up
+SUMS = (8, 5, 4, 3, 2)  # vectors that a sum over other axes has at a time, so that none waits for the one before
 SPATIAL = 0  # TVM's number of an axis of the result; others add up
 
 
@@ -53,19 +55,19 @@ def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFu
 
 def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV], registers: int) -> None:
     """All rows on all cores; of each row, a tile of columns and of blocks of channels is added up in registers."""
-    for block in kernel.get_producers(convolution):
-        _spread(kernel, block, LANES)
+    padding = kernel.get_producers(convolution)
+    added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
+    integers = kernel.get(convolution).writes[0].source.dtype == "int32"
     result = _result(kernel, convolution, after)
     batch, outputs, row, column, block = kernel.get_loops(result)
     chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
     outer, inner = kernel.split(outputs, [None, chunks])
     left, right = kernel.split(column, [None, columns])
     kernel.reorder(batch, outer, row, left, inner, right, block)
-    kernel.parallel(kernel.fuse(batch, outer, row))
+    task = kernel.fuse(batch, outer, row)
+    kernel.parallel(task)
     _in_registers(kernel, inner, right, block)
     kernel.compute_at(convolution, left, preserve_unit_loops=True)
-    integers = kernel.get(convolution).writes[0].source.dtype == "int32"
-    added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
     *_, inner, _, right, block = kernel.get_loops(convolution)[:-added]
     sums = kernel.get_loops(convolution)[-added:]
     four = [sums.pop()] if integers else []
@@ -82,6 +84,22 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     _in_registers(kernel, inner, right, block)
     if integers:
         kernel.tensorize(vector, dot_product.instruction(int(kernel.get(vector).extent)))
+    for padded in padding:
+        _pad(kernel, padded, task if added == DEPTHWISE_SUMS else None)
+
+
+def _pad(kernel: s_tir.Schedule, padded: SBlockRV, task: LoopRV | None) -> None:
+    """Write the padded data in vectors: before all, or the rows of a `task` in it.
+
+    A row of a depthwise convolution has so little work that writing all data, and reading it again, takes longer.
+    """
+    for converted in kernel.get_producers(padded):
+        kernel.compute_inline(converted)
+    if task is None:
+        _spread(kernel, padded, LANES)
+    else:
+        kernel.compute_at(padded, task)
+        kernel.vectorize(kernel.get_loops(padded)[-1])
 
 
 def _result(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV]) -> SBlockRV:
@@ -130,12 +148,13 @@ def _spread(kernel: s_tir.Schedule, block: SBlockRV, lanes: int) -> None:
     width = next((size for size in (lanes, lanes // 2, lanes // 4) if size > 1 and extent % size == 0), None)
     vectors = [last]
     if width:
-        *rest, vector = kernel.split(last, [None, width])
-        outer, vectors = [*outer, *rest], [vector]
+        count = next(size for size in (*SUMS, 1) if extent // width % size == 0) if sums else 1
+        rest, several, vector = kernel.split(last, [None, count, width])
+        outer, vectors = [*outer, rest], [several, vector]
     kernel.reorder(*outer, *sums, *vectors)
     if outer:
         kernel.parallel(kernel.fuse(*outer))
     if width:
-        kernel.vectorize(vectors[0])
+        _in_registers(kernel, *vectors)
     if sums:
         kernel.decompose_reduction(block, sums[0])
