@@ -13,6 +13,7 @@ from tvm.relay.expr_functor import ExprMutator
 
 from tvm_bench.analysis.results import Row
 from tvm_bench.backends.relay import passes, target
+from tvm_bench.layer_diff.builds import Relay
 from tvm_bench.layer_diff.comparison import accumulated, compared
 from tvm_bench.layer_diff.faulty_layers import COMPILE, IMPORT, KERNEL, faults
 from tvm_bench.layer_diff.numbers import errors
@@ -88,7 +89,7 @@ def test_a_right_network_has_no_wrong_layer(images, tmp_path):
     total = network.pair(network.node("Add", [first, second], "sum"), 0.016, 120)
     average = network.pair(network.node("GlobalAveragePool", [total], "average"), 0.01, 100)
     source = network.source(average, (1, 8, 1, 1), tmp_path / "qdq.onnx")
-    cpu = target.resolve(None, 1)
+    cpu = Relay(target.resolve(None, 1))
     rows = compared(source, images, cpu, lambda _: None)
     assert [row.name for row in rows] == ["input.q", "first", "second", "sum", "average", "average.dq"]
     assert not any(row.wrong for row in rows) and not faults(source, rows, images, cpu, tmp_path)
@@ -106,7 +107,7 @@ def test_averages_between_two_steps_are_no_fault(zero, images, tmp_path):
         network.node("AveragePool", [data], "average", kernel_shape=[2, 2], strides=[2, 2]), 0.0947, zero
     )
     source = network.source(pooled, (1, 8, SIZE // 2, SIZE // 2), tmp_path / "average.onnx")
-    cpu = target.resolve(None, 1)
+    cpu = Relay(target.resolve(None, 1))
     rows = compared(source, images, cpu, lambda _: None)
     (average,) = (row for row in rows if row.name == "average")
     assert average.source_inexact and average.library.share > 0.02 and not any(row.wrong for row in rows)
@@ -237,8 +238,8 @@ def of_kernels(module, weights):
 
 def results(chain, images, folder):
     source, _ = chain
-    rows = compared(source, images, target.resolve(None, 1), lambda _: None)
-    return rows, faults(source, rows, images, target.resolve(None, 1), folder)
+    rows = compared(source, images, Relay(target.resolve(None, 1)), lambda _: None)
+    return rows, faults(source, rows, images, Relay(target.resolve(None, 1)), folder)
 
 
 def test_faults_of_the_import_are_found_and_named(chain, images, tmp_path, monkeypatch):
@@ -296,7 +297,7 @@ def test_an_operator_that_relay_does_not_have(images, tmp_path):
     data = network.node("Conv", ["input", "weight"], "first", pads=[1, 1, 1, 1])
     data = network.node("LpNormalization", [data], "norm", axis=1)
     data = network.node("GlobalAveragePool", [network.node("Conv", [data, "weight"], "second")], "average")
-    source, cpu = network.source(data, (1, 8, 1, 1), tmp_path / "norm.onnx"), target.resolve(None, 1)
+    source, cpu = network.source(data, (1, 8, 1, 1), tmp_path / "norm.onnx"), Relay(target.resolve(None, 1))
     rows = accumulated(source, compared(source, images, cpu, lambda _: None), images, cpu)
     assert [row.name for row in rows] == ["first", "norm", "second", "average"]
     assert [row.accumulated is None for row in rows] == [row.wrong for row in rows] == [False, True, False, False]

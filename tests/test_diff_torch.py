@@ -10,6 +10,7 @@ from torch.ao.nn import quantized
 
 from tvm_bench.backends.relay import target, torch_quantized
 from tvm_bench.exporters import torchscript
+from tvm_bench.layer_diff.builds import Relay
 from tvm_bench.layer_diff.comparison import compared
 from tvm_bench.layer_diff.faulty_layers import IMPORT, faults
 from tvm_bench.layer_diff.severed_torch import TorchSource
@@ -75,7 +76,7 @@ def test_a_kernel_of_pytorch_that_saturates_is_no_fault_of_the_library(brightnes
     source = TorchSource.of(tmp_path / "module.pt", inputs)
     dark, bright = (np.full((1, WIDE, 6, 6), value, np.float32) for value in (0.5, brightness))
     images = [{source.inputs[0]: array} for array in (dark, bright)]
-    cpu = target.resolve(None, 1)
+    cpu = Relay(target.resolve(None, 1))
     rows = compared(source, images, cpu, lambda _: None)
     assert [row.source_inexact for row in rows] == [False, saturates, False]
     assert not any(row.wrong for row in rows) and rows[1].relay.wrong == saturates
@@ -109,7 +110,7 @@ def test_averages_halfway_between_two_steps_may_be_rounded_either_way(zero, othe
     torchscript.save_traced(Averaged(zero).eval(), tmp_path / "module.pt", inputs)
     source = TorchSource.of(tmp_path / "module.pt", inputs)
     values = np.random.default_rng(0).normal(size=(1, WIDE, 6, 6)).astype(np.float32)
-    rows = compared(source, [{source.inputs[0]: values}], target.resolve(None, 1), lambda _: None)
+    rows = compared(source, [{source.inputs[0]: values}], Relay(target.resolve(None, 1)), lambda _: None)
     assert [row.source_inexact for row in rows if row.operators == ("avg_pool2d",)] == [other_way]
     assert not any(row.wrong for row in rows), rows
 
@@ -124,7 +125,7 @@ def images(source):
 
 
 def results(source, folder):
-    cpu = target.resolve(None, 1)
+    cpu = Relay(target.resolve(None, 1))
     rows = compared(source, images(source), cpu, lambda _: None)
     return rows, faults(source, rows, images(source), cpu, folder)
 

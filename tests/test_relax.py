@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import tvm_bench as tb
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 from tvm_bench.analysis.machine_code import kernel_code
 from tvm_bench.analysis.machine_code.instructions import Kind
 from tvm_bench.exporters import qdq
@@ -21,6 +22,8 @@ from tvm_bench.jobs.launcher import Job
 from tvm_bench.measure import rounding_cost
 from tvm_bench.spec.build_request import About, BuildRequest
 from tvm_bench.spec.errors import Unavailable, UserError
+from tvm_bench.spec.feed import FeedRequest
+from tvm_bench.spec.layer_errors import LayerErrors
 from tvm_bench.spec.tensors import TensorSpec
 
 needs_relax = pytest.mark.skipif(not environments.versions("relax"), reason="the environment is not built: make relax")
@@ -326,3 +329,47 @@ def test_both_in_one_environment(monkeypatch):
     monkeypatch.setattr(packages, "version", lambda name: "1.0")
     with pytest.raises(UserError, match=r"xtc-tvm-python-bindings and apache-tvm are both installed.*make relax"):
         packages.need_workbench()
+
+
+FAULT = """
+import json, sys
+import numpy as np
+from tvm_bench.backends.relax import packing
+from tvm_bench.jobs.verbs import diff_relax
+
+for name in ("weights", "weights_of_dots"):
+    right = getattr(packing, name)
+    setattr(packing, name, lambda array, *sizes, right=right: right(np.roll(array, 1, 0), *sizes))
+print(json.dumps(diff_relax.run(**json.loads(sys.argv[1]))))
+"""
+
+
+@needs_relax
+def test_diff_finds_a_layer_whose_weights_are_packed_wrongly(tmp_path):
+    shape = quantized_file(tmp_path, "a residual block")
+    feed = FeedRequest((TensorSpec("x", shape, "float32"),), samples="synthetic").to_dict()
+    request = {"source": str(tmp_path / "small.onnx"), "feed": feed, "images": 2, "threads": 1, "target": None}
+    request["folder"] = str(tmp_path / "faults")
+    right = launcher.run(Job("diff_relax", request, tmp_path / "jobs", "diff", venv="relax"))["result"]
+    assert len(right["layers"]) > 5 and not right["faults"] and not any(map(wrong, right["layers"]))
+    command = [environments.python("relax"), "-W", "ignore", "-c", FAULT, json.dumps(request)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert [row["name"] for row in found["layers"] if wrong(row)] == ["a", "d"]
+    assert {fault["stage"] for fault in found["faults"]} == {"schedules and kernels"}
+
+
+@needs_relax
+@pytest.mark.slow
+def test_the_command_diff_compares_relax(cli, tmp_path):
+    done = cli("diff", TINY, "--data", "fashion-mnist", "--backend", "relax", "--artifacts", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [
+        line
+        for line in done.stdout.splitlines()
+        if re.fullmatch(r"tiny-cnn/(fp32|int8)-relax: All \d+ layers are right.", line)
+    ]
+
+
+def wrong(row):
+    return LayerErrors.from_dict(row).wrong

@@ -32,13 +32,18 @@ def compress(
 
 
 def diff(
-    model: str | Path | nn.Module, *, precision: Names = ("fp32", "int8"), images: int = 2, **options: Unpack[Options]
+    model: str | Path | nn.Module,
+    *,
+    precision: Names = ("fp32", "int8"),
+    images: int = 2,
+    backend: str = differences.RELAY,
+    **options: Unpack[Options],
 ) -> list[differences.Diff]:
-    """Compare each Relay library with its source model, layer by layer, and find the layers that are wrong.
+    """Compare each library of a `backend`, "relay" or "relax", with its source model, and find the wrong layers.
 
     Each `Diff` has the `layers` and the `faults` of one variant. Raises `UserError` for bad input.
     """
-    return differences.diff(spec_of(model, precision, options), images)
+    return differences.diff(spec_of(model, precision, options), images, backend)
 
 
 def sensitivity(

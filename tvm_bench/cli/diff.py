@@ -17,10 +17,13 @@ from .options import ARTIFACTS, FORMS, JSON, SUBJECT, THREADS, with_options
 @click.option(
     "--images", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Compare on N test images."
 )
+@click.option(
+    "--backend", type=click.Choice(("relay", "relax")), default="relay", show_default=True, help="Which TVM to compare."
+)
 @click.option("--all", "everything", is_flag=True, help="Print all layers, not only wrong ones.")
 @with_options(THREADS, ARTIFACTS, JSON)
-def diff(images: int, everything: bool, as_json: bool, **common: Any) -> None:
-    """Compare each Relay library with its source model layer by layer, and find the layer that is wrong.
+def diff(images: int, backend: str, everything: bool, as_json: bool, **common: Any) -> None:
+    """Compare each library with its source model layer by layer, and find the layer that is wrong.
 
     Every layer is fed with what the source model computed, so that no error grows. An ONNX file that was exported from
     PyTorch is compared with it in the same way. A wrong layer is written as a model file with its inputs, and the kind
@@ -29,7 +32,7 @@ def diff(images: int, everything: bool, as_json: bool, **common: Any) -> None:
     """
     from ..pipeline import diff as pipeline
 
-    results = pipeline.diff(run_spec(**common), images)
+    results = pipeline.diff(run_spec(**common), images, backend)
     if as_json:
         print_json(results)
     else:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from tvm.contrib import graph_executor
 from ..backends.relay import compiler, frontend, passes
 from ..backends.relay.compiler import Compiled, Schedules
 from ..spec.tensors import TensorSpec
+from .layer import Run
 
 # Without -mcpu: TVM computes integers as they are written, without instructions for INT8.
 PLAIN = "llvm"
@@ -34,7 +36,7 @@ def unfused(module: tvm.IRModule, target: tvm.target.Target | None = None) -> tv
         return relay.build(module, target=target or tvm.target.Target(PLAIN)).module
 
 
-def runner(library: tvm.runtime.Module) -> Callable[[dict[str, np.ndarray]], list[np.ndarray]]:
+def runner(library: tvm.runtime.Module) -> Run:
     """Runs a library on named inputs, and returns all of its outputs."""
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
 
@@ -43,3 +45,22 @@ def runner(library: tvm.runtime.Module) -> Callable[[dict[str, np.ndarray]], lis
         return [executor.get_output(number).numpy() for number in range(executor.get_num_outputs())]
 
     return run
+
+
+@dataclass(frozen=True)
+class Relay:
+    """Relay as the compiler under test, for a CPU."""
+
+    target: tvm.target.Target
+
+    def lowered(self, source: Path, inputs: Sequence[TensorSpec]) -> tvm.IRModule:
+        """See `layer.Compiler`."""
+        return lowered(source, inputs, self.target)
+
+    def unfused(self, module: tvm.IRModule) -> Run:
+        """See `layer.Compiler`."""
+        return runner(unfused(module))
+
+    def library(self, module: tvm.IRModule) -> Run:
+        """See `layer.Compiler`."""
+        return runner(by_project(module, self.target).library)

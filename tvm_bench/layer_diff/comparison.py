@@ -6,15 +6,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tvm
 
 from ..spec.errors import UserError
 from ..spec.layer_errors import INFINITE, Errors, Failure, LayerErrors
 from ..spec.tensors import TensorSpec
-from . import builds
-from .layer import Layer, Source, Values
+from .layer import Compiler, Layer, Run, Source, Values
 from .numbers import errors, worst
 
 Note = Callable[[str], None]
@@ -25,7 +24,7 @@ PART = "part"  # the file name of a part
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a part computes for each image: by the source, by Relay before fusion, and by the library."""
+    """What a part computes for each image: by the source, by TVM before fusion, and by the library."""
 
     source: list[Values]
     relay: list[Values]
@@ -38,7 +37,7 @@ class Outputs:
 
 
 def compared(
-    source: Source, inputs: list[Values], target: tvm.target.Target, note: Note, *, unfused: bool = True
+    source: Source, inputs: list[Values], compiler: Compiler, note: Note, *, unfused: bool = True
 ) -> list[LayerErrors]:
     """Compare all layers on all `inputs`, one dictionary for each image. Those that do not compile have a `failure`.
 
@@ -47,7 +46,7 @@ def compared(
     """
     note("the source model, layer by layer")
     values = [source.record(image) for image in inputs]
-    outputs, failures = _run_layers(source, source.layers, values, target, note, unfused)
+    outputs, failures = _run_layers(source, source.layers, values, compiler, note, unfused)
     return [
         LayerErrors(layer.name, layer.operators, INFINITE, INFINITE, INFINITE, failure=failures[layer.output])
         if layer.output in failures
@@ -57,7 +56,7 @@ def compared(
 
 
 def _run_layers(
-    source: Source, layers: list[Layer], values: list[Values], target: tvm.target.Target, note: Note, unfused: bool
+    source: Source, layers: list[Layer], values: list[Values], compiler: Compiler, note: Note, unfused: bool
 ) -> tuple[Outputs, dict[str, Failure]]:
     """Run severed `layers`. If they do not compile, run halves of them, down to those that fail, by their outputs."""
     stages: list[str] = []
@@ -68,7 +67,7 @@ def _run_layers(
 
     names, cuts = [layer.output for layer in layers], {layer.output for layer in source.layers}
     try:
-        return run_part(source, names, cuts, values, target, entered, unfused=unfused), {}
+        return run_part(source, names, cuts, values, compiler, entered, unfused=unfused), {}
     except Exception as error:  # of any kind: front ends, passes and schedules raise what they like
         if len(layers) == 1:
             nothing: list[Values] = [{} for _ in values]
@@ -76,7 +75,7 @@ def _run_layers(
     note("the layers that do not compile")
     middle = len(layers) // 2
     (first, failures), (second, others) = (
-        _run_layers(source, half, values, target, lambda _: None, unfused)
+        _run_layers(source, half, values, compiler, lambda _: None, unfused)
         for half in (layers[:middle], layers[middle:])
     )
     return first.joined(second), {**failures, **others}
@@ -97,7 +96,7 @@ def run_part(
     outputs: list[str],
     cuts: set[str],
     values: list[Values],
-    target: tvm.target.Target,
+    compiler: Compiler,
     note: Note = lambda _: None,
     *,
     unfused: bool = True,
@@ -107,13 +106,13 @@ def run_part(
     Without `unfused`, the outputs `relay` are those of the library.
     """
     note(IMPORT)
-    module, feeds = _module(source, outputs, cuts, values, target)
+    module, feeds = _module(source, outputs, cuts, values, compiler)
     relay = None
     if unfused:
         note(RELAY)
-        relay = _answers(builds.unfused(module), feeds, outputs)
+        relay = _answers(compiler.unfused(module), feeds, outputs)
     note(KERNEL)
-    library = _answers(builds.by_project(module, target).library, feeds, outputs)
+    library = _answers(compiler.library(module), feeds, outputs)
     relay = relay or library
     return Outputs([{name: image[name] for name in outputs} for image in values], relay, library)
 
@@ -144,34 +143,33 @@ def worst_errors(layer: Layer, values: Sequence[Values], source: Sequence[Values
 
 
 def accumulated(
-    source: Source, rows: Sequence[LayerErrors], inputs: list[Values], target: tvm.target.Target
+    source: Source, rows: Sequence[LayerErrors], inputs: list[Values], compiler: Compiler
 ) -> list[LayerErrors]:
     """The `rows` with the errors of the whole model, not severed. Layers that do not compile are left out of it."""
     values = [source.record(image) for image in inputs]
     pairs = list(zip(source.layers, rows, strict=True))
     names = [layer.output for layer, row in pairs if not row.failure]
-    module, feeds = _module(source, names, {layer.output for layer, row in pairs if row.failure}, values, target)
-    library = _answers(builds.by_project(module, target).library, feeds, names)
+    module, feeds = _module(source, names, {layer.output for layer, row in pairs if row.failure}, values, compiler)
+    library = _answers(compiler.library(module), feeds, names)
     return [
         row if row.failure else replace(row, accumulated=worst_errors(layer, library, values)) for layer, row in pairs
     ]
 
 
 def _module(
-    source: Source, outputs: list[str], cuts: set[str], values: list[Values], target: tvm.target.Target
-) -> tuple[tvm.IRModule, list[Values]]:
+    source: Source, outputs: list[str], cuts: set[str], values: list[Values], compiler: Compiler
+) -> tuple[Any, list[Values]]:
     """The lowered part of the model that computes `outputs` from `cuts`, and its inputs for each image."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{PART}{source.suffix}")
         fed = source.write_part(path, outputs, cuts, values[0])
         arrays = {name: values[0][tensor] for name, tensor in fed.items()}
         specs = [TensorSpec(name, array.shape, str(array.dtype)) for name, array in arrays.items()]
-        module = builds.lowered(path, specs, target)
+        module = compiler.lowered(path, specs)
     return module, [{name: image[tensor] for name, tensor in fed.items()} for image in values]
 
 
-def _answers(library: tvm.runtime.Module, feeds: list[Values], outputs: list[str]) -> list[Values]:
-    run = builds.runner(library)
+def _answers(run: Run, feeds: list[Values], outputs: list[str]) -> list[Values]:
     return [dict(zip(outputs, run(feed), strict=True)) for feed in feeds]
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-import torch
 
+from ..host import packages
 from .layer import Quantization
 
 OPERATORS = ("DequantizeLinear", "AveragePool", "QuantizeLinear")
@@ -20,7 +20,14 @@ OPERATORS = ("DequantizeLinear", "AveragePool", "QuantizeLinear")
 def average_pool(
     values: np.ndarray, pool: onnx.NodeProto, before: Quantization, after: Quantization
 ) -> np.ndarray | None:
-    """The output of a quantized average pooling of images, rounded once, half to even; None for uneven padding."""
+    """The output of a quantized average pooling of images, rounded once, half to even.
+
+    None for uneven padding, and in an environment without PyTorch, such as that of Relax.
+    """
+    if not packages.folder("torch"):
+        return None
+    import torch
+
     given: dict[str, Any] = {item.name: onnx.helper.get_attribute_value(item) for item in pool.attribute}
     pads = given.get("pads", [0, 0, 0, 0])
     if values.ndim != 4 or pads[:2] != pads[2:] or given.get("dilations", [1, 1]) != [1, 1]:

@@ -8,18 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tvm
 
 from ..spec.layer_errors import Fault, LayerErrors
 from .comparison import IMPORT, KERNEL, diff, run_part
 from .faults import Sample, kind_of
-from .layer import Layer, Source, Values
+from .layer import Compiler, Layer, Source, Values
 
 COMPILE = "compile error"  # the kind of fault of a layer without values
 
 
 def faults(
-    source: Source, rows: Iterable[LayerErrors], inputs: list[Values], target: tvm.target.Target, folder: Path
+    source: Source, rows: Iterable[LayerErrors], inputs: list[Values], compiler: Compiler, folder: Path
 ) -> list[Fault]:
     """A fault for each wrong layer in `rows` (of all layers), with files in `folder` for the first of each pattern."""
     results = []
@@ -31,7 +30,7 @@ def faults(
             fault = Fault(row.name, row.operators, row.failure.stage, COMPILE, row.failure.reason, alone=True)
             worst, content = 0, {"expected": values[0][layer.output]}
         else:
-            fault, worst, content = _fault(source, layer, row, values, inputs, target)
+            fault, worst, content = _fault(source, layer, row, values, inputs, compiler)
         results.append((layer, fault, values[worst], content))
     return with_files(source, results, folder)
 
@@ -57,10 +56,10 @@ def _fault(
     row: LayerErrors,
     values: list[Values],
     inputs: list[Values],
-    target: tvm.target.Target,
+    compiler: Compiler,
 ) -> tuple[Fault, int, Values]:
     """The fault of a layer that computes wrong values, its worst image, and what it should compute there, and does."""
-    outputs = run_part(source, [layer.output], set(layer.inputs), values, target)
+    outputs = run_part(source, [layer.output], set(layer.inputs), values, compiler)
     alone = diff(layer, outputs)
     stage = IMPORT if (alone if alone.wrong else row).relay.wrong else KERNEL
     pair = (outputs.relay, outputs.source) if stage == IMPORT else (outputs.library, outputs.relay)

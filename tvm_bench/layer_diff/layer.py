@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from ..spec.tensors import TensorSpec
+
 Values = dict[str, np.ndarray]
+Run = Callable[[Values], list[np.ndarray]]  # from named inputs to all outputs
 
 
 @dataclass(frozen=True)
@@ -84,3 +87,16 @@ class Source(Protocol):
 
     def run_otherwise(self, inputs: list[Values]) -> list[np.ndarray]:
         """The same, when the source's runtime rounds in another legitimate order."""
+
+
+class Compiler(Protocol):
+    """The compiler under test: Relay's (builds.py) or Relax's (relax_builds.py)."""
+
+    def lowered(self, source: Path, inputs: Sequence[TensorSpec]) -> Any:
+        """The module of a model file after import and lowering, as a build makes it."""
+
+    def unfused(self, module: Any) -> Run:
+        """The module in which each operator is a kernel by TVM's own schedules."""
+
+    def library(self, module: Any) -> Run:
+        """The module as the project builds it."""

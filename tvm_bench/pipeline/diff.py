@@ -1,4 +1,4 @@
-"""The command `diff`: each Relay library against its source model, layer by layer."""
+"""The command `diff`: each library of Relay or Relax against its source model, layer by layer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from ..host.files import replace_with
 from ..report import layer_errors as report
 from ..spec import formats
-from ..spec.errors import UserError
+from ..spec.errors import UserError, unknown
 from ..spec.layer_errors import ExportErrors, Fault, LayerErrors
 from ..spec.variant import RunSpec, Variant
 from . import steps
@@ -18,6 +18,7 @@ from .workbench import Workbench
 
 IMAGES = 2
 PRECISIONS = ("fp32", "int8")
+BACKENDS = RELAY, RELAX = "relay", "relax"
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,19 @@ class Diff:
     page: Path
 
 
-def diff(run_spec: RunSpec, images: int) -> list[Diff]:
-    """Compare all Relay variants of `run_spec` on the first `images` test images, and write a page for each.
+def diff(run_spec: RunSpec, images: int, backend: str = RELAY) -> list[Diff]:
+    """Compare all variants of `run_spec` on the first `images` test images, and write a page for each.
+
+    `backend` is one of `BACKENDS`.
 
     Raises `UserError` for a precision whose layers have no source to compare with.
     """
+    if backend not in BACKENDS:
+        raise unknown("backend of diff", backend, BACKENDS)
     if others := [precision for precision in run_spec.precisions if precision not in PRECISIONS]:
         raise UserError(f"diff cannot compare the layers of {', '.join(others)}. Give --precision fp32,int8.")
     bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
-    variants = [v for precision in run_spec.precisions for v in run_spec.variants(precision, "relay")]
+    variants = [v for precision in run_spec.precisions for v in run_spec.variants(precision, backend)]
     return [_compared(bench, variant, images) for variant in variants]
 
 
@@ -51,22 +56,31 @@ def layers(bench: Workbench, variant: Variant, images: int = IMAGES, *, whole: b
 
     The layers are compiled with default schedules, so that tuned libraries, and those by TVM's schedules, share it.
     """
-    variant = replace(variant, backend="relay", tuned=False)
+    variant = replace(variant, backend=RELAY, tuned=False)
     source, _ = steps.source(bench, variant)
     export = _export(bench, variant) if whole else None
-    request = {
+    request = {**_request(bench, variant, source, images), "whole": whole, "export": export}
+    inputs = (source, *([Path(export["module"]), Path(export["onnx"])] if export else ()))
+    options = {"inputs": inputs, "depends": bench.about["data_version"], "show": whole}
+    return bench.job("diff", request, f"{variant.label}{'' if whole else '-layers'}", **options)["result"]
+
+
+def _layers_of_relax(bench: Workbench, variant: Variant, images: int) -> dict[str, Any]:
+    source, _ = steps.source(bench, variant)
+    options = {"inputs": (source,), "depends": bench.about["data_version"], "show": True, "venv": RELAX}
+    request = _request(bench, variant, source, images)
+    return bench.job("diff_relax", request, variant.label, **options)["result"]
+
+
+def _request(bench: Workbench, variant: Variant, source: Path, images: int) -> dict[str, Any]:
+    return {
         "source": str(source),
         "feed": bench.feed(variant.batch),
         "images": images,
         "threads": variant.threads,
         "target": bench.run_spec.target,
         "folder": str(_folder(bench) / f"{variant.label}-faults"),
-        "whole": whole,
-        "export": export,
     }
-    inputs = (source, *([Path(export["module"]), Path(export["onnx"])] if export else ()))
-    options = {"inputs": inputs, "depends": bench.about["data_version"], "show": whole}
-    return bench.job("diff", request, f"{variant.label}{'' if whole else '-layers'}", **options)["result"]
 
 
 def _export(bench: Workbench, variant: Variant) -> dict[str, Any] | None:
@@ -88,7 +102,8 @@ def _export(bench: Workbench, variant: Variant) -> dict[str, Any] | None:
 
 
 def _compared(bench: Workbench, variant: Variant, images: int) -> Diff:
-    result = layers(bench, variant, images, whole=True)
+    compare = _layers_of_relax if variant.backend == RELAX else partial(layers, whole=True)
+    result = compare(bench, variant, images)
     rows = tuple(map(LayerErrors.from_dict, result["layers"]))
     exported = result["exported"]
     modules = None if exported is None else tuple(map(ExportErrors.from_dict, exported))

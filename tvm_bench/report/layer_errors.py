@@ -9,8 +9,8 @@ from ..spec.layer_errors import RANGE_LIMIT, SHARE_LIMIT, Errors, ExportErrors, 
 from .table import Table, markdown
 
 LEGEND = (
-    "Every layer is fed with what the source model computed. `relay`: Relay after import and lowering, before fusion, "
-    "against the source. `kernel`: the library against Relay. `library`: the library against the source. "
+    "Every layer is fed with what the source model computed. `relay`: TVM after import and lowering, before fusion, "
+    "against the source. `kernel`: the library against that. `library`: the library against the source. "
     "`accumulated`: the whole library at this place against the source, with the errors of all layers before it; these "
     "grow also where every layer is right.\n\n"
     "An error is the largest one, in steps of the scale of a quantized output, else in parts of the range of the "

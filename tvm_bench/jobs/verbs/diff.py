@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from ...data import feeds
 from ...exporters import module_file, pt2e_file
 from ...host.progress import Progress
 from ...layer_diff import exported
-from ...layer_diff.comparison import accumulated, compared
-from ...layer_diff.faulty_layers import faults
+from ...layer_diff.builds import Relay
 from ...layer_diff.layer import Source, Values
 from ...layer_diff.severed_onnx import OnnxSource
 from ...layer_diff.severed_torch import TorchSource
@@ -24,6 +22,7 @@ from ...measure.metrics import distances
 from ...spec.feed import FeedRequest
 from ...spec.layer_errors import ExportErrors, Fault
 from ...spec.tensors import from_json
+from . import _layers
 
 STEPS = 7  # of the progress
 IMAGES_OF_ITSELF = 64
@@ -49,25 +48,21 @@ def run(
     `export` are the files of a PyTorch `module` and of the `onnx` exported from it, and whether `pt2e` quantized the
     module between them. Then `exported` are the layers of the ONNX file against the module (fields of `ExportErrors`).
     """
-    cpu = relay_target.resolve(target, threads)
+    relay = Relay(relay_target.resolve(target, threads))
     request = FeedRequest.from_dict(feed)
     with Progress("diff", STEPS) as progress:
         model = _opened(Path(source), feed)
-        inputs = list(_inputs(model, request, images))
+        inputs = list(_layers.inputs_of(model, request, images))
         progress.step("PyTorch, module by module")
         modules, export_faults = _exported(export, request, inputs, Path(folder)) if export else (None, [])
-        rows = compared(model, inputs, cpu, progress.step, unfused=whole)
-        if whole:
-            progress.step("the whole model")
-            rows = accumulated(model, rows, inputs, cpu)
-        progress.step("faults")
-        results = [*export_faults, *faults(model, rows, inputs, cpu, Path(folder))]
+        layers, own = _layers.of_model(model, inputs, relay, Path(folder), progress, whole=whole)
+        results = [*export_faults, *own]
     files = [file for fault in results for file in fault.files]
     return {
-        "layers": [asdict(row) for row in rows],
+        "layers": layers,
         "exported": [asdict(row) for row in modules] if modules is not None else None,
         "faults": [asdict(row) for row in results],
-        "itself": None if whole else _itself(model, list(_inputs(model, request, IMAGES_OF_ITSELF))),
+        "itself": None if whole else _itself(model, list(_layers.inputs_of(model, request, IMAGES_OF_ITSELF))),
         "outputs": files,
     }
 
@@ -91,10 +86,3 @@ def _exported(
 def _itself(model: Source, inputs: list[Values]) -> dict[str, float]:
     answers, others = (np.concatenate(outputs) for outputs in (model.run(inputs), model.run_otherwise(inputs)))
     return distances(others.reshape(len(others), -1), answers.reshape(len(answers), -1))
-
-
-def _inputs(model: Source, request: FeedRequest, images: int) -> Iterator[Values]:
-    """The inputs of the first calls, which have the batch size of the file."""
-    size = request.inputs[0].shape[0]
-    for arrays in feeds.load(request, "test").batches(size, images):
-        yield dict(zip(model.inputs, arrays, strict=True))
