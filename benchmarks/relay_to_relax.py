@@ -163,6 +163,9 @@ What moving costs on a CPU:
   `relax` makes dot products of integers of their convolutions, except depthwise ones.
 - **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there; this project does not tune Relax yet.
 
+The tools are the same: `inspect`, `explain` and `inspect --profile` read the libraries of both, and
+`diff --backend relax` finds a layer that is wrong. `compare` needs two libraries of one generation.
+
 ## Passes
 
 {passes}

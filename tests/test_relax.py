@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 
+import jsonschema
 import numpy as np
 import onnx
 import onnxruntime
@@ -27,6 +28,7 @@ from tvm_bench.spec.layer_errors import LayerErrors
 from tvm_bench.spec.tensors import TensorSpec
 
 needs_relax = pytest.mark.skipif(not environments.versions("relax"), reason="the environment is not built: make relax")
+SCHEMAS = ROOT / "docs" / "reference" / "schemas"
 ABOUT = About("small", {}, "", "fp32", "onnx", None, [], None)
 
 
@@ -240,6 +242,9 @@ def test_dot_products_where_the_cpu_has_them(cpu_name, dots, tmp_path):
 @needs_relax
 def test_its_library_is_inspected_and_explained(tmp_path):
     library = built(tmp_path, quantized_file(tmp_path, "a residual block"))
+    about, schema = manifest.read(library), json.loads((SCHEMAS / "manifest.schema.json").read_text())
+    jsonschema.validate(about, schema)
+    assert about.keys() <= schema["properties"].keys(), "an entry is not described"
     found = tb.inspect(library)
     assert [stage.name for stage in found.stages] == ["imported", "fused", "scheduled"]
     assert found.stages[0].calls["relax.nn.conv2d"] == 2 and "conv2d" in found.text("imported")
@@ -263,6 +268,19 @@ def test_other_cpus(name, tmp_path):
     assert name in about["target"] and ("avx512f" in about["cpu_features"]) == (name == "znver4")
     if manifest.GOLDEN in about["files"]:
         assert error(tmp_path, library) < 1e-5
+
+
+@needs_relax
+def test_relays_runtime_does_not_open_its_library(cli, tmp_path):
+    nodes, shape, outputs, weights = CASES["3x3"]
+    small_file(tmp_path / "small.onnx", nodes, shape, outputs, weights)
+    library = built(tmp_path, shape)
+    with pytest.raises(UserError, match="is a library of Relax.*bench --backends relax"):
+        tb.load(library)
+    for command in (("verify", library), ("export", library, tmp_path / "app")):
+        done = cli(*command)
+        assert done.returncode == 2 and "is a library of Relax" in done.stderr
+    assert not (tmp_path / "app").exists()
 
 
 @needs_relax

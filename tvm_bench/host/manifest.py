@@ -87,6 +87,15 @@ def verify_files(artifact: Path) -> dict[str, Any]:
     return manifest
 
 
+def need_relay(artifact: Path, manifest: dict[str, Any]) -> None:
+    """Raise `UserError` for a library that Relay's runtime cannot open."""
+    if environment := manifest.get("environment"):
+        raise UserError(
+            f"'{artifact}' is a library of {environment.capitalize()}, which Relay's runtime cannot open. Time it with "
+            f"`tvm-bench bench --backends {environment}`, and see what is in it with `inspect` and `explain`."
+        )
+
+
 def need_golden(artifact: Path, manifest: dict[str, Any]) -> None:
     """Raise `UserError` if there are no outputs of the build to compare with."""
     if GOLDEN not in manifest["files"]:

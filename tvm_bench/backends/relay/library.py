@@ -22,10 +22,11 @@ ALONE = "libtvm_runtime.so"
 def load(artifact: str | Path, *, threads: int | None = None) -> Library:
     """Open a built library: `tvm_bench.load("artifacts/resnet18/int8-relay")`.
 
-    `threads` defaults to the thread count of the build. Raises `UserError` for a missing or changed file and for a CPU
-    that cannot run it, before the library is opened.
+    `threads` defaults to the thread count of the build. Raises `UserError` for a missing or changed file, a CPU that
+    cannot run it, and a library of Relax, before the library is opened.
     """
     about = manifest.verify(Path(artifact))
+    manifest.need_relay(Path(artifact), about)
     return Library(about, Path(artifact), threads or about["threads"])
 
 

@@ -30,6 +30,7 @@ def write(artifact: Path, folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"'{folder}' is not empty. Give a new folder, or delete this one first.")
     about = manifest.verify_files(artifact)
+    manifest.need_relay(artifact, about)
     model = folder / "model"
     model.mkdir(parents=True, exist_ok=True)
     for name in about["files"]:
