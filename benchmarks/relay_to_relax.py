@@ -178,8 +178,8 @@ The tools are the same: `inspect`, `explain` and `inspect --profile` read the li
 
 {found}
 
-Random weights, 224 pixels, untuned. `relay-stock` is Relay with TVM's own schedules only. *Right*: the check of answers
-of a race found nothing.
+Random weights, 224 pixels, untuned. `relay-stock` is Relay with TVM's own schedules only. A dash: not raced. *Right*:
+the check of answers of a race found nothing.
 """
 
 

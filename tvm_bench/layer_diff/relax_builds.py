@@ -11,10 +11,10 @@ import tvm
 from tvm import relax
 
 from ..backends.relax import compiler, frontend
+from ..backends.relax.library import MAIN, arrays_of
 from ..spec.tensors import TensorSpec
 from .layer import Run, Values
 
-MAIN = "main"
 PLAIN = "llvm"
 
 
@@ -44,7 +44,6 @@ def _runner(module: tvm.IRModule, executable: relax.VMExecutable) -> Run:
     machine, names = relax.VirtualMachine(executable, tvm.cpu()), [value.name for value in module[MAIN].params]
 
     def run(inputs: Values) -> list[np.ndarray]:
-        results = machine[MAIN](*(tvm.runtime.tensor(inputs[name]) for name in names))
-        return [result.numpy() for result in ([results] if hasattr(results, "numpy") else results)]
+        return list(arrays_of(machine[MAIN](*(tvm.runtime.tensor(inputs[name]) for name in names))))
 
     return run

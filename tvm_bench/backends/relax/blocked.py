@@ -99,10 +99,12 @@ class _Blocked(PyExprMutator):
 
     def _computed(self, call: relax.Call) -> np.ndarray | None:
         """The result of a call that prepares constants: weights, biases, and the bounds of a clip."""
-        name, arrays = _name(call), self._arrays(*call.args)
+        name = _name(call)
         if name == "relax.reshape" and (values := self._array(call.args[0])) is not None:
             return values.reshape([int(size) for size in call.ty.shape])
-        if arrays is None:
+        if name != "relax.dequantize" and name not in OF_CONSTANTS:
+            return None
+        if (arrays := self._arrays(*call.args)) is None:
             return None
         if name == "relax.dequantize":
             values, scale, zero = arrays
@@ -110,7 +112,7 @@ class _Blocked(PyExprMutator):
             if values.ndim:
                 shape[int(call.attrs.axis)] = -1
             return (values.astype(np.float32) - zero.reshape(shape)) * scale.reshape(shape)
-        return OF_CONSTANTS[name](*arrays) if name in OF_CONSTANTS else None
+        return OF_CONSTANTS[name](*arrays)
 
     def _blocked_call(self, call: relax.Call) -> relax.Expr | None:
         name = _name(call)

@@ -33,6 +33,11 @@ def kernel_ms(libraries: Sequence[Library]) -> list[dict[str, float]]:
     return [{name: float(np.median([run[name] for run in runs])) for name in runs[0]} for runs in by_library]
 
 
+def arrays_of(results: Any) -> Arrays:
+    """What a call of a virtual machine gave, one tensor or several, as arrays."""
+    return tuple(result.numpy() for result in ([results] if hasattr(results, "numpy") else results))
+
+
 class Library:
     """The compiled model in `folder`. `inputs` and `outputs` are in the order of a call's arrays."""
 
@@ -48,7 +53,7 @@ class Library:
         for tensor, array in zip(self.given, arrays, strict=True):
             tensor.copyfrom(array)
         results = self.machine[MAIN](*self.given)
-        return tuple(result.numpy() for result in ([results] if hasattr(results, "numpy") else results))
+        return arrays_of(results)
 
     def kernel_ms(self) -> dict[str, float]:
         """Milliseconds of each kernel in one run, all its calls together."""
