@@ -11,7 +11,4 @@ from . import _turns
 
 def run(artifacts: list[str], threads: int) -> dict[str, Any]:
     """The `libraries` of the verb `profile`, for those of Relax in the folders `artifacts`."""
-    opened = [library.load(Path(artifact), threads=threads) for artifact in artifacts]
-    whole = _turns.model_ms(opened)
-    kernels = library.kernel_ms(opened)
-    return {"libraries": [{"kernels": times, "model_ms": ms} for times, ms in zip(kernels, whole, strict=True)]}
+    return {"libraries": _turns.measured([library.load(Path(artifact), threads=threads) for artifact in artifacts])}
