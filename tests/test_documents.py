@@ -11,6 +11,7 @@ from tvm_bench.analysis.results import load
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import compression
+import fleet
 import front_page
 import mixes
 import relay_to_relax
@@ -39,6 +40,19 @@ def test_the_mixes_are_what_their_script_writes():
 def test_the_map_to_relax_is_what_its_script_writes():
     results = json.loads(relay_to_relax.RESULTS.read_text())
     assert relay_to_relax.page(results) == relay_to_relax.PAGE.read_text(), "run `python benchmarks/relay_to_relax.py`"
+
+
+def test_the_fleet_is_what_its_script_writes():
+    results = json.loads(fleet.RESULTS.read_text())
+    assert fleet.page_of(results) == fleet.PAGE.read_text(), "run `python benchmarks/fleet.py --page`"
+
+
+def test_a_fleet_waits_for_its_slowest_part():
+    assert fleet.makespan([3, 1, 1, 1], 2) == 3 and fleet.makespan([1, 1, 1, 3], 2) == 4
+    trials = [fleet.Trial(build=2.0, run=1.0)] * 16
+    parts = fleet.simulated(trials, own=5.0, per_step=8, servers=4, cores=2)
+    assert parts == {"search": 10.0, "builds": 16.0, "runs": 4.0}
+    assert fleet.simulated(trials, 5.0, 8, 256, 2)["runs"] == fleet.simulated(trials, 5.0, 8, 8, 2)["runs"] == 2.0
 
 
 CPUS = [path.stem.removeprefix("zoo").removeprefix("-") or zoo.REFERENCE for path in zoo.RESULTS.glob("zoo*.json")]
