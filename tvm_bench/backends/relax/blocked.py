@@ -14,9 +14,9 @@ import tvm
 from tvm import relax, te, topi
 from tvm.relax.expr_functor import PyExprMutator, mutator
 
-from . import packing
+from . import packing, winograd
 from .convolution import Window, convolve, convolve_each, convolve_integers
-from .kernels import DEPTHWISE, DIRECT, DOTS, Layer
+from .kernels import DEPTHWISE, DIRECT, DOTS, WINOGRAD, Layer
 from .packing import filled
 
 POINTWISE = {  # operators on single values, by the functions that make them
@@ -141,6 +141,9 @@ class _Blocked(PyExprMutator):
             return None
         if (result := self._integers(call)) is not None:
             return result
+        if winograd.pays(list(map(int, data.ty.shape)), array.shape, _window(call), self.block):
+            packed = winograd.weights(array, self.block)
+            return self._emit(call, WINOGRAD, winograd.convolve, self._pack(data), packed)
         few = array.shape[1] <= FEW
         values = self.visit_expr(data) if few else self._pack(data)
         packed = packing.weights(array, array.shape[1] if few else self.block, self.block)
@@ -191,8 +194,7 @@ class _Blocked(PyExprMutator):
         self, call: relax.Call, schedule: str, compute: Callable, values: relax.Expr, weights: np.ndarray
     ) -> relax.Call:
         """The call of a blocked convolution in place of `call`."""
-        attrs = call.attrs
-        window = Window(*(tuple(map(int, sizes)) for sizes in (attrs.strides, attrs.dilation, attrs.padding)))
+        window = _window(call)
         constant = relax.const(np.ascontiguousarray(weights))
         emitted = self.builder_.call_te(
             lambda *tensors: compute(*tensors, window), values, constant, primfunc_name_hint="conv2d"
@@ -274,6 +276,11 @@ class _Blocked(PyExprMutator):
         return self.builder_.emit_te(
             packing.unpacked, self.blocked[var], int(var.ty.shape[1]), primfunc_name_hint="unpack"
         )
+
+
+def _window(call: relax.Call) -> Window:
+    attrs = call.attrs
+    return Window(*(tuple(map(int, sizes)) for sizes in (attrs.strides, attrs.dilation, attrs.padding)))
 
 
 def _name(expression: relax.Expr) -> str:

@@ -13,7 +13,7 @@ from ...spec import layer_name
 from ...spec.schedule_source import DEFAULT
 from .ir_dump import calls_of
 
-DIRECT, DEPTHWISE, DOTS = "direct", "depthwise", "dot products"  # schedules
+DIRECT, WINOGRAD, DEPTHWISE, DOTS = "direct", "winograd4", "depthwise", "dot products"  # schedules
 MATMUL = "matmul"  # the block of Relax's own product of matrices
 
 

@@ -12,8 +12,9 @@ from tvm import s_tir, tirx
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 from tvm.target.codegen import llvm_get_vector_width
 
-from . import dot_product
+from . import dot_product, winograd, winograd_schedule
 from .convolution import BLOCK
+from .loops import in_registers, result_of
 
 FLOAT_BITS = 32
 REGISTERS = {512: 32, 256: 16, 128: 16}  # of vectors, by their bits
@@ -45,9 +46,12 @@ def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFu
     """A kernel with its schedule."""
     kernel = s_tir.Schedule(function)
     blocks = kernel.get_child_blocks(kernel.get_sblock("root"))
-    place = next((i for i, block in enumerate(blocks) if kernel.get(block).name_hint == BLOCK), None)
+    names = [kernel.get(block).name_hint for block in blocks]
+    place = next((place for place, name in enumerate(names) if name in (BLOCK, winograd.BLOCK)), None)
     if place is None:
         _whole(kernel, blocks, lanes(target))
+    elif names[place] == winograd.BLOCK:
+        winograd_schedule.apply(kernel, blocks[place], blocks[place + 1 :])
     else:
         _convolution(kernel, blocks[place], blocks[place + 1 :], REGISTERS[llvm_get_vector_width(target)])
     return kernel.mod["main"]
@@ -58,7 +62,7 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     padding = kernel.get_producers(convolution)
     added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
     integers = kernel.get(convolution).writes[0].source.dtype == "int32"
-    result = _result(kernel, convolution, after)
+    result = result_of(kernel, convolution, after)
     batch, outputs, row, column, block = kernel.get_loops(result)
     chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
     outer, inner = kernel.split(outputs, [None, chunks])
@@ -66,7 +70,7 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     kernel.reorder(batch, outer, row, left, inner, right, block)
     task = kernel.fuse(batch, outer, row)
     kernel.parallel(task)
-    _in_registers(kernel, inner, right, block)
+    in_registers(kernel, inner, right, block)
     kernel.compute_at(convolution, left, preserve_unit_loops=True)
     *_, inner, _, right, block = kernel.get_loops(convolution)[:-added]
     sums = kernel.get_loops(convolution)[-added:]
@@ -77,11 +81,11 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
         kernel.unroll(inner)
         kernel.unroll(right)
     else:
-        _in_registers(kernel, inner, right, block)
+        in_registers(kernel, inner, right, block)
     vector = block
     first = kernel.decompose_reduction(convolution, sums[0])
     *_, inner, _, right, block = kernel.get_loops(first)
-    _in_registers(kernel, inner, right, block)
+    in_registers(kernel, inner, right, block)
     if integers:
         kernel.tensorize(vector, dot_product.instruction(int(kernel.get(vector).extent)))
     for padded in padding:
@@ -102,16 +106,6 @@ def _pad(kernel: s_tir.Schedule, padded: SBlockRV, task: LoopRV | None) -> None:
         kernel.vectorize(kernel.get_loops(padded)[-1])
 
 
-def _result(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV]) -> SBlockRV:
-    """The last block, with those between it and the convolution inlined; or a copy of the convolution's result."""
-    if not after:
-        return kernel.cache_write(convolution, 0, "global")
-    *between, last = after
-    for block in between:
-        kernel.compute_inline(block)
-    return last
-
-
 def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:
     """The blocks of channels and the columns of a tile: as many sums as fit, beside the weights and one value."""
     tiles = [
@@ -121,13 +115,6 @@ def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:
         if chunks % count == 0 and columns % width == 0 and count * width + count + 1 <= registers
     ]
     return max(tiles, key=prod)
-
-
-def _in_registers(kernel: s_tir.Schedule, *loops: LoopRV) -> None:
-    *unrolled, vector = loops
-    for loop in unrolled:
-        kernel.unroll(loop)
-    kernel.vectorize(vector)
 
 
 def _whole(kernel: s_tir.Schedule, blocks: list[SBlockRV], lanes: int) -> None:
@@ -155,6 +142,6 @@ def _spread(kernel: s_tir.Schedule, block: SBlockRV, lanes: int) -> None:
     if outer:
         kernel.parallel(kernel.fuse(*outer))
     if width:
-        _in_registers(kernel, *vectors)
+        in_registers(kernel, *vectors)
     if sums:
         kernel.decompose_reduction(block, sums[0])
