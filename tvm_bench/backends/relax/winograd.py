@@ -1,7 +1,7 @@
 """Winograd's algorithm F(4x4, 3x3) for blocked data: 36 products give 16 outputs, which take 144 in the direct one.
 
-Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", CVPR, arXiv:1509.09308. The transformed weights
-are four times as large.
+The transformed weights are four times as large. Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural
+Networks", CVPR, arXiv:1509.09308.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from math import prod
 
 import numpy as np
+import tvm
 from tvm import te, tirx
 
 from .convolution import Window, padded
@@ -25,7 +26,7 @@ MAX_WEIGHTS_MB = 10.0
 LEAST_OUTPUTS = 80  # of a channel
 ROWS = {16: 24, 8: 12}  # of a register tile at most, by the values in a vector
 LEAST_ROWS = 6  # so that sums do not wait for each other
-TASKS = 6  # lines of tiles that keep all cores busy
+TASKS_PER_CORE = 3  # with fewer lines of tiles, one core would wait for another
 L2_BYTES, WEIGHTS_BYTES = 800_000, 5_000_000  # what goes from step to step in a line of tiles, and what each line reads
 
 
@@ -34,7 +35,7 @@ def pays(data: Sequence[int], weight: Sequence[int], window: Window, block: int)
     outputs, inputs, *kernel = weight
     if kernel != [3, 3] or {*window.strides, *window.dilation} != {1} or outputs % block or inputs % block:
         return False
-    sizes = window.sizes(*data[2:], kernel)
+    sizes = window.sizes(data[2], data[3], kernel)
     tiles = data[0] * prod(-(-size // SIZE) for size in sizes)
     mb = 4e-6 * SPAN * SPAN * outputs * inputs
     return prod(sizes) >= LEAST_OUTPUTS and mb <= MAX_WEIGHTS_MB and rows(tiles, block) >= LEAST_ROWS
@@ -82,9 +83,7 @@ def convolve(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
     b, c = te.reduce_axis((0, in_blocks), "b"), te.reduce_axis((0, block), "c")
     product = te.compute(
         (groups, SPAN, SPAN, out_blocks, tiles, block),
-        lambda g, e, n, o, t, k: te.sum(
-            transformed(g, e, n, b, t, c) * weight(e, n, o, b * block + c, k), axis=[b, c]
-        ),
+        lambda g, e, n, o, t, k: te.sum(transformed(g, e, n, b, t, c) * weight(e, n, o, b * block + c, k), axis=[b, c]),
         name=PRODUCT,
     )
 
@@ -113,7 +112,8 @@ def _together(lines: int, columns: int, inputs: int, outputs: int, block: int) -
     """Whether each line of tiles goes through all steps alone: what goes from step to step stays in the L2 cache."""
     between = 4 * SPAN * SPAN * columns * (inputs + outputs)
     fits = between <= L2_BYTES and 4 * SPAN * SPAN * inputs * outputs <= WEIGHTS_BYTES
-    return lines >= TASKS and rows(columns, block) >= LEAST_ROWS and fits
+    cores = int(tvm.target.Target.current().attrs.get("num-cores", 1))
+    return fits and lines >= TASKS_PER_CORE * cores and rows(columns, block) >= LEAST_ROWS
 
 
 def _inputs(d: Sequence[tirx.Expr]) -> list[tirx.Expr]:
