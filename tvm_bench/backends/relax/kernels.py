@@ -37,6 +37,11 @@ class Layer:
         products = prod(map(int, call.ty.shape)) * inputs * prod(kernel)
         return cls(name, 2.0 * products, "int8" if schedule == DOTS else "fp32", schedule)
 
+    @classmethod
+    def of_product(cls, inputs: int, outputs: int, rows: int) -> Layer:
+        """A product of quantized rows and weights."""
+        return cls(layer_name.product(inputs, outputs, rows), 2.0 * rows * outputs * inputs, "int8", DOTS)
+
 
 def of_module(module: tvm.IRModule, layers: dict[str, Layer]) -> dict[str, dict[str, Any]]:
     """The kernels that `main` calls, with the entries of the backend `relay`; `layers` are those in the kernels."""
