@@ -373,12 +373,12 @@ def test_both_in_one_environment(monkeypatch):
 FAULT = """
 import json, sys
 import numpy as np
-from tvm_bench.backends.relax import packing
+from tvm_bench.backends.relax import packing, winograd
 from tvm_bench.jobs.verbs import diff_relax
 
-for name in ("weights", "weights_of_dots"):
-    right = getattr(packing, name)
-    setattr(packing, name, lambda array, *sizes, right=right: right(np.roll(array, 1, 0), *sizes))
+for module, name in ((packing, "weights"), (packing, "weights_of_dots"), (winograd, "weights")):
+    right = getattr(module, name)
+    setattr(module, name, lambda array, *sizes, right=right: right(np.roll(array, 1, 0), *sizes))
 print(json.dumps(diff_relax.run(**json.loads(sys.argv[1]))))
 """
 
@@ -394,7 +394,11 @@ def test_diff_finds_a_layer_whose_weights_are_packed_wrongly(tmp_path):
     command = [environments.python("relax"), "-W", "ignore", "-c", FAULT, json.dumps(request)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     found = json.loads(done.stdout.splitlines()[-1])
-    assert [row["name"] for row in found["layers"] if wrong(row)] == ["a", "d"]
+    assert [row["name"] for row in found["layers"] if wrong(row)] == [
+        "a",
+        "d",
+        *(["y_QuantizeLinear_Output"] if cpu.has_vnni() else []),
+    ]
     assert {fault["stage"] for fault in found["faults"]} == {"schedules and kernels"}
 
 
