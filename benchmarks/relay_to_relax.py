@@ -160,7 +160,7 @@ What moving costs on a CPU:
 - **Kernels.** Relay has schedules for x86 in each operator. Relax makes plain loops, and expects a tuner to schedule
   them. The backend `relax` brings schedules for convolutions and what stands between them.
 - **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32. On a CPU with VNNI, the backend
-  `relax` makes dot products of integers of their convolutions, except depthwise ones.
+  `relax` makes dot products of integers of their convolutions, except depthwise ones, and of their dense layers.
 - **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there; this project does not tune Relax yet.
 
 The tools are the same: `inspect`, `explain` and `inspect --profile` read the libraries of both, and

@@ -287,6 +287,11 @@ def test_other_cpus(name, tmp_path):
     library = built(tmp_path, shape, f"llvm -mcpu={name}")
     about = manifest.read(library)
     assert name in about["target"] and ("avx512f" in about["cpu_features"]) == (name == "znver4")
+    codes = kernel_code.of_library(library / manifest.LIBRARY, about["kernels"])
+    products = [codes[kernel].hot for kernel, entry in about["kernels"].items() if "convolution" in entry]
+    assert len(products) == 2
+    for loop in products:
+        assert set(loop.widths) == {512 if name == "znver4" else 256} and loop.spills < loop.products / 2
     if manifest.GOLDEN in about["files"]:
         assert error(tmp_path, library) < 5e-5
 

@@ -10,14 +10,13 @@ from math import prod
 import tvm
 from tvm import s_tir, tirx
 from tvm.s_tir.schedule import LoopRV, SBlockRV
-from tvm.target.codegen import llvm_get_vector_width
 
 from . import dot_product, winograd, winograd_schedule
 from .convolution import BLOCK
 from .loops import in_registers, result_of
+from .target import features
 
-FLOAT_BITS = 32
-REGISTERS = {512: 32, 256: 16, 128: 16}  # of vectors, by their bits
+REGISTERS = {16: 32, 8: 16, 4: 16}  # of vectors, by the float32 values in each
 LANES = 16  # values that are copied at a time
 DEPTHWISE_SUMS = 2  # axes that a depthwise convolution adds up
 SUMS = (8, 5, 4, 3, 2)  # vectors that a sum over other axes has at a time, so that none waits for the one before
@@ -26,7 +25,8 @@ SPATIAL = 0  # TVM's number of an axis of the result; others add up
 
 def lanes(target: tvm.target.Target) -> int:
     """Float32 values in a vector of `target`."""
-    return llvm_get_vector_width(target) // FLOAT_BITS
+    available = features(target)  # TVM's own function returns the width of AVX-512 for every CPU
+    return 16 if "avx512f" in available else 8 if "avx2" in available else 4
 
 
 @tvm.transform.module_pass(opt_level=0, name="Scheduled")
@@ -53,7 +53,7 @@ def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFu
     elif names[place] == winograd.BLOCK:
         winograd_schedule.apply(kernel, blocks[place], blocks[place + 1 :])
     else:
-        _convolution(kernel, blocks[place], blocks[place + 1 :], REGISTERS[llvm_get_vector_width(target)])
+        _convolution(kernel, blocks[place], blocks[place + 1 :], REGISTERS[lanes(target)])
     return kernel.mod["main"]
 
 
