@@ -8,6 +8,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from ...host.cpu import VNNI
 from . import kernels
 from .blocked import Blocked
 from .schedules import Scheduled, lanes
@@ -26,7 +27,7 @@ class Compiled:
 
 def compiled(module: tvm.IRModule, target: tvm.target.Target) -> Compiled:
     """Compile an imported module: blocked, fused and scheduled, then by TVM's own lowering."""
-    blocked = Blocked(lanes(target), "avx512vnni" in features(target))
+    blocked = Blocked(lanes(target), not VNNI.isdisjoint(features(target)))
     steps = [
         blocked,
         relax.transform.LegalizeOps(),

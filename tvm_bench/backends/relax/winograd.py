@@ -15,7 +15,7 @@ from tvm import te, tirx
 
 from .convolution import Window, padded
 
-BLOCK = "winograd"  # the block of the result; before it come those of the steps
+BLOCK = "winograd_convolution"  # the block of the result; before it come those of the steps
 TILE, PRODUCT, STEPS = "tile", "product", ("tile", "input_half", "transformed", "product", "inverse_half", "inverse")
 SIZE, SPAN = 4, 6  # of a tile of outputs, and of the data that it needs
 G = np.array(
