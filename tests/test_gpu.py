@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from tests.runs import a_row, a_run, constant
 from tvm_bench import backends as runtimes
 from tvm_bench.backends import _gpu, onnxruntime_cuda
+from tvm_bench.backends.onnxruntime import session_options
 from tvm_bench.exporters import onnx_file, onnx_halves, qdq
 from tvm_bench.host import deployment_size, environments, machine, packages
 from tvm_bench.jobs.verbs import prepare
@@ -210,9 +211,7 @@ def test_a_module_on_a_device(module):
 
 
 def test_a_bound_session_answers_as_a_call(source):
-    session = onnxruntime.InferenceSession(
-        source, onnxruntime_cuda.session_options(1), providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(source, session_options(1), providers=["CPUExecutionProvider"])
     infer = onnxruntime_cuda.OnDevice(session)
     (first,), (second,) = infer((IMAGES[0],)), infer((IMAGES[1],))
     binding = infer.bound("cpu")

@@ -12,6 +12,7 @@ from ..host.packages import ONNXRUNTIME_GPU
 from ..spec.errors import UserError
 from ..spec.tensors import Arrays
 from . import _gpu
+from .onnxruntime import session_options
 
 PROVIDER = "CUDAExecutionProvider"
 
@@ -36,14 +37,6 @@ def need_provider(providers: Iterable[str]) -> None:
             f"ONNX Runtime {onnxruntime.__version__} has no {PROVIDER} here, only {', '.join(found)}: either it is not "
             f"the package onnxruntime-gpu, or CUDA's libraries are missing. Install it: {ONNXRUNTIME_GPU}"
         )
-
-
-def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """Options for `threads` threads; they run what the GPU cannot."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return options
 
 
 class OnDevice:
