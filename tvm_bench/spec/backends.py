@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -36,12 +37,18 @@ BACKENDS = {
     "ncnn": Backend("ncnn", "ncnn", ("fp32",), packages=("ncnn",)),
     "mnn": Backend("mnn", "mnn", ("fp32",), packages=("MNN",)),
     "eager-cuda": Backend("eager_cuda", "module", ("fp32",), gpu=True),
-    "tensorrt": Backend("tensorrt", "tensorrt", ("fp32", "fp16"), packages=("tensorrt",), gpu=True),
+    "inductor-cuda": Backend("inductor_cuda", "module", ("fp32",), packages=("triton",), gpu=True),
+    "onnxruntime-cuda": Backend("onnxruntime_cuda", "onnx", ("fp32", "fp16"), packages=("onnxruntime-gpu",), gpu=True),
+    "tensorrt": Backend(
+        "tensorrt", "onnx", ("fp32", "fp16", "int8"), packages=("tensorrt",), gpu=True, int8_source="tensorrt"
+    ),
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
 DEFAULT = ("eager", "relay", "onnxruntime")
 DEFAULT_OF_ONNX = ("relay", "onnxruntime")  # eager PyTorch cannot run an ONNX file
+ON_GPU = tuple(name for name, backend in BACKENDS.items() if backend.gpu)
+GPU_TARGETS = re.compile(r"\W*(?:kind\W+)?(?:cuda|nvidia|nvptx|opencl|vulkan|rocm|metal|webgpu)\b")
 FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # front ends of Relay, with their file formats
 
 
@@ -71,3 +78,16 @@ def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, st
         allowed = "; ".join(f"{name} has {', '.join(own)}" for name, own in supported.items())
         raise UserError(f"no backend runs in precision {', '.join(precisions)}: {allowed}. Give another --precision.")
     return existing
+
+
+def need_cpu(target: str, *, cuda: bool, example: str) -> None:
+    """Raise `UserError` if the TVM `target` is a GPU.
+
+    `cuda`: whether this build of TVM can run CUDA. `example` is a target of a CPU.
+    """
+    if GPU_TARGETS.match(target):
+        lacking = "" if cuda else " The installed wheel of TVM has no CUDA runtime either."
+        raise UserError(
+            f"target '{target}': libraries are compiled for CPUs only.{lacking} For a GPU, race it: --backends "
+            f"{','.join(ON_GPU)}. For a CPU, give --target '{example}'."
+        )
