@@ -53,7 +53,8 @@ def with_folded_batch_norms(module: GraphModule) -> GraphModule:
     for norm in module.graph.find_nodes(op="call_function", target=aten.batch_norm.default):
         arguments: Any = norm.args
         conv, *parameters, training, _, epsilon, _ = arguments
-        if conv.target is aten.conv2d.default and len(conv.users) == 1 and not training:
+        stored = conv.target is aten.conv2d.default and conv.args[1].op == "get_attr"  # no weight that is computed
+        if stored and len(conv.users) == 1 and not training:
             _fold(module, conv, norm, [_tensor(module, node) for node in parameters], epsilon)
     module.graph.eliminate_dead_code()
     return GraphModule(module, module.graph)

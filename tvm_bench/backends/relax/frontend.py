@@ -64,7 +64,8 @@ def relax_from_program(source: Path) -> tvm.IRModule:
 
 
 def _unsupported(source: Path, operators: list[str], error: Exception) -> UserError:
+    listed = ", ".join(sorted(operators)) or repr(error)
     return UserError(
-        f"{source.name}: Relax does not import these operators: {', '.join(sorted(operators)) or error}. Leave out "
-        "--backends relax, try the other --frontend (onnx or pytorch), or replace them in the model."
+        f"{source.name}: Relax does not import these operators: {listed}. Leave out --backends relax, try the other "
+        "--frontend (onnx or pytorch), or replace them in the model."
     )
