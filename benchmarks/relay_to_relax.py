@@ -98,7 +98,7 @@ CALLS = (
         "PyTorch",
         "relay.frontend.from_pytorch",
         "relax.frontend.torch.from_exported_program",
-        "a program of `torch.export`, no traced module",
+        "a program of `torch.export`, no traced module; see [front ends](front-ends.md)",
     ),
     ("TFLite", "relay.frontend.from_tflite", "relax.frontend.tflite.from_tflite", ""),
     (

@@ -140,7 +140,7 @@ def test_contract(bench, images, expected, precision, backend):
 
 def test_every_backend_says_what_it_takes_and_has():
     for name, backend in backends.BACKENDS.items():
-        kinds = set(backends.FRONTENDS.values()) if backend.builds else {backend.source}
+        kinds = {backend.source, backend.pytorch or backend.source}
         for precision in backend.precisions:
             assert precision in PRECISIONS
             source = Variant(ModelSpec("resnet18"), precision, name).source_precision

@@ -49,9 +49,15 @@ def small_file(path, nodes, shape, outputs, weights):
 
 def built(folder, shape, target=None):
     """The folder of the library of `folder/small.onnx`."""
+    return built_of(folder / "small.onnx", (TensorSpec("x", shape, "float32"),), ("y",), target)
+
+
+def built_of(source, inputs, outputs, target=None):
+    """The folder of the library of the file `source`."""
+    folder = source.parent
     request = BuildRequest(
-        source=str(folder / "small.onnx"), out=str(folder / "library"), inputs=(TensorSpec("x", shape, "float32"),),
-        outputs=("y",), threads=2, target_text=target, records=None, reference=None, stock=False, about=ABOUT,
+        source=str(source), out=str(folder / "library"), inputs=inputs, outputs=outputs, threads=2,
+        target_text=target, records=None, reference=None, stock=False, about=ABOUT,
     )  # fmt: skip
     launcher.run(Job("build_relax", request.to_dict(), folder / "jobs", "build", venv="relax", threads=2))
     return folder / "library"
@@ -364,6 +370,7 @@ def test_a_wrong_pair_of_versions_is_named(tmp_path, monkeypatch):
         onnx="1.18.0",
         onnxruntime="1.31.1",
         numpy="2.4.6",
+        torch="2.13.0",
     )
     with pytest.raises(UserError, match=r"apache-tvm-ffi 0.1.15.post2 instead of 0.1.14.post1.*make relax"):
         environments.python("relax")

@@ -102,8 +102,9 @@ FORMS = (
     click.option(
         "--frontend",
         "frontends",
-        callback=listed(tuple(backends.FRONTENDS), kind="front end"),
-        help="Relay front ends, comma-separated: onnx, pytorch.  [default: onnx for FP32, pytorch for INT8]",
+        callback=listed(backends.FRONTENDS, kind="front end"),
+        help="Front ends of Relay and Relax, comma-separated: onnx, pytorch.  [default: onnx for FP32 and for Relax, "
+        "pytorch for INT8]",
     ),
     *BUILDS,
     click.option(

@@ -20,6 +20,7 @@ class Backend:
     packages: tuple[str, ...] = ()  # optional packages that it needs
     gpu: bool = False
     int8_source: str | None = None  # the file format in INT8; None: `source`
+    pytorch: str | None = None  # the file format that its front end for PyTorch reads; None: it has one front end
     environment: str | None = None  # the name of its own (see host/environments.py); None: it runs in this one
 
 
@@ -29,9 +30,9 @@ BACKENDS = {
     "torchscript": Backend("torchscript", "torchscript", ("fp32", "int8")),
     "inductor": Backend("inductor", "module", ("fp32", "int8", "bf16"), int8_source="exported"),
     "inductor-max-autotune": Backend("inductor_max_autotune", "module", ("fp32", "bf16")),
-    "relay": Backend("relay.library", "onnx", ("fp32", "int8", "bf16"), builds=True),
-    "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
-    "relax": Backend("relax.library", "onnx", ("fp32", "int8"), builds=True, environment="relax"),
+    "relay": Backend("relay.library", "onnx", ("fp32", "int8", "bf16"), builds=True, pytorch="torchscript"),
+    "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True, pytorch="torchscript"),
+    "relax": Backend("relax.library", "onnx", ("fp32", "int8"), builds=True, pytorch="exported", environment="relax"),
     "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
     "ncnn": Backend("ncnn", "ncnn", ("fp32",), packages=("ncnn",)),
@@ -49,7 +50,7 @@ DEFAULT = ("eager", "relay", "onnxruntime")
 DEFAULT_OF_ONNX = ("relay", "onnxruntime")  # eager PyTorch cannot run an ONNX file
 ON_GPU = tuple(name for name, backend in BACKENDS.items() if backend.gpu)
 GPU_TARGETS = re.compile(r"\W*(?:kind\W+)?(?:cuda|nvidia|nvptx|opencl|vulkan|rocm|metal|webgpu)\b")
-FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # front ends of Relay, with their file formats
+FRONTENDS = ("onnx", "pytorch")  # of Relay and Relax
 
 
 def named(name: str) -> Backend:
@@ -64,9 +65,11 @@ def named(name: str) -> Backend:
     return BACKENDS[name]
 
 
-def source(name: str, precision: str) -> str:
-    """The file format that the backend `name` loads, or builds from, in `precision`."""
+def source(name: str, precision: str, frontend: str | None = None) -> str:
+    """The file format that the backend `name` loads, or builds from by a `frontend`, in `precision`."""
     backend = named(name)
+    if frontend == "pytorch" and backend.pytorch:
+        return backend.pytorch
     return backend.int8_source or backend.source if precision == "int8" else backend.source
 
 

@@ -36,6 +36,7 @@ FORMATS = {
     ("module", "fp16-dynamic"): SourceFormat(("module", "fp32")),
     ("torchscript", "fp32"): SourceFormat(("module", "fp32")),
     ("torchscript", "int8"): SourceFormat(("module", "int8")),
+    ("exported", "fp32"): SourceFormat(("module", "fp32")),
     ("exported", "int8"): SourceFormat(("module", "fp32")),
     ("onnx", "fp32"): SourceFormat(("module", "fp32")),
     ("onnx", "int8"): SourceFormat(("onnx", "fp32")),

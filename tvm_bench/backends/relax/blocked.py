@@ -119,6 +119,8 @@ class _Blocked(PyExprMutator):
             return self._pool(call, name.removeprefix("relax.nn."))
         if name == "relax.sigmoid" and call.args[0] in self.blocked:
             return self.builder_.call_te(packing.sigmoid, self.blocked[call.args[0]], primfunc_name_hint="sigmoid")
+        if name == "relax.clip" and call.args[0] in self.blocked:
+            return relax.op.clip(self.blocked[call.args[0]], *call.args[1:])
         if name in ("relax.quantize", "relax.dequantize") and call.args[0] in self.blocked:
             return self._cast(call)
         if name in POINTWISE:

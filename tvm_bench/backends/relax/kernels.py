@@ -80,8 +80,8 @@ def _products(function: tirx.PrimFunc) -> dict[str, Any]:
     """The layer and the operations of the product of matrices in a kernel that was not scheduled yet."""
     kernel = s_tir.Schedule(function)
     for block in map(kernel.get, kernel.get_child_blocks(kernel.get_sblock("root"))):
-        *rows, outputs, inputs = (int(axis.dom.extent) for axis in block.iter_vars)
         if block.name_hint == MATMUL:
+            *rows, outputs, inputs = (int(axis.dom.extent) for axis in block.iter_vars)
             name = layer_name.product(inputs, outputs, prod(rows))
             return {"layer": name, "operations": 2.0 * prod(rows) * outputs * inputs}
     return {}

@@ -32,3 +32,8 @@ def resolve(text: str | None, threads: int) -> tvm.target.Target:
 def features(target: tvm.target.Target) -> list[str]:
     """The vector features that code for `target` may use, by LLVM's names."""
     return sorted(FEATURES.keys() & {str(name) for name in codegen.llvm_get_cpu_features(target)})
+
+
+def llvm() -> int:
+    """The major version of LLVM in this TVM."""
+    return codegen.llvm_version_major()

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import tvm
-from tvm.target import codegen
+from typing import TYPE_CHECKING, Any
 
 from ...backends.relax import compiler, frontend, ir_dump, target
 from ...backends.relax.library import Library
@@ -16,6 +13,9 @@ from ...host.files import replace_with
 from ...spec.build_request import BuildRequest
 from ...spec.tensors import TensorSpec, to_json
 from . import _golden
+
+if TYPE_CHECKING:
+    import tvm  # at run time, only `backends.relax` imports it: see there
 
 
 def run(**entries: Any) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def run(**entries: Any) -> dict[str, Any]:
     packages.need_compiler("TVM, to link lib.so,")
     request = BuildRequest.from_dict(entries)
     folder, cpu_target = Path(request.out), target.resolve(request.target_text, request.threads)
-    module = frontend.relax_from_onnx(Path(request.source), request.inputs)
+    module = frontend.relax_from_file(Path(request.source), request.inputs)
     result = compiler.compiled(module, cpu_target)
     summary = ir_dump.of_kernels(result.fused, result.kernels)
     ir_dump.write_stage(folder, 1, "imported", module, ir_dump.of_operators(module))
@@ -52,7 +52,7 @@ def _described(module: tvm.IRModule, cpu_target: tvm.target.Target, request: Bui
         "cpu_features": target.features(cpu_target),
         "threads": request.threads,
         "versions": packages.versions(),
-        "llvm": codegen.llvm_version_major(),
+        "llvm": target.llvm(),
         "tuning": None,
     }
 

@@ -17,7 +17,7 @@ from ...compression.retraining import retrainer
 from ...data import feeds
 from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
-from ...exporters import module_file, onnx_file, onnx_halves, pt2e_file, qdq, torchscript
+from ...exporters import module_file, onnx_file, onnx_halves, program_file, pt2e_file, qdq, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import random_weights, resolve
@@ -194,11 +194,14 @@ def write_openvino(request: Request) -> Method:
 
 
 def write_exported(request: Request) -> Method:
-    """An exported program in INT8, for Inductor."""
+    """An exported program: in FP32 for Relax, and in INT8 for Inductor and Relax."""
+    if request.precision == "fp32":
+        program_file.save_from_module(module_file.load(request.source), request.out, request.inputs)
+        return None
     if request.quantization not in (Quantize("int8"), Quantize("int8", pt2e=True)):
         raise UserError(
-            "Inductor's INT8 is that of PT2E, without options and without training. Give --recipe int8-pt2e, or other "
-            "--backends."
+            "INT8 of Inductor, and of Relax with --frontend pytorch, is that of PT2E, without options and without "
+            "training. Give --recipe int8-pt2e, or other --backends."
         )
     pt2e_file.save_program(_by_pt2e(request), request.out, request.inputs)
     return pt2e.METHOD
