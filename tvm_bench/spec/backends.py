@@ -40,6 +40,7 @@ BACKENDS = {
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
+TVMS = ("relay", "relax")  # the generations of TVM that are tuned and compared layer by layer
 DEFAULT = ("eager", "relay", "onnxruntime")
 DEFAULT_OF_ONNX = ("relay", "onnxruntime")  # eager PyTorch cannot run an ONNX file
 FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # front ends of Relay, with their file formats

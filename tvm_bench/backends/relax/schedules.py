@@ -28,19 +28,6 @@ def lanes(target: tvm.target.Target) -> int:
     return llvm_get_vector_width(target) // FLOAT_BITS
 
 
-@tvm.transform.module_pass(opt_level=0, name="Scheduled")
-class Scheduled:
-    """Schedules all kernels of a module for the current target."""
-
-    def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """The module with its kernels scheduled."""
-        module, target = module.clone(), tvm.target.Target.current()
-        for variable, function in module.functions_items():
-            if isinstance(function, tirx.PrimFunc):
-                module[variable] = scheduled(function, target)
-        return module
-
-
 def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
     """A kernel with its schedule."""
     kernel = s_tir.Schedule(function)
