@@ -27,7 +27,8 @@ class Fused:
 
     def functions(self) -> dict[str, tirx.PrimFunc]:
         """The kernels by name."""
-        return {name: self.module[name] for name in self.kernels}
+        pairs = self.module.functions_items()
+        return {place.name_hint: function for place, function in pairs if isinstance(function, tirx.PrimFunc)}
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def built(
     with target, tvm.transform.PassContext(opt_level=3):
         for name, function in model.functions().items():
             task, found = workload(function), None
-            if records is not None and records.has(task):
+            if records is not None and name in entries and records.has(task):
                 best = records.scheduled(task)
                 found = None if name in ignored else best
                 kind = FAILED if best is None else KEPT if found is None else TUNED

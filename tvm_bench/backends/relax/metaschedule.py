@@ -41,12 +41,12 @@ def tune(**request: Any) -> dict[str, Any]:
     tasks: dict[str, tvm.IRModule] = {}
     names: dict[str, str] = {}
     weights: Counter[str] = Counter()
-    for name, function in model.functions().items():
-        task = records.workload(function)
+    for name, kernel in model.kernels.items():
+        task = records.workload(model.module[name])
         key = records.task_key(task)
         tasks[key] = task
-        names.setdefault(key, model.kernels[name].get("convolution", name))
-        weights[key] += model.kernels[name]["calls"]
+        names.setdefault(key, kernel.get("convolution", name))
+        weights[key] += kernel["calls"]
     for key in step.tasks:
         if key in tasks:
             step.folder.mkdir(parents=True, exist_ok=True)
