@@ -96,6 +96,13 @@ def test_the_tuned_library_says_where_its_schedules_are_from(tuned, cli):
     assert recorded[0]["kind"] == (schedule_source.TUNED if chosen else schedule_source.KEPT)
     assert (recorded[0]["schedule"] == "metaschedule") == chosen
     assert chosen <= (about["tuning"]["ratios"]["metaschedule"]["high"] < 1)
+    (folder,) = (root / "artifacts").glob("*/fp32-relax-tuned")
+    rows = {row["kernel"]: row["from"] for row in json.loads(cli("inspect", folder, "--profile", "--json").stdout)}
+    sources = {
+        name: kernel["record"] if chosen and kernel["record"] else kernel["kind"]
+        for name, kernel in about["kernels"].items()
+    }
+    assert rows == sources
     done = cli("build", *options(root), "--require-coverage", 1)
     assert done.returncode == 2 and "Kernels without a record" in done.stderr
 
