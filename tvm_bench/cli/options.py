@@ -76,6 +76,11 @@ MODEL_OPTIONS = (
         "`tvm-bench compress --help` lists them.",
     ),
 )
+TVM = (
+    click.option(
+        "--backend", type=click.Choice(backends.TVMS), default="relay", show_default=True, help="Which TVM it is for."
+    ),
+)
 SUBJECT = (*MODEL, *MODEL_OPTIONS)
 BUILDS = (
     click.option(

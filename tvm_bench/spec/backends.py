@@ -46,6 +46,7 @@ BACKENDS = {
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
+TVMS = ("relay", "relax")  # the generations of TVM that are tuned and compared layer by layer
 DEFAULT = ("eager", "relay", "onnxruntime")
 DEFAULT_OF_ONNX = ("relay", "onnxruntime")  # eager PyTorch cannot run an ONNX file
 ON_GPU = tuple(name for name, backend in BACKENDS.items() if backend.gpu)

@@ -29,19 +29,6 @@ def lanes(target: tvm.target.Target) -> int:
     return 16 if "avx512f" in available else 8 if "avx2" in available else 4
 
 
-@tvm.transform.module_pass(opt_level=0, name="Scheduled")
-class Scheduled:
-    """Schedules all kernels of a module for the current target."""
-
-    def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """The module with its kernels scheduled."""
-        module, target = module.clone(), tvm.target.Target.current()
-        for variable, function in module.functions_items():
-            if isinstance(function, tirx.PrimFunc):
-                module[variable] = scheduled(function, target)
-        return module
-
-
 def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
     """A kernel with its schedule."""
     kernel = s_tir.Schedule(function)
