@@ -12,10 +12,14 @@ from onnx import helper
 import tvm_bench as tb
 from tests.conftest import ROOT, TINY
 from tests.test_relax import SCHEMAS, conv, needs_relax, small_file
-from tvm_bench.host import environments, manifest
+from tvm_bench.exporters import qdq
+from tvm_bench.host import cpu, environments, manifest
+from tvm_bench.jobs import launcher
+from tvm_bench.jobs.launcher import Job
 from tvm_bench.report import tuning_summary
 from tvm_bench.spec import schedule_source
 from tvm_bench.spec.errors import UserError
+from tvm_bench.spec.tensors import TensorSpec, to_json
 
 TRIALS = 3
 RECORDS = "database_tuning_record.json"
@@ -165,6 +169,28 @@ def test_a_kernel_whose_trials_all_failed_keeps_its_schedule(tuned, tmp_path):
     kernel, found = selected(root, failed, "no schedules")
     assert (kernel["kind"], kernel["schedule"]) == (schedule_source.FAILED, "direct")
     assert found["chosen"] == "default"
+
+
+@needs_relax
+@pytest.mark.skipif(not cpu.has_vnni(), reason="this CPU has no INT8 dot product")
+def test_int8_is_tuned_with_the_dot_product(tmp_path):
+    small_file(tmp_path / "fp32.onnx", NODES, SHAPE, SHAPE, {"v": (16, 16, 3, 3), "w": (16, 16, 1, 1)})
+    samples = [(np.random.default_rng(seed).standard_normal(SHAPE).astype(np.float32),) for seed in range(4)]
+    qdq.quantize(tmp_path / "fp32.onnx", tmp_path / "small.onnx", iter(samples), vnni=True)
+    inputs, folder = to_json((TensorSpec("x", SHAPE, "float32"),)), tmp_path / "records"
+    request = {"tuner": "metaschedule", "source": str(tmp_path / "small.onnx"), "inputs": inputs, "threads": 1}
+    request |= {"target_text": None, "records": str(folder), "reference": ""}
+
+    def tasks(**step):
+        job = Job("tune_relax", request | step, tmp_path / "jobs", "tune", venv="relax", reuse=False)
+        return {task["name"]: task for task in launcher.run(job)["result"]["tasks"]}
+
+    name = "int8 16->16 3x3/1, 8x8"
+    after = tasks(tasks=[tasks()[name]["key"]], trials=2)
+    assert after[name]["trials"] == 2 and not after[name]["failed"]
+    assert all('"Tensorize"' in line for line in (folder / RECORDS).read_text().splitlines())
+    kernel, _ = selected(tmp_path, folder, "no schedules")
+    assert kernel["kind"] == schedule_source.TUNED
 
 
 @pytest.mark.parametrize("tuner", ["templates", "autoscheduler"])

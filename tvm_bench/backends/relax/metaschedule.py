@@ -68,7 +68,7 @@ def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     if "avx512vnni" in target.features(cpu):
         tiling = next(i for i, rule in enumerate(rules) if isinstance(rule, ms.schedule_rule.MultiLevelTiling))
         reuse = ms.schedule_rule.ReuseType(req="may", levels=[1, 2], scope="global")
-        intrinsic = dot_product.instruction(lanes(cpu))
+        intrinsic = dot_product.instruction(lanes(cpu), "global")
         rules.insert(
             tiling, ms.schedule_rule.MultiLevelTilingWithIntrin(intrinsic, structure=STRUCTURE, reuse_write=reuse)
         )

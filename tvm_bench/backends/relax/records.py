@@ -35,7 +35,7 @@ class Records:
     """The records in `folder` that were made for `target`."""
 
     def __init__(self, folder: Path, target: tvm.target.Target):
-        dot_product.instruction(lanes(target))  # records refer to it by name
+        dot_product.instruction(lanes(target), "global")  # records refer to it by name
         self.stored, self.target = database(folder), target
         self.measured = {task_key(record.workload.mod) for record in self.stored.get_all_tuning_records()}
 
