@@ -98,7 +98,7 @@ CALLS = (
         "PyTorch",
         "relay.frontend.from_pytorch",
         "relax.frontend.torch.from_exported_program",
-        "a program of `torch.export`, no traced module",
+        "a program of `torch.export`, no traced module; see [front ends](front-ends.md)",
     ),
     ("TFLite", "relay.frontend.from_tflite", "relax.frontend.tflite.from_tflite", ""),
     (
@@ -160,8 +160,9 @@ What moving costs on a CPU:
 - **Kernels.** Relay has schedules for x86 in each operator. Relax makes plain loops, and expects a tuner to schedule
   them. The backend `relax` brings schedules for convolutions and what stands between them.
 - **INT8.** Relax computes QDQ files in floats: right, and about as fast as FP32. On a CPU with VNNI, the backend
-  `relax` makes dot products of integers of their convolutions, except depthwise ones.
-- **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there; this project does not tune Relax yet.
+  `relax` makes dot products of integers of their convolutions, except depthwise ones, and of their dense layers.
+- **Tuning.** AutoTVM and AutoScheduler are gone. MetaSchedule is there, and `tune --backend relax` runs it for each
+  kernel.
 
 The tools are the same: `inspect`, `explain` and `inspect --profile` read the libraries of both, and
 `diff --backend relax` finds a layer that is wrong. `compare` needs two libraries of one generation.

@@ -180,7 +180,7 @@ def test_help_answers_at_once():
     assert done.stdout.strip() == "[]"
 
 
-RELAX_VERBS = {"build_relax", "profile_relax", "diff_relax"}  # run in its environment
+RELAX_VERBS = {"build_relax", "profile_relax", "diff_relax", "tune_relax"}  # run in its environment
 VERBS = sorted({path.stem for path in (PACKAGE / "jobs" / "verbs").glob("[a-z]*.py")} - RELAX_VERBS)
 
 

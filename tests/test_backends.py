@@ -140,7 +140,7 @@ def test_contract(bench, images, expected, precision, backend):
 
 def test_every_backend_says_what_it_takes_and_has():
     for name, backend in backends.BACKENDS.items():
-        kinds = set(backends.FRONTENDS.values()) if backend.builds else {backend.source}
+        kinds = {backend.source, backend.pytorch or backend.source}
         for precision in backend.precisions:
             assert precision in PRECISIONS
             source = Variant(ModelSpec("resnet18"), precision, name).source_precision
@@ -331,7 +331,12 @@ def test_shapes_that_are_not_inferred_leave_nothing_in_the_current_folder(tmp_pa
 def test_what_a_backend_compiled_is_part_of_its_size(tmp_path):
     artifact = tmp_path / "fp32-module.pt"
     artifact.write_bytes(b"0" * 1000)
-    for backend, size in (("inductor", 200), ("inductor-max-autotune", 3000), ("tensorrt", 40_000)):
+    for backend, size in (
+        ("inductor", 200),
+        ("inductor-max-autotune", 3000),
+        ("inductor-cuda", 500),
+        ("tensorrt", 40_000),
+    ):
         folder = deployment_size.compiled_folder(backend, artifact) / "ab"
         folder.mkdir(parents=True)
         (folder / "kernel.so").write_bytes(b"0" * size)

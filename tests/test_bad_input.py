@@ -135,7 +135,7 @@ def test_wrong_sizes_and_threads(refused):
 
 
 def test_targets(refused, cli, tmp_path):
-    for target in ("llvm -mcpu=commodore64", "llvm", "nonsense"):
+    for target in ("llvm -mcpu=commodore64", "llvm", "nonsense", "cuda"):
         done = cli(
             "build", "--model", TINY, "--precision", "fp32", "--target", target, "--artifacts", tmp_path / "artifacts"
         )

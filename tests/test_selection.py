@@ -8,10 +8,11 @@ import pytest
 import tvm
 from tvm import relay
 
+from tvm_bench.backends import _ratios
+from tvm_bench.backends._ratios import Ratio
 from tvm_bench.backends.relay import compiler, kernels, profile, selection, target, timing
 from tvm_bench.backends.relay.kernels import KernelInfo
 from tvm_bench.backends.relay.records import templates
-from tvm_bench.backends.relay.timing import Ratio
 from tvm_bench.spec.schedule_source import DEFAULT, KEPT, TUNED
 
 NOISE = np.random.default_rng(0)
@@ -19,27 +20,27 @@ NOISE = np.random.default_rng(0)
 
 def test_noise_is_no_gain():
     same = 10 + NOISE.normal(0, 0.3, (2, timing.TURNS))
-    assert not timing.ratio(*same).is_faster
+    assert not _ratios.ratio(*same).is_faster
 
 
 def test_a_paired_gain_is_seen_through_drift_and_outliers():
     drift = np.linspace(10, 14, timing.TURNS)
     faster = drift * (0.97 + NOISE.normal(0, 0.005, timing.TURNS))
     faster[3] *= 5
-    ratio = timing.ratio(faster, drift)
+    ratio = _ratios.ratio(faster, drift)
     assert ratio.is_faster and ratio.low < 0.97 < ratio.high
 
 
 def test_too_few_pairs_decide_nothing():
-    assert not timing.ratio(np.ones(4), np.full(4, 2.0)).is_faster
+    assert not _ratios.ratio(np.ones(4), np.full(4, 2.0)).is_faster
 
 
 def test_the_winner_is_faster_beyond_the_noise():
     tie, faster, fastest = Ratio(0.9, 0.95, 1.01), Ratio(0.96, 0.97, 0.98), Ratio(0.93, 0.96, 0.99)
-    assert selection.select({"templates": tie}) == "default"
-    assert selection.select({"templates": tie, "metaschedule": faster}) == "metaschedule"
-    assert selection.select({"templates": faster, "metaschedule": fastest}) == "metaschedule"
-    assert selection.select({}) == "default"
+    assert _ratios.select({"templates": tie}) == "default"
+    assert _ratios.select({"templates": tie, "metaschedule": faster}) == "metaschedule"
+    assert _ratios.select({"templates": faster, "metaschedule": fastest}) == "metaschedule"
+    assert _ratios.select({}) == "default"
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +80,7 @@ def test_a_build_of_the_same_code_wins_nothing(convolution, monkeypatch, tmp_pat
     record = json.loads((records["templates"] / templates.NAME).read_text())
     (tmp_path / templates.NAME).write_text(json.dumps({**record, "ms": 3.0}) + "\n")  # slower than the default
     monkeypatch.setattr(timing, "whole_models", lambda libraries: dict.fromkeys(libraries, np.ones(timing.TURNS)))
-    monkeypatch.setattr(timing, "ratio", lambda *times: Ratio(0.9, 0.91, 0.92))
+    monkeypatch.setattr(selection, "ratio", lambda *times: Ratio(0.9, 0.91, 0.92))
     reference = selection.Reference(default.library, default.kernels)
     build, measured = selection.best(module, cpu_target, {"templates": tmp_path}, reference)
     assert measured["chosen"] == "default"

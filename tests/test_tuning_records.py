@@ -26,13 +26,13 @@ def workbench(root, architecture="a" * 64, mcpu="znver4", logs=None, **options):
     return Workbench(run_spec, {"mcpu": mcpu, "architecture": architecture})
 
 
-def variant_of(bench, precision="fp32"):
-    (variant,) = bench.run_spec.variants(precision, "relay", tuned=True)
+def variant_of(bench, precision="fp32", backend="relay"):
+    (variant,) = bench.run_spec.variants(precision, backend, tuned=True)
     return variant
 
 
-def write_records(bench, tuner="templates"):
-    folder = bench.records(variant_of(bench), tuner)
+def write_records(bench, tuner="templates", backend="relay"):
+    folder = bench.records(variant_of(bench, backend=backend), tuner)
     folder.mkdir(parents=True)
     (folder / LEDGER).write_text("{}")
     return folder
@@ -113,3 +113,18 @@ def test_records_of_another_cpu_are_named_and_not_used(tmp_path):
     assert all(word in found.row.error for word in ("znver4-2t-b1", "skylake-2t-b1", "tvm-bench tune"))
     other = workbench(tmp_path, architecture="b" * 64, mcpu="skylake")
     assert race_entrants._tuned_elsewhere(other, [("fp32", "relay")]) == []
+
+
+def test_records_of_relay_and_of_relax_are_apart(tmp_path):
+    bench = workbench(tmp_path)
+    relay = write_records(bench, "metaschedule")
+    assert bench.tuned_by(variant_of(bench, backend="relax")) == {}
+    relax = write_records(bench, "metaschedule", "relax")
+    assert relax == relay.with_name("relax-metaschedule")
+    assert bench.tuned_by(variant_of(bench, backend="relax")) == {"metaschedule": relax}
+    assert bench.tuned_by(variant_of(bench)) == {"metaschedule": relay}
+    pairs = [("fp32", "relay"), ("fp32", "relax"), ("fp32", "onnxruntime")]
+    raced = [variant.label for variant in race_entrants._variants(bench, pairs) if variant.tuned]
+    assert raced == ["fp32-relay-tuned", "fp32-relax-tuned"]
+    (_, found) = race_entrants._tuned_elsewhere(workbench(tmp_path, mcpu="skylake"), pairs)
+    assert found.variant.backend == "relax" and "tvm-bench tune --backend relax" in found.row.error

@@ -36,12 +36,17 @@ def tune(
     *,
     precision: Names = ("fp32", "int8"),
     tuner: str = "auto",
+    backend: str = "relay",
     trials: int = 400,
     minutes: float | None = None,
     **options: Unpack[Options],
 ) -> list[tuning.Tuned]:
-    """Search faster kernels. Interruptible: the same call resumes. Afterwards `compile` returns the tuned library."""
-    return tuning.tune(spec_of(model, precision, options), tuner, tuning.Budget(trials, minutes), None)
+    """Search faster kernels. Interruptible: the same call resumes. Afterwards `compile` returns the tuned library.
+
+    `backend` is `relay` or `relax`; a library of Relax is raced by `bench`.
+    """
+    budget = tuning.Budget(trials, minutes)
+    return tuning.tune(spec_of(model, precision, options), tuner, budget, None, backend=backend)
 
 
 def export(artifact: str | Path, folder: str | Path) -> None:

@@ -3,8 +3,11 @@
     def load(artifact: Path, *, threads: int) -> Callable[[Arrays], Arrays]
 
 `Arrays` is a tuple of NumPy arrays: of one for each input, in the model's order, and of one for each output. So a timed
-call includes the copies that a runtime needs. A runtime is imported only when it is used. `spec/backends.py` lists all
-backends.
+call includes the copies that a runtime needs. A callable may have a clock of its own, without copies:
+
+    def time_evaluator(runs: int) -> list[float]        # ms of each run on the inputs of the last call
+
+A runtime is imported only when it is used. `spec/backends.py` lists all backends.
 """
 
 from __future__ import annotations

@@ -24,18 +24,28 @@ from ..spec.tensors import Arrays
 def load(artifact: Path, *, threads: int, mode: str = "default") -> Callable[[Arrays], Arrays]:
     """Open a module file, or an exported program in INT8. Raises `UserError` without a C++ compiler."""
     torch.set_num_threads(threads)
-    config.cpp.cxx = (packages.need_compiler("torch.compile"),)  # type: ignore[assignment]  # typed by its default
-    config.freezing = True
-    config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
     backend = "inductor" if mode == "default" else f"inductor-{mode}"
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(backend, artifact).absolute())
-    module = torch.compile(_opened(artifact), mode=mode, dynamic=False)
+    module = compiled(_opened(artifact), backend, artifact, mode=mode)
 
     def run(inputs: Arrays) -> Arrays:
         with torch.no_grad():  # Inductor freezes no weights under inference_mode
             return tuple(output.numpy() for output in call(module, tensors(inputs)))
 
     return run
+
+
+def compiled(
+    module: torch.nn.Module, backend: str, artifact: Path, *, mode: str = "default"
+) -> Callable[..., torch.Tensor]:
+    """The `module`, which is compiled in its first call. `backend` names the cache beside `artifact`.
+
+    Raises `UserError` without a C++ compiler.
+    """
+    config.cpp.cxx = (packages.need_compiler("torch.compile"),)  # type: ignore[assignment]  # typed by its default
+    config.freezing = True
+    config.compile_threads = 1  # otherwise a pool of processes, outside the thread budget
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(compiled_folder(backend, artifact).absolute())
+    return torch.compile(module, mode=mode, dynamic=False)
 
 
 def _opened(artifact: Path) -> torch.nn.Module:

@@ -13,7 +13,7 @@ from ..api.run_spec import run_spec
 from ..pipeline.workbench import TUNERS
 from ..spec.sizes import Sizes
 from .console import console, print_json
-from .options import ARTIFACTS, FORMS, JSON, LOGS, PLOT, SIZES, SUBJECT, SWEPT_THREADS, THREADS, with_options
+from .options import ARTIFACTS, FORMS, JSON, LOGS, PLOT, SIZES, SUBJECT, SWEPT_THREADS, THREADS, TVM, with_options
 from .parsing import tracker
 
 
@@ -46,16 +46,16 @@ def models(match: str, as_json: bool, artifacts: Path) -> None:
     type=click.FloatRange(0, 1),
     help="Fail if tuning records cover a smaller share (0 to 1) of a tuned library's run time.",
 )
-@with_options(LOGS, SWEPT_THREADS, ARTIFACTS)
-def build(require_coverage: float | None, **common: Any) -> None:
-    """Compile a model to artifacts/MODEL/VARIANT/lib.so, with a manifest and the Relay IR after each stage.
+@with_options(TVM, LOGS, SWEPT_THREADS, ARTIFACTS)
+def build(require_coverage: float | None, backend: str, **common: Any) -> None:
+    """Compile a model to artifacts/MODEL/VARIANT/lib.so, with a manifest and the IR after each stage.
 
     If there are tuning records, the tuned library is built too. Its run time is printed by schedule source.
     """
     from ..pipeline import compilation
     from ..report import tuning_summary
 
-    for folder, shares in compilation.build(run_spec(**common), require_coverage):
+    for folder, shares in compilation.build(run_spec(**common), require_coverage, backend):
         click.echo(f"{folder}/lib.so" + (f"  ({tuning_summary.coverage(shares)})" if shares else ""))
 
 
@@ -63,12 +63,14 @@ def build(require_coverage: float | None, **common: Any) -> None:
 @with_options(SUBJECT, FORMS)
 @click.option(
     "--tuner",
-    type=click.Choice(["auto", *TUNERS]),
+    type=click.Choice(["auto", *TUNERS["relay"]]),
     default="auto",
     show_default=True,
     help="templates times this project's schedules inside the whole model; metaschedule and autoscheduler (FP32 only) "
-    "search; auto: templates first, then metaschedule with the remaining trials (can take hours).",
+    "search; auto: templates first, then metaschedule with the remaining trials (can take hours). Relax has only "
+    "metaschedule.",
 )
+@with_options(TVM)
 @click.option(
     "--trials",
     type=click.IntRange(1),
@@ -89,6 +91,7 @@ def build(require_coverage: float | None, **common: Any) -> None:
 @with_options(LOGS, SWEPT_THREADS, ARTIFACTS, PLOT, JSON)
 def tune(
     tuner: str,
+    backend: str,
     trials: int,
     minutes: float | None,
     again: bool,
@@ -102,13 +105,13 @@ def tune(
 
     Each precision has its own budget, and earlier runs count. Records are saved after every few trials: you can stop
     at any time, and the same command resumes. It does nothing if the budget is used up. Afterwards `bench` also races
-    MODEL/PRECISION-relay-tuned. --plot draws the times that the search found, step by step.
+    MODEL/PRECISION-relay-tuned (or relax-tuned). --plot draws the times that the search found, step by step.
     """
     from ..pipeline import tuning
     from ..report import tuning_summary
 
     rpc = {"host": rpc_tracker[0], "port": rpc_tracker[1], "key": rpc_key} if rpc_tracker else None
-    found = tuning.tune(run_spec(**common), tuner, tuning.Budget(trials, minutes), rpc, again=again)
+    found = tuning.tune(run_spec(**common), tuner, tuning.Budget(trials, minutes), rpc, again=again, backend=backend)
     if plot:
         from ..report.plots import style
         from ..report.plots import tuning as tuning_plot

@@ -9,7 +9,7 @@ import click
 
 from ..api.run_spec import run_spec
 from .console import console, print_json
-from .options import ARTIFACTS, FORMS, JSON, SUBJECT, THREADS, with_options
+from .options import ARTIFACTS, FORMS, JSON, SUBJECT, THREADS, TVM, with_options
 
 
 @click.command()
@@ -17,9 +17,7 @@ from .options import ARTIFACTS, FORMS, JSON, SUBJECT, THREADS, with_options
 @click.option(
     "--images", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Compare on N test images."
 )
-@click.option(
-    "--backend", type=click.Choice(("relay", "relax")), default="relay", show_default=True, help="Which TVM to compare."
-)
+@with_options(TVM)
 @click.option("--all", "everything", is_flag=True, help="Print all layers, not only wrong ones.")
 @with_options(THREADS, ARTIFACTS, JSON)
 def diff(images: int, backend: str, everything: bool, as_json: bool, **common: Any) -> None:

@@ -76,6 +76,11 @@ MODEL_OPTIONS = (
         "`tvm-bench compress --help` lists them.",
     ),
 )
+TVM = (
+    click.option(
+        "--backend", type=click.Choice(backends.TVMS), default="relay", show_default=True, help="Which TVM it is for."
+    ),
+)
 SUBJECT = (*MODEL, *MODEL_OPTIONS)
 BUILDS = (
     click.option(
@@ -102,8 +107,9 @@ FORMS = (
     click.option(
         "--frontend",
         "frontends",
-        callback=listed(tuple(backends.FRONTENDS), kind="front end"),
-        help="Relay front ends, comma-separated: onnx, pytorch.  [default: onnx for FP32, pytorch for INT8]",
+        callback=listed(backends.FRONTENDS, kind="front end"),
+        help="Front ends of Relay and Relax, comma-separated: onnx, pytorch.  [default: onnx for FP32 and for Relax, "
+        "pytorch for INT8]",
     ),
     *BUILDS,
     click.option(

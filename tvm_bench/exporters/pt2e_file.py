@@ -1,8 +1,7 @@
-"""Files of a module that PT2E has quantized: an exported program for Inductor, and an ONNX file of QDQ pairs."""
+"""Files of a module that PT2E has quantized: an exported program, and an ONNX file of QDQ pairs."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,17 +13,14 @@ from torch.fx import GraphModule, Node
 from ..compression import pt2e
 from ..host.files import replace_with
 from ..spec.tensors import TensorSpec
-from . import onnx_file, onnx_integers
+from . import onnx_file, onnx_integers, program_file
 
 pairs = torch.ops.quantized_decomposed
 
 
 def save_program(module: GraphModule, path: Path, inputs: Sequence[TensorSpec]) -> None:
     """Write `module` as an exported program for `inputs`."""
-    buffer = io.BytesIO()
-    torch.export.save(pt2e.exported(module, inputs), buffer)
-    with replace_with(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    program_file.save(pt2e.exported(module, inputs), path)
 
 
 def load_program(path: Path) -> nn.Module:

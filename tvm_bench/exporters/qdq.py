@@ -8,6 +8,7 @@ from contextlib import chdir
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import onnx
 from onnxruntime.quantization import (
@@ -35,6 +36,17 @@ RANGES = {  # of activations: ONNX Runtime's method, and its options
     "entropy": (CalibrationMethod.Entropy, {"num_bins": 2048}),
 }
 OPERATORS = frozenset({*QDQRegistry, *QLinearOpsRegistry})  # that can be quantized
+# TensorRT refuses zero points and integer biases. It fuses pairs at the inputs of these operators; weights stay FP32 in
+# the file.
+TENSORRT_OPERATORS = frozenset({"Add", "Conv", "Gemm", "GlobalAveragePool", "MatMul"})
+TENSORRT = {
+    "ActivationSymmetric": True,
+    "WeightSymmetric": True,
+    "QuantizeBias": False,
+    "AddQDQPairToWeight": True,
+    "DedicatedQDQPair": True,
+    "OpTypesToExcludeOutputQuantization": sorted(TENSORRT_OPERATORS),
+}
 CHUNK = 8  # batches whose activations are held in memory at once
 DYNAMIC_METHOD = {
     "method": "dynamic post-training quantization, onnxruntime.quantization",
@@ -44,14 +56,16 @@ DYNAMIC_METHOD = {
 
 
 def method(
-    *, per_channel: bool = True, observer: str = "minmax", excluded: Sequence[str] = ()
+    *, per_channel: bool = True, observer: str = "minmax", excluded: Sequence[str] = (), tensorrt: bool = False
 ) -> dict[str, str | list[str]]:
     """A description of how `quantize` quantizes."""
     ranges = {"minmax": "min-max", "histogram": "99.999th percentile of a histogram", "entropy": "entropy"}[observer]
     return {
         "method": "static post-training quantization, onnxruntime.quantization, QDQ",
-        "weights": f"INT8, per {'channel' if per_channel else 'tensor'}, min-max",
-        "activations": f"UINT8, per tensor, {ranges}, 7-bit weights where the CPU has no VNNI",
+        "weights": f"INT8, per {'channel' if per_channel else 'tensor'}, min-max{', FP32 in the file' * tensorrt}",
+        "activations": f"INT8, symmetric, per tensor, {ranges}"
+        if tensorrt
+        else f"UINT8, per tensor, {ranges}, 7-bit weights where the CPU has no VNNI",
         **({"excluded": list(excluded)} if excluded else {}),
     }
 
@@ -73,19 +87,22 @@ def quantize(
     per_channel: bool = True,
     observer: str = "minmax",
     excluded: Sequence[str] = (),
+    tensorrt: bool = False,
 ) -> None:
     """Write a static INT8 version of the FP32 file `source`, calibrated on `batches` of its inputs.
 
     `observer` sets the range of an activation: `minmax`, `histogram` (cut at the 99.999th percentile) or `entropy`.
     `excluded` names operators (`Softmax`) and nodes (`/head/Gemm`) that stay FP32, and convolutions that are computed
     in BF16 (`bf16:/stem/Conv`). Raises `UserError`, with similar names, for those that the file does not have.
+    `tensorrt`: as TensorRT takes it, symmetric and without integer biases.
     """
     with TemporaryDirectory() as folder:
         folded, ranges = Path(folder, "folded.onnx"), Path(folder, "ranges.json")
         fold(source, folded)
         _excluded(onnx.load(folded, load_external_data=False).graph, excluded)  # refuses names before it takes long
         find_ranges(folded, batches, ranges, observer=observer)
-        write(folded, ranges, path, vnni=vnni, per_channel=per_channel, observer=observer, excluded=excluded)
+        options: dict[str, Any] = {"per_channel": per_channel, "observer": observer, "excluded": excluded}
+        write(folded, ranges, path, vnni=vnni, tensorrt=tensorrt, **options)
 
 
 def write(
@@ -97,9 +114,12 @@ def write(
     per_channel: bool = True,
     observer: str = "minmax",
     excluded: Sequence[str] = (),
+    tensorrt: bool = False,
 ) -> None:
     """The last step of `quantize`, for a file by `fold` and the file of its ranges by `find_ranges`."""
     nodes, operators = _excluded(onnx.load(folded, load_external_data=False).graph, excluded)
+    if tensorrt:
+        operators = sorted(TENSORRT_OPERATORS.intersection(operators or OPERATORS))
     with replace_with(path) as temporary:
         quantize_static(
             str(folded),
@@ -109,11 +129,12 @@ def write(
             quant_format=QuantFormat.QDQ,
             per_channel=per_channel,
             reduce_range=not vnni,  # ONNX Runtime's kernels without VNNI saturate in 16 bits
-            activation_type=QuantType.QUInt8,
+            activation_type=QuantType.QInt8 if tensorrt else QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=RANGES[observer][0],
             op_types_to_quantize=operators,
             nodes_to_exclude=nodes,
+            extra_options=TENSORRT if tensorrt else None,
         )
         bfloat16_rounding.add(temporary, mixed_precision.in_bf16(excluded))
 

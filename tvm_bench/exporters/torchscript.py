@@ -20,7 +20,7 @@ from . import trace_constants
 def save_traced(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> None:
     """Trace `module` on `inputs` and write it to `path`. Nested outputs become a tuple."""
     buffer = io.BytesIO()
-    with warnings.catch_warnings(), torch.inference_mode(), flat_outputs(module), _plain_attention():
+    with warnings.catch_warnings(), torch.inference_mode(), flat_outputs(module), plain_attention():
         warnings.simplefilter("ignore")  # deprecation of torch.jit, which Relay's front end needs
         traced = torch.jit.trace(module, zeros(inputs))
         trace_constants.fold(traced)
@@ -30,8 +30,8 @@ def save_traced(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]) -> 
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
-    """While the context is open, attention is several operators: Relay does not have PyTorch's fused one."""
+def plain_attention() -> Iterator[None]:
+    """While the context is open, attention is several operators: TVM does not have PyTorch's fused one."""
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

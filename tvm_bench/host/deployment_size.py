@@ -6,12 +6,13 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-# The first word of a backend's name -> its distribution, and the files of that which are needed (None: all of them).
+# A backend, or the first word of its name -> its distribution, and the needed files of that (None: all of them).
 RUNTIMES = {
     "eager": ("torch", None),
     "torchscript": ("torch", None),
     "inductor": ("torch", None),
     "onnxruntime": ("onnxruntime", None),
+    "onnxruntime-cuda": ("onnxruntime-gpu", None),
     "openvino": ("openvino", None),
     "ncnn": ("ncnn", None),
     "mnn": ("MNN", None),
@@ -20,7 +21,12 @@ RUNTIMES = {
 }
 
 # Backends that compile at load or in their first call -> the suffix of the folder that caches the compiled files.
-COMPILED = {"inductor": ".inductor", "inductor-max-autotune": ".max-autotune.inductor", "tensorrt": ".tensorrt"}
+COMPILED = {
+    "inductor": ".inductor",
+    "inductor-max-autotune": ".max-autotune.inductor",
+    "inductor-cuda": ".cuda.inductor",
+    "tensorrt": ".tensorrt",
+}
 
 
 def compiled_folder(backend: str, artifact: Path) -> Path:
@@ -38,7 +44,7 @@ def compiled_files(backend: str, artifact: Path) -> tuple[Path, ...]:
 @cache
 def runtime_mb(backend: str) -> float | None:
     """Installed size of the backend's runtime without its dependencies, in MB of 10**6 bytes; None if unknown."""
-    if not (runtime := RUNTIMES.get(backend.partition("-")[0])):
+    if not (runtime := RUNTIMES.get(backend, RUNTIMES.get(backend.partition("-")[0]))):
         return None
     name, needed = runtime
     try:

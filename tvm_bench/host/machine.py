@@ -17,6 +17,7 @@ FREQUENCY = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 SMT = Path("/sys/devices/system/cpu/smt/active")
 BOOST = Path("/sys/devices/system/cpu/cpufreq/boost")
 NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
+NVIDIA = Path("/proc/driver/nvidia")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 STAT = Path("/proc/stat")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -46,7 +47,18 @@ def describe() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "packages": packages.versions(),
+        **gpus(),
     }
+
+
+def gpus(root: Path = NVIDIA) -> dict[str, Any]:
+    """The models of the NVIDIA GPUs and the version of their driver, from the files below `root`; empty without any."""
+    texts = [path.read_text() for path in sorted(root.glob("gpus/*/information"))]
+    models = [found[1] for text in texts if (found := re.search(r"^Model:\s*(.+?)\s*$", text, re.MULTILINE))]
+    if not models:
+        return {}
+    version = re.search(r"Kernel Module.*?\s(\d+\.[\d.]+)\s", _read(root / "version") or "")
+    return {"gpus": models, "gpu_driver": version[1] if version else None}
 
 
 def load_average() -> float:

@@ -19,7 +19,12 @@ from pathlib import Path
 from ..spec.backends import BACKENDS
 from ..spec.errors import Unavailable, UserError
 
-TENSORRT = "pip install tensorrt, beside a CUDA build of torch"
+ONNXRUNTIME_GPU = "pip uninstall onnxruntime, then pip install onnxruntime-gpu of the same version: both are one module"
+CURES = {  # of packages that `make peers` does not install
+    "tensorrt": "pip install tensorrt, for the CUDA of torch",
+    "onnxruntime-gpu": ONNXRUNTIME_GPU,
+    "triton": "a CUDA build of torch brings it",
+}
 REQUIREMENT = re.compile(r"(?P<name>[\w.-]+)\s*==\s*(?P<pin>[\w.+-]+)(?:.*extra\s*==\s*[\"'](?P<extra>\w+)[\"'])?")
 BOTH_TVMS = ("xtc-tvm-python-bindings", "apache-tvm")  # of Relay and of Relax
 COMPILERS = ("g++", "gcc", "clang++", "clang")
@@ -53,12 +58,32 @@ def versions() -> dict[str, str]:
 
 
 def need(packages: Iterable[str], *, gpu: bool = False) -> None:
-    """Raise `Unavailable` if one of `packages`, which are not in the workbench, or a needed GPU is missing."""
-    if gpu and not Path("/dev/nvidiactl").exists():
-        raise Unavailable("needs an NVIDIA GPU with its driver, and this machine has none")
+    """Raise `Unavailable` if one of `packages`, which are not in the workbench, is missing.
+
+    With `gpu`, also if a GPU or a CUDA build of torch is.
+    """
+    if gpu:
+        _need_gpu()
     if lacking := [name for name in packages if not version(name)]:
-        cure = TENSORRT if "tensorrt" in lacking else "make peers"
+        cure = next((CURES[name] for name in lacking if name in CURES), "make peers")
         raise Unavailable(f"{' and '.join(lacking)}: not installed. Install it: {cure}")
+
+
+def _need_gpu() -> None:
+    if not Path("/dev/nvidiactl").exists():
+        raise Unavailable("needs an NVIDIA GPU with its driver, and this machine has none")
+    place = folder("torch")
+    if place and not cuda_of((place / "version.py").read_text()):
+        raise Unavailable(
+            f"needs a CUDA build of torch, and torch {version('torch')} is none. Install it: pip install torch, with "
+            "the index that pytorch.org names for CUDA under Get started"
+        )
+
+
+def cuda_of(text: str) -> str | None:
+    """The version of CUDA in the text of torch's `version.py`, which is not imported; None for a CPU build."""
+    found = re.search(r"^cuda\b[^=]*=\s*['\"](.+)['\"]", text, re.MULTILINE)
+    return found[1] if found else None
 
 
 def folder(package: str) -> Path | None:

@@ -16,24 +16,27 @@ from ..spec.variant import RunSpec
 from . import steps
 
 
-def build(run_spec: RunSpec, require_coverage: float | None) -> list[tuple[Path, dict[str, float] | None]]:
-    """Build the libraries of `run_spec`, and the tuned ones if there are tuning records.
+def build(
+    run_spec: RunSpec, require_coverage: float | None, backend: str = "relay"
+) -> list[tuple[Path, dict[str, float] | None]]:
+    """Build the libraries of `run_spec` for `backend`, one of `backends.TVMS`; also tuned, if there are tuning records.
 
     Returns their folders, with the shares of the run time by schedule source (None: not tuned). Raises `UserError`
     if tuning records cover less than `require_coverage` (0 to 1) of a tuned library's run time, or if there are none.
     """
-    pairs = backends.pairs(("relay",), run_spec.precisions)
+    pairs = backends.pairs((backend,), run_spec.precisions)
     variants = [variant for pair in pairs for variant in run_spec.variants(*pair)]
     with Progress("build", 1 + 2 * len(variants)) as progress:
         progress.step(f"opening {run_spec.model_spec.model}")
         bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
         for precision, _ in pairs:
-            candidates = run_spec.variants(precision, "relay", tuned=True)
+            candidates = run_spec.variants(precision, backend, tuned=True)
             tuned = [variant for variant in candidates if bench.tuned_by(variant)]
             variants += tuned
             if not tuned and require_coverage:
                 raise UserError(
-                    f"{precision} has no tuning records in {run_spec.logs}. Make them with `tvm-bench tune`."
+                    f"{precision} has no tuning records for {backend} in {run_spec.logs}. Make them with `tvm-bench "
+                    f"tune --backend {backend}`."
                 )
         built: list[tuple[Path, dict[str, float] | None]] = []
         for variant in variants:

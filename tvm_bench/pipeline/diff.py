@@ -40,12 +40,14 @@ def diff(run_spec: RunSpec, images: int, backend: str = RELAY) -> list[Diff]:
 
     `backend` is one of `BACKENDS`.
 
-    Raises `UserError` for a precision whose layers have no source to compare with.
+    Raises `UserError` for a precision or a front end whose layers have no source to compare with.
     """
     if backend not in BACKENDS:
         raise unknown("backend of diff", backend, BACKENDS)
     if others := [precision for precision in run_spec.precisions if precision not in PRECISIONS]:
         raise UserError(f"diff cannot compare the layers of {', '.join(others)}. Give --precision fp32,int8.")
+    if backend == RELAX and "pytorch" in run_spec.frontends:
+        raise UserError("diff compares libraries of Relax with ONNX files only. Give --frontend onnx.")
     bench = steps.open_workbench(run_spec, calibrate="int8" in run_spec.precisions)
     variants = [v for precision in run_spec.precisions for v in run_spec.variants(precision, backend)]
     return [_compared(bench, variant, images) for variant in variants]

@@ -108,7 +108,7 @@ def packages() -> Iterator[Check]:
     if not pins:
         yield Check("tvm-bench", "missing", "not installed", "make setup", required=True)
     for name, pin in pins.items():
-        version = installed.version(name)
+        version = installed.version(name) or installed.version(f"{name}-gpu")  # ONNX Runtime for CUDA, in its place
         fits = version is not None and version.partition("+")[0] == pin  # `+cpu` is a build of the same version
         text = f"{version or 'not installed'}{'' if fits else f', setup.cfg asks for {pin}'}"
         yield Check(name, "ok" if fits else "missing", text, "" if fits else "make setup", required=True)

@@ -15,7 +15,7 @@ from typing import Any
 from ..host import deployment_size
 from ..jobs import launcher
 from ..spec import backends, formats
-from ..spec.variant import RELAY, Variant
+from ..spec.variant import RELAX, RELAY, Variant
 from .workbench import Workbench
 
 # For libraries of Relay: opening them needs TVM's runtime, not its compiler, which takes 70 MB more memory.
@@ -126,9 +126,11 @@ def source_variant(variant: Variant) -> Variant | None:
     """
     if not variant.resolved_frontend:
         return None
+    precision = variant.source_precision
+    if variant.backend == RELAX and (variant.resolved_frontend, precision) == ("pytorch", "int8"):
+        return replace(variant, backend="inductor", frontend=None)  # eager PyTorch has another INT8
     backend = {"onnx": "onnxruntime", "pytorch": "eager"}[variant.resolved_frontend]
     batch = variant.batch if variant.model_spec.is_onnx else 1
-    precision = variant.source_precision
     return replace(variant, precision=precision, backend=backend, frontend=None, tuned=False, batch=batch)
 
 

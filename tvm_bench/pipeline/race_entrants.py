@@ -66,10 +66,10 @@ def entrants(bench: Workbench, backends: tuple[str, ...]) -> list[Entrant]:
 
 
 def _variants(bench: Workbench, pairs: list[tuple[str, str]]) -> list[Variant]:
-    """The variants of these precisions and backends, and those of Relay that have tuning records."""
+    """The variants of these precisions and backends, and those of TVM that have tuning records."""
     variants = [variant for pair in pairs for variant in bench.run_spec.variants(*pair)]
     for precision, backend in pairs:
-        if backend == "relay":
+        if backend in workbench.TUNERS:
             tuned = bench.run_spec.variants(precision, backend, tuned=True)
             variants += [variant for variant in tuned if bench.tuned_by(variant)]
     return variants
@@ -99,13 +99,14 @@ def attempt(entrant: Entrant, step: Callable[[Entrant], Entrant]) -> Entrant:
 
 
 def _tuned_elsewhere(bench: Workbench, pairs: list[tuple[str, str]]) -> list[Entrant]:
-    """A skipped row for each precision whose tuning records are all for other CPUs, thread counts or batch sizes."""
+    """A skipped row for each variant whose tuning records are all for other CPUs, thread counts or batch sizes."""
     skipped = []
-    for precision in (precision for precision, backend in pairs if backend == "relay"):
-        variant, *more = bench.run_spec.variants(precision, "relay", tuned=True)
+    for precision, backend in (pair for pair in pairs if pair[1] in workbench.TUNERS):
+        variant, *more = bench.run_spec.variants(precision, backend, tuned=True)
         if not any(map(bench.tuned_by, (variant, *more))) and (others := bench.tuned_elsewhere(variant)):
-            here, there = bench.records(variant, "").name, ", ".join(others)
-            reason = f"its tuning records are for {there}, and this is {here}. Make them: tvm-bench tune"
+            here, there = bench.records(variant, "metaschedule").parent.name, ", ".join(others)
+            command = "tvm-bench tune" + f" --backend {backend}" * (backend != "relay")
+            reason = f"its tuning records are for {there}, and this is {here}. Make them: {command}"
             skipped.append(Entrant(bench, variant, replace(_empty_row(variant), status="skipped", error=reason)))
     return skipped
 

@@ -19,7 +19,7 @@ from ..spec import backends, formats
 from ..spec import recipe as recipes
 from ..spec.build_request import About, BuildRequest
 from ..spec.errors import UserError
-from ..spec.variant import RunSpec, Variant
+from ..spec.variant import RELAX, RunSpec, Variant
 from . import recipe_settings
 from .workbench import LEDGER, Workbench, with_recipe
 
@@ -109,8 +109,7 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
 
 def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:
     """The variant's source model: the file that its backend loads or builds from, and its receipt."""
-    frontend = variant.resolved_frontend
-    kind = backends.FRONTENDS[frontend] if frontend else backends.source(variant.backend, variant.precision)
+    kind = backends.source(variant.backend, variant.precision, variant.resolved_frontend)
     return prepare(bench, kind, variant.source_precision, variant.batch)
 
 
@@ -161,10 +160,10 @@ def _about(bench: Workbench, variant: Variant, receipt: dict[str, Any]) -> About
 
 
 def _quantization(bench: Workbench, variant: Variant, receipt: dict[str, Any]) -> dict[str, Any] | None:
-    """How the model was quantized, and on which images. For exported files, the receipt of their module has this."""
+    """How the model was quantized, and on which images. For traced modules, the receipt of the module has this."""
     if variant.precision != "int8":
         return None
     trains = bench.recipe.quantization and bench.recipe.quantization.aware
-    if trains or variant.resolved_frontend == "pytorch":
+    if trains or (variant.resolved_frontend == "pytorch" and variant.backend != RELAX):
         receipt = prepare(bench, "module", "int8", variant.batch)[1]
     return {"calibration": bench.about["calibration"], **receipt["result"]["quantization"]}

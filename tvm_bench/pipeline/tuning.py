@@ -18,14 +18,13 @@ from ..jobs.launcher import MEASURING, JobError, locked
 from ..report.sparkline import sparkline
 from ..report.tuning_summary import STOPS
 from ..spec import backends
-from ..spec.errors import UserError
+from ..spec.errors import UserError, unknown
 from ..spec.tensors import to_json
 from ..spec.variant import PRECISIONS, RunSpec, Variant
 from . import steps
 from .tuning_policy import POLICIES, NextStep, Policy
-from .workbench import LEDGER, TUNERS, Workbench
+from .workbench import AUTO, LEDGER, TUNERS, Workbench
 
-AUTO = ("templates", "metaschedule")
 STEP_TIMEOUT = 900.0  # seconds
 MINUTE = 60.0
 CURVE = 16  # the last steps, which the curve in the progress bar shows
@@ -48,32 +47,55 @@ class Budget:
 
 
 def tune(
-    run_spec: RunSpec, tuner: str, budget: Budget, rpc: dict[str, Any] | None, *, again: bool = False
+    run_spec: RunSpec,
+    tuner: str,
+    budget: Budget,
+    rpc: dict[str, Any] | None,
+    *,
+    again: bool = False,
+    backend: str = "relay",
 ) -> list[Tuned]:
     """Tune each variant of `run_spec` until the budget is spent or there is no further gain, then build the libraries.
 
     `again` starts from scratch; existing records are renamed. `auto` runs the tuners of `AUTO` one after the other on
     one budget; over RPC only MetaSchedule. Every step is saved when it ends: after a kill the same command resumes, and
     it does nothing if nothing is left. A step whose process dies or hangs is recorded as failed. Raises `UserError` for
-    a tuner that cannot tune a precision, and if nothing was tuned.
+    a tuner that `backend` does not have or that cannot tune a precision, and if nothing was tuned.
     """
-    tuners = ("metaschedule",) if tuner == "auto" and rpc else AUTO if tuner == "auto" else (tuner,)
-    precisions = [precision for precision, _ in backends.pairs(("relay",), run_spec.precisions)]
-    allowed = [precision for precision in PRECISIONS if all(precision in TUNERS[name] for name in tuners)]
+    tuners = _tuners(tuner, backend, rpc)
+    known = TUNERS[backend]
+    precisions = [precision for precision, _ in backends.pairs((backend,), run_spec.precisions)]
+    allowed = [precision for precision in PRECISIONS if all(precision in known[name] for name in tuners)]
     for precision in precisions:
         if precision not in allowed:
-            other = " or --tuner metaschedule" if precision in TUNERS["metaschedule"] else ""
+            other = " or --tuner metaschedule" if precision in known["metaschedule"] else ""
             raise UserError(
                 f"--tuner {tuner} cannot tune {precision.upper()}: it does not know the dot products. "
                 f"Give --precision {','.join(allowed)}{other}."
             )
     bench = steps.open_workbench(run_spec, calibrate="int8" in precisions)
-    variants = [variant for precision in precisions for variant in run_spec.variants(precision, "relay", tuned=True)]
+    variants = [variant for precision in precisions for variant in run_spec.variants(precision, backend, tuned=True)]
     if again:
         for folder in (bench.records(variant, name) for variant in variants for name in tuners):
             if folder.exists():
                 folder.rename(folder.with_name(f"{folder.name}-until-{time.strftime('%Y%m%d-%H%M%S')}"))
     return [_tuned(bench, variant, tuners, budget, rpc) for variant in variants]
+
+
+def _tuners(tuner: str, backend: str, rpc: dict[str, Any] | None) -> tuple[str, ...]:
+    """The tuners to run. Raises `UserError` for one that `backend` does not have."""
+    if backend not in TUNERS:
+        raise unknown("backend of tune", backend, TUNERS)
+    if rpc and backend != "relay":
+        raise UserError(f"--backend {backend} is tuned on this machine only. Leave out --rpc-tracker.")
+    if tuner == "auto":
+        return ("metaschedule",) if rpc else AUTO[backend]
+    if tuner not in TUNERS[backend]:
+        raise UserError(
+            f"{backend} has no tuner '{tuner}', only {', '.join(TUNERS[backend])}. Give --tuner metaschedule, or "
+            "--backend relay."
+        )
+    return (tuner,)
 
 
 def _tuned(
@@ -109,9 +131,12 @@ def _tuned(
 
 def _run(bench: Workbench, variant: Variant, request: dict[str, Any], step: NextStep | None) -> list[dict[str, Any]]:
     """A `Runner`, on the CPUs that a race gives the variant."""
-    label = f"{request['tuner']}-{variant.precision}-relay"
+    label = f"{request['tuner']}-{variant.precision}-{variant.backend}"
+    environment = backends.named(variant.backend).environment
     options = {"reuse": False, "timeout": STEP_TIMEOUT, "threads": variant.threads, "masked": True}
-    return bench.job("tune", {**request, **(asdict(step) if step else {})}, label, **options)["result"]["tasks"]
+    verb = f"tune_{environment}" if environment else "tune"
+    receipt = bench.job(verb, {**request, **(asdict(step) if step else {})}, label, venv=environment, **options)
+    return receipt["result"]["tasks"]
 
 
 def _search(

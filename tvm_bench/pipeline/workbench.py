@@ -14,8 +14,12 @@ from ..spec.feed import FeedRequest
 from ..spec.tensors import TensorSpec, from_json
 from ..spec.variant import ModelSpec, RunSpec, Variant
 
-# The tuners, with the precisions that they can tune. `auto` runs the first two, in this order.
-TUNERS = {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)}
+# The tuners of each backend, with the precisions that they can tune. `auto` runs those of `AUTO`, in this order.
+TUNERS: dict[str, dict[str, tuple[str, ...]]] = {
+    "relay": {"templates": ("fp32", "int8"), "metaschedule": ("fp32", "int8"), "autoscheduler": ("fp32",)},
+    "relax": {"metaschedule": ("fp32", "int8")},
+}
+AUTO: dict[str, tuple[str, ...]] = {"relay": ("templates", "metaschedule"), "relax": ("metaschedule",)}
 LEDGER = "ledger.json"  # beside a tuner's records; written last
 
 
@@ -52,24 +56,25 @@ class Workbench:
         return recipes.parse(self.model_spec.recipe)
 
     def records(self, variant: Variant, tuner: str) -> Path:
-        """The folder of `tuner`'s records.
+        """The folder of `tuner`'s records: `metaschedule`, or `relax-metaschedule` for another backend than Relay.
 
         They are valid for one architecture, precision, CPU, thread count and batch size. The model's name and weights
         do not matter: the folder is found by the hash at the end of its name.
         """
         conditions = f"{variant.precision}/{self.about['mcpu']}-{variant.threads}t-b{variant.batch}"
         existing = sorted(self.run_spec.logs.glob(f"*-{self._architecture}/{conditions}"))
-        return (existing[0] if existing else self._records_folder / conditions) / tuner
+        return (existing[0] if existing else self._records_folder / conditions) / _folder_name(variant, tuner)
 
     def tuned_by(self, variant: Variant) -> dict[str, Path]:
         """The tuners that have records for this variant, with their folders."""
-        folders = {tuner: self.records(variant, tuner) for tuner in TUNERS}
+        folders = {tuner: self.records(variant, tuner) for tuner in TUNERS[variant.backend]}
         return {tuner: folder for tuner, folder in folders.items() if (folder / LEDGER).exists()}
 
     def tuned_elsewhere(self, variant: Variant) -> list[str]:
         """The other CPUs, thread counts and batch sizes that this variant has records for, such as `znver4-2t-b1`."""
         ledgers = self.run_spec.logs.glob(f"*-{self._architecture}/{variant.precision}/*/*/{LEDGER}")
-        return sorted({ledger.parent.parent.name for ledger in ledgers if ledger.parent.name in TUNERS})
+        tuners = [_folder_name(variant, tuner) for tuner in TUNERS[variant.backend]]
+        return sorted({ledger.parent.parent.name for ledger in ledgers if ledger.parent.name in tuners})
 
     @property
     def _structured_pruning(self) -> str:
@@ -97,6 +102,10 @@ class Workbench:
         """Run a job, by default with the largest thread count of the run spec. Its files go to the model's `jobs/`."""
         options = {"threads": self.run_spec.most_threads, **options}
         return launcher.run(Job(verb, request, self.folder / "jobs", f"{verb}-{label}", **options))
+
+
+def _folder_name(variant: Variant, tuner: str) -> str:
+    return tuner if variant.backend == "relay" else f"{variant.backend}-{tuner}"
 
 
 def with_recipe(bench: Workbench, recipe: str) -> Workbench:

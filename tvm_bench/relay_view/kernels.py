@@ -9,6 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ..spec.schedule_source import TUNED
+
 MILLION = 1e6
 
 
@@ -29,7 +31,7 @@ def rows(kernels: dict[str, dict[str, Any]], times: dict[str, float]) -> list[di
                 "kernel": name.removeprefix("tvmgen_default_"),
                 "convolution": kernel.get("convolution", ""),
                 "schedule": kernel.get("schedule", ""),
-                "from": kernel.get("record") or kernel.get("kind", ""),
+                "from": (kernel.get("record") if kernel.get("kind") == TUNED else None) or kernel.get("kind", ""),
                 "calls": calls,
                 "ms": milliseconds,
                 "share": milliseconds / total,

@@ -32,7 +32,7 @@ def html(content: Content) -> str:
             name: [all_plots.svg(name, results, frame) for frame in (style.WIDE, style.NARROW)]
             for name in all_plots.PLOTS
         },
-        includes=summary_text.INCLUDES,
+        includes=summary_text.includes(results),
         machine=flat(results.machine),
         settings=environment.settings(results),
         command=environment.command(results),

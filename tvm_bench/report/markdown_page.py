@@ -8,7 +8,7 @@ from pathlib import Path
 from ..analysis.results import flat
 from . import environment, table
 from .content import EXPLAINED, Content
-from .summary_text import INCLUDES, Section, Summary
+from .summary_text import Section, Summary, includes
 
 
 def markdown(content: Content, plots: list[Path], folder: Path) -> str:
@@ -22,7 +22,7 @@ def markdown(content: Content, plots: list[Path], folder: Path) -> str:
         _part(EXPLAINED, _bullets(content.explanations)),
         _part("Numbers", table.markdown(content.tables)),
         *[f"![{plot.stem}]({plot.relative_to(folder).as_posix()})" for plot in plots],
-        _part("What each figure includes", _bullets(INCLUDES)),
+        _part("What each figure includes", _bullets(includes(results))),
         _part("Machine", _bullets(_pairs(flat(results.machine)))),
         _part("Settings", _bullets(_pairs(environment.settings(results)))),
         _part("To reproduce", f"```sh\n{command}\n```" if command else ""),

@@ -23,11 +23,23 @@ from .verdict_notes import describe, listed, notes
 if TYPE_CHECKING:
     from rich.console import Console
 
-INCLUDES = (
+LATENCY = (
     "latency, p95 and what is derived from them: the wall clock around one call, NumPy array in to NumPy array out, "
-    "with the copies that each backend needs for that, after warm-up.",
-    "time_evaluator: TVM's own clock. Kernels only, hot cache, no copy of the input. Do not compare it with "
-    "the wall clock of another backend.",
+    "with the copies that each backend needs for that, after warm-up."
+)
+GPU_LATENCY = "On a GPU these are the copies from main memory to the GPU and back."
+CLOCKS = {
+    tables.TVM_CLOCK: (
+        "time_evaluator: TVM's own clock. Kernels only, hot cache, no copy of the input. Do not compare it with "
+        "the wall clock of another backend."
+    ),
+    tables.GPU_CLOCK: (
+        "CUDA events: the GPU's own clock, from an event before the model's first kernel to one after its last, "
+        "launches included. Inputs and outputs stay on the GPU: no copies. Do not compare it with the wall clock of "
+        "another backend."
+    ),
+}
+INCLUDES = (
     "load: from the file to a model that can be called, without the imports of its library. Eager PyTorch builds the "
     "network and loads a state dict; in INT8, FX quantization prepares and converts the network again before that. "
     "first call: the first one after loading, before warm-up.",
@@ -39,6 +51,13 @@ INCLUDES = (
     f"Who is faster is decided by a {DECISION:.0%} interval that lies beyond a difference of {RELEVANT:.0%}; anything "
     "less is a tie.",
 )
+
+
+def includes(results: Results) -> list[str]:
+    """What each figure of the report includes, with the clocks that the race used."""
+    used = tables.clocks(results)
+    latency = f"{LATENCY} {GPU_LATENCY}" if tables.GPU_CLOCK in used else LATENCY
+    return [latency, *(CLOCKS[name] for name in used or [tables.TVM_CLOCK]), *INCLUDES]
 
 
 class Kind(Enum):

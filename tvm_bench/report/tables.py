@@ -12,18 +12,20 @@ from ..analysis.comparable import reference
 from ..analysis.names import model_name, short_names
 from ..analysis.results import Results, Row
 from ..analysis.statistics import mean_latency, percentiles, speed_up
+from ..spec.backends import ON_GPU
 from . import footprint, formatting, output_tables, peaks, source_layers, sweep_tables
 from .table import Table, rich_table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+TVM_CLOCK, GPU_CLOCK = "time_evaluator", "CUDA events"
 SPEED = (
     "variant",
     "latency ms [95 %]",
     "p95\nms",
     "speed-up vs\n{reference} [95 %]",
-    "time_evaluator\nms",
+    "{clock}\nms",
     "load\nms",
     "first call\nms",
 )
@@ -82,7 +84,14 @@ def _pairs(results: Results, names: dict[str, str]) -> list[Table]:
 
 
 def _named(header: tuple[str, ...], results: Results) -> tuple[str, ...]:
-    return tuple(name.format(reference=results.reference_label) for name in header)
+    clock = " /\n".join(clocks(results)) or TVM_CLOCK
+    return tuple(name.format(reference=results.reference_label, clock=clock) for name in header)
+
+
+def clocks(results: Results) -> list[str]:
+    """The names of the second clocks in use, which time the kernels without copies."""
+    on_gpu = {row.backend in ON_GPU for row in results.variants if row.time_evaluator_ms}
+    return [name for name, gpu in ((TVM_CLOCK, False), (GPU_CLOCK, True)) if gpu in on_gpu]
 
 
 def every(results: Results) -> list[Table]:

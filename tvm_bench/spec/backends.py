@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ class Backend:
     packages: tuple[str, ...] = ()  # optional packages that it needs
     gpu: bool = False
     int8_source: str | None = None  # the file format in INT8; None: `source`
+    pytorch: str | None = None  # the file format that its front end for PyTorch reads; None: it has one front end
     environment: str | None = None  # the name of its own (see host/environments.py); None: it runs in this one
 
 
@@ -28,21 +30,28 @@ BACKENDS = {
     "torchscript": Backend("torchscript", "torchscript", ("fp32", "int8")),
     "inductor": Backend("inductor", "module", ("fp32", "int8", "bf16"), int8_source="exported"),
     "inductor-max-autotune": Backend("inductor_max_autotune", "module", ("fp32", "bf16")),
-    "relay": Backend("relay.library", "onnx", ("fp32", "int8", "bf16"), builds=True),
-    "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True),
-    "relax": Backend("relax.library", "onnx", ("fp32", "int8"), builds=True, environment="relax"),
+    "relay": Backend("relay.library", "onnx", ("fp32", "int8", "bf16"), builds=True, pytorch="torchscript"),
+    "relay-stock": Backend("relay.library", "onnx", ("fp32", "int8"), builds=True, pytorch="torchscript"),
+    "relax": Backend("relax.library", "onnx", ("fp32", "int8"), builds=True, pytorch="exported", environment="relax"),
     "onnxruntime": Backend("onnxruntime", "onnx", ("fp32", "int8", "int8-dynamic")),
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
     "ncnn": Backend("ncnn", "ncnn", ("fp32",), packages=("ncnn",)),
     "mnn": Backend("mnn", "mnn", ("fp32",), packages=("MNN",)),
     "eager-cuda": Backend("eager_cuda", "module", ("fp32",), gpu=True),
-    "tensorrt": Backend("tensorrt", "tensorrt", ("fp32", "fp16"), packages=("tensorrt",), gpu=True),
+    "inductor-cuda": Backend("inductor_cuda", "module", ("fp32",), packages=("triton",), gpu=True),
+    "onnxruntime-cuda": Backend("onnxruntime_cuda", "onnx", ("fp32", "fp16"), packages=("onnxruntime-gpu",), gpu=True),
+    "tensorrt": Backend(
+        "tensorrt", "onnx", ("fp32", "fp16", "int8"), packages=("tensorrt",), gpu=True, int8_source="tensorrt"
+    ),
     "null": Backend("null", "module", ("fp32",)),
 }
 COMPETING = tuple(name for name in BACKENDS if name not in ("relay-stock", "null"))
+TVMS = ("relay", "relax")  # the generations of TVM that are tuned and compared layer by layer
 DEFAULT = ("eager", "relay", "onnxruntime")
 DEFAULT_OF_ONNX = ("relay", "onnxruntime")  # eager PyTorch cannot run an ONNX file
-FRONTENDS = {"onnx": "onnx", "pytorch": "torchscript"}  # front ends of Relay, with their file formats
+ON_GPU = tuple(name for name, backend in BACKENDS.items() if backend.gpu)
+GPU_TARGETS = re.compile(r"\W*(?:kind\W+)?(?:cuda|nvidia|nvptx|opencl|vulkan|rocm|metal|webgpu)\b")
+FRONTENDS = ("onnx", "pytorch")  # of Relay and Relax
 
 
 def named(name: str) -> Backend:
@@ -57,9 +66,11 @@ def named(name: str) -> Backend:
     return BACKENDS[name]
 
 
-def source(name: str, precision: str) -> str:
-    """The file format that the backend `name` loads, or builds from, in `precision`."""
+def source(name: str, precision: str, frontend: str | None = None) -> str:
+    """The file format that the backend `name` loads, or builds from by a `frontend`, in `precision`."""
     backend = named(name)
+    if frontend == "pytorch" and backend.pytorch:
+        return backend.pytorch
     return backend.int8_source or backend.source if precision == "int8" else backend.source
 
 
@@ -71,3 +82,16 @@ def pairs(names: Iterable[str], precisions: Iterable[str]) -> list[tuple[str, st
         allowed = "; ".join(f"{name} has {', '.join(own)}" for name, own in supported.items())
         raise UserError(f"no backend runs in precision {', '.join(precisions)}: {allowed}. Give another --precision.")
     return existing
+
+
+def need_cpu(target: str, *, cuda: bool, example: str) -> None:
+    """Raise `UserError` if the TVM `target` is a GPU.
+
+    `cuda`: whether this build of TVM can run CUDA. `example` is a target of a CPU.
+    """
+    if GPU_TARGETS.match(target):
+        lacking = "" if cuda else " The installed wheel of TVM has no CUDA runtime either."
+        raise UserError(
+            f"target '{target}': libraries are compiled for CPUs only.{lacking} For a GPU, race it: --backends "
+            f"{','.join(ON_GPU)}. For a CPU, give --target '{example}'."
+        )

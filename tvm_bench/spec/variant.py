@@ -16,7 +16,8 @@ from .sizes import Sizes
 
 PRECISIONS = ("fp32", "int8", "bf16", "fp16", "fp16-dynamic", "int8-dynamic")  # int8: static
 RELAY = ("relay", "relay-stock")  # the second with TVM's own default schedules only
-# See docs/explanation/front-ends.md.
+RELAX = "relax"
+# Of Relay. See docs/explanation/front-ends.md.
 DEFAULT_FRONTEND = {"fp32": "onnx", "bf16": "onnx", "int8": "pytorch"}
 
 LONGEST_LIST = 60  # characters of a recipe's list of nodes in the name of a folder
@@ -100,7 +101,7 @@ class Variant:
     model_spec: ModelSpec
     precision: str
     backend: str
-    frontend: str | None = None  # of Relay; None: the default of the precision
+    frontend: str | None = None  # of Relay or Relax; None: the default of the precision
     tuned: bool = False
     threads: int = 1
     batch: int = 1
@@ -109,8 +110,8 @@ class Variant:
     @property
     def resolved_frontend(self) -> str | None:
         """The front end of TVM that is used; None for other backends."""
-        if self.backend == "relax":
-            return "onnx"
+        if self.backend == RELAX:
+            return self.frontend or "onnx"
         if self.backend not in RELAY:
             return None
         quantization = recipe.parse(self.model_spec.recipe).quantization if self.precision == "int8" else None
@@ -151,7 +152,7 @@ class RunSpec:
 
     model_spec: ModelSpec
     precisions: tuple[str, ...]
-    frontends: tuple[str, ...]  # of Relay; empty: the default of each precision
+    frontends: tuple[str, ...]  # of Relay and Relax; empty: the default of each precision
     target: str | None
     batches: tuple[int, ...]
     threads: tuple[int, ...]
@@ -168,7 +169,7 @@ class RunSpec:
 
     def variants(self, precision: str, backend: str, *, tuned: bool = False) -> list[Variant]:
         """The model in one precision on one backend: a variant for each front end, thread count and batch size."""
-        frontends = self.frontends if backend in RELAY and self.frontends else (None,)
+        frontends = self.frontends if backend in (*RELAY, RELAX) and self.frontends else (None,)
         named = len(self.threads) > 1
         return [
             Variant(self.model_spec, precision, backend, frontend, tuned, threads, batch, named)

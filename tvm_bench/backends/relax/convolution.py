@@ -37,7 +37,7 @@ def convolve(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
     batch, _, height, width, *_ = map(int, data.shape)
     outputs, inputs, *kernel, inner, block = map(int, weight.shape)
     rows, columns = window.sizes(height, width, kernel)
-    padded = _padded(data, window)
+    whole = padded(data, window)
     chunk, i, j, lane = (
         te.reduce_axis((0, size), name) for size, name in zip((inputs, *kernel, inner), "cijl", strict=True)
     )
@@ -45,7 +45,7 @@ def convolve(data: te.Tensor, weight: te.Tensor, window: Window) -> te.Tensor:
 
     def value(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, b: tirx.Var) -> tirx.Expr:
         place = (y * sy + i * dy, x * sx + j * dx)
-        read = padded(n, chunk, *place, lane) if len(data.shape) == 5 else padded(n, chunk * inner + lane, *place)
+        read = whole(n, chunk, *place, lane) if len(data.shape) == 5 else whole(n, chunk * inner + lane, *place)
         return te.sum(read * weight(o, chunk, i, j, lane, b), axis=[chunk, i, j, lane])
 
     return te.compute((batch, outputs, rows, columns, block), value, name=BLOCK)
@@ -60,14 +60,14 @@ def convolve_integers(data: te.Tensor, weight: te.Tensor, window: Window, zero: 
     batch, _, height, width, _ = map(int, data.shape)
     outputs, inputs, *kernel, fours, block, four = map(int, weight.shape)
     rows, columns = window.sizes(height, width, kernel)
-    padded = _padded(data, window, zero)
+    whole = padded(data, window, zero)
     chunk, i, j, quarter, lane = (
         te.reduce_axis((0, size), name) for size, name in zip((inputs, *kernel, fours, four), "cijql", strict=True)
     )
     (sy, sx), (dy, dx) = window.strides, window.dilation
 
     def value(n: tirx.Var, o: tirx.Var, y: tirx.Var, x: tirx.Var, b: tirx.Var) -> tirx.Expr:
-        read = padded(n, chunk, y * sy + i * dy, x * sx + j * dx, quarter * four + lane)
+        read = whole(n, chunk, y * sy + i * dy, x * sx + j * dx, quarter * four + lane)
         product = read.astype("int32") * weight(o, chunk, i, j, quarter, b, lane).astype("int32")
         return te.sum(product, axis=[chunk, i, j, quarter, lane])
 
@@ -83,19 +83,20 @@ def convolve_each(data: te.Tensor, weight: te.Tensor, window: Window, zero: int 
     _, *kernel, _ = map(int, weight.shape)
     rows, columns = window.sizes(height, width, kernel)
     floats = te.compute(data.shape, lambda *place: data(*place).astype(weight.dtype) - tirx.const(zero, weight.dtype))
-    padded = _padded(data if data.dtype == weight.dtype else floats, window)
+    whole = padded(data if data.dtype == weight.dtype else floats, window)
     i, j = (te.reduce_axis((0, size), name) for size, name in zip(kernel, "ij", strict=True))
     (sy, sx), (dy, dx) = window.strides, window.dilation
     return te.compute(
         (batch, channels, rows, columns, block),
         lambda n, o, y, x, b: te.sum(
-            padded(n, o, y * sy + i * dy, x * sx + j * dx, b) * weight(o, i, j, b), axis=[i, j]
+            whole(n, o, y * sy + i * dy, x * sx + j * dx, b) * weight(o, i, j, b), axis=[i, j]
         ),
         name=BLOCK,
     )
 
 
-def _padded(data: te.Tensor, window: Window, fill: int = 0) -> te.Tensor:
+def padded(data: te.Tensor, window: Window, fill: int = 0) -> te.Tensor:
+    """The data with rows and columns of the value `fill` around it."""
     if not any(window.padding):
         return data
     top, left, bottom, right = window.padding

@@ -9,18 +9,19 @@ from tvm.script import tirx as T
 FOUR = 4  # products that are added up
 
 
-def instruction(lanes: int) -> str:
-    """The name of the intrinsic that adds `FOUR` products to each of `lanes` int32 sums in registers.
+def instruction(lanes: int, scope: str = "local") -> str:
+    """The name of the intrinsic that adds `FOUR` products to each of `lanes` int32 sums.
 
-    It is VPDPBUSD: a value of uint8 data is multiplied by one of the int8 weights (lanes, `FOUR`).
+    The `scope` of the sums is `local`, for registers, or `global`, where MetaSchedule has them. The instruction is
+    VPDPBUSD: a value of uint8 data is multiplied by one of the int8 weights (lanes, `FOUR`).
     """
-    name = f"vpdpbusd_{lanes}"
+    name = f"vpdpbusd_{lanes}_{scope}"
     if TensorIntrin.get(name, allow_missing=True) is None:
-        TensorIntrin.register(name, *_definition(lanes))
+        TensorIntrin.register(name, *_definition(lanes, scope))
     return name
 
 
-def _definition(lanes: int) -> tuple:
+def _definition(lanes: int, scope: str) -> tuple:
     """What the intrinsic computes, and how."""
     data, weights, sums = f"uint8x{FOUR * lanes}", f"int8x{FOUR * lanes}", f"int32x{lanes}"
     vpdpbusd = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
@@ -29,7 +30,7 @@ def _definition(lanes: int) -> tuple:
     def computed(
         A: T.Buffer((FOUR,), "uint8", offset_factor=1),
         B: T.Buffer((lanes, FOUR), "int8", offset_factor=1),
-        C: T.Buffer((lanes,), "int32", offset_factor=1, scope="local"),
+        C: T.Buffer((lanes,), "int32", offset_factor=1, scope=scope),
     ) -> None:
         with T.sblock("root"):
             T.reads(C[0:lanes], A[0:FOUR], B[0:lanes, 0:FOUR])
@@ -43,7 +44,7 @@ def _definition(lanes: int) -> tuple:
     def by_instruction(
         A: T.Buffer((FOUR,), "uint8", offset_factor=1),
         B: T.Buffer((lanes, FOUR), "int8", offset_factor=1),
-        C: T.Buffer((lanes,), "int32", offset_factor=1, scope="local"),
+        C: T.Buffer((lanes,), "int32", offset_factor=1, scope=scope),
     ) -> None:
         with T.sblock("root"):
             T.reads(C[0:lanes], A[0:FOUR], B[0:lanes, 0:FOUR])

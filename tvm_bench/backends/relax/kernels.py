@@ -13,7 +13,7 @@ from ...spec import layer_name
 from ...spec.schedule_source import DEFAULT
 from .ir_dump import calls_of
 
-DIRECT, DEPTHWISE, DOTS = "direct", "depthwise", "dot products"  # schedules
+DIRECT, WINOGRAD, DEPTHWISE, DOTS = "direct", "winograd4", "depthwise", "dot products"  # schedules
 MATMUL = "matmul"  # the block of Relax's own product of matrices
 
 
@@ -36,6 +36,11 @@ class Layer:
         name = layer_name.convolution((channels, outputs), kernel, strides, (height, width), groups)
         products = prod(map(int, call.ty.shape)) * inputs * prod(kernel)
         return cls(name, 2.0 * products, "int8" if schedule == DOTS else "fp32", schedule)
+
+    @classmethod
+    def of_product(cls, inputs: int, outputs: int, rows: int) -> Layer:
+        """A product of quantized rows and weights."""
+        return cls(layer_name.product(inputs, outputs, rows), 2.0 * rows * outputs * inputs, "int8", DOTS)
 
 
 def of_module(module: tvm.IRModule, layers: dict[str, Layer]) -> dict[str, dict[str, Any]]:
@@ -75,8 +80,8 @@ def _products(function: tirx.PrimFunc) -> dict[str, Any]:
     """The layer and the operations of the product of matrices in a kernel that was not scheduled yet."""
     kernel = s_tir.Schedule(function)
     for block in map(kernel.get, kernel.get_child_blocks(kernel.get_sblock("root"))):
-        *rows, outputs, inputs = (int(axis.dom.extent) for axis in block.iter_vars)
         if block.name_hint == MATMUL:
+            *rows, outputs, inputs = (int(axis.dom.extent) for axis in block.iter_vars)
             name = layer_name.product(inputs, outputs, prod(rows))
             return {"layer": name, "operations": 2.0 * prod(rows) * outputs * inputs}
     return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tvm
@@ -13,6 +13,9 @@ from tvm import relax
 
 from ...host import manifest
 from ...spec.tensors import Arrays, from_json
+
+if TYPE_CHECKING:
+    from .compiler import Compiled
 
 MAIN = "main"
 
@@ -22,7 +25,12 @@ def load(artifact: Path, *, threads: int) -> Library:
 
     Raises `UserError` as `manifest.verify` does.
     """
-    return Library(manifest.verify(artifact), artifact)
+    return opened(manifest.verify(artifact), artifact)
+
+
+def opened(about: dict[str, Any], folder: Path) -> Library:
+    """The library in `folder`, whose manifest has the entries `about`."""
+    return Library(about, tvm.runtime.load_module(str(folder / manifest.LIBRARY)))
 
 
 def arrays_of(results: Any) -> Arrays:
@@ -31,12 +39,15 @@ def arrays_of(results: Any) -> Arrays:
 
 
 class Library:
-    """The compiled model in `folder`. `inputs` and `outputs` are in the order of a call's arrays."""
+    """A compiled model: a library that was loaded, or the executable of a build. `about` is its manifest.
 
-    def __init__(self, about: dict[str, Any], folder: Path):
-        self.kernels = about["kernels"]
+    `inputs` and `outputs` are in the order of a call's arrays.
+    """
+
+    def __init__(self, about: dict[str, Any], module: tvm.runtime.Module | relax.VMExecutable):
+        self.about, self.kernels = about, about["kernels"]
         self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
-        self.module, self.device = tvm.runtime.load_module(str(folder / manifest.LIBRARY)), tvm.cpu()
+        self.module, self.device = module, tvm.cpu()
         self.machine = relax.VirtualMachine(self.module, self.device)
         self.given = [tvm.runtime.tensor(np.zeros(spec.shape, spec.dtype)) for spec in self.inputs]
 
@@ -46,6 +57,10 @@ class Library:
             tensor.copyfrom(array)
         results = self.machine[MAIN](*self.given)
         return arrays_of(results)
+
+    def rebuilt(self, build: Compiled) -> Library:
+        """Another `build` of the same model."""
+        return Library(self.about | {"kernels": build.kernels}, build.executable)
 
     @cached_property
     def _instrumented(self) -> relax.VirtualMachine:

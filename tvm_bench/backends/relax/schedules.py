@@ -10,13 +10,13 @@ from math import prod
 import tvm
 from tvm import s_tir, tirx
 from tvm.s_tir.schedule import LoopRV, SBlockRV
-from tvm.target.codegen import llvm_get_vector_width
 
-from . import dot_product
+from . import dot_product, winograd, winograd_schedule
 from .convolution import BLOCK
+from .loops import in_registers, result_of
+from .target import features
 
-FLOAT_BITS = 32
-REGISTERS = {512: 32, 256: 16, 128: 16}  # of vectors, by their bits
+REGISTERS = {16: 32, 8: 16, 4: 16}  # of vectors, by the float32 values in each
 LANES = 16  # values that are copied at a time
 DEPTHWISE_SUMS = 2  # axes that a depthwise convolution adds up
 SUMS = (8, 5, 4, 3, 2)  # vectors that a sum over other axes has at a time, so that none waits for the one before
@@ -25,31 +25,22 @@ SPATIAL = 0  # TVM's number of an axis of the result; others add up
 
 def lanes(target: tvm.target.Target) -> int:
     """Float32 values in a vector of `target`."""
-    return llvm_get_vector_width(target) // FLOAT_BITS
-
-
-@tvm.transform.module_pass(opt_level=0, name="Scheduled")
-class Scheduled:
-    """Schedules all kernels of a module for the current target."""
-
-    def transform_module(self, module: tvm.IRModule, _: tvm.transform.PassContext) -> tvm.IRModule:
-        """The module with its kernels scheduled."""
-        module, target = module.clone(), tvm.target.Target.current()
-        for variable, function in module.functions_items():
-            if isinstance(function, tirx.PrimFunc):
-                module[variable] = scheduled(function, target)
-        return module
+    available = features(target)  # TVM's own function returns the width of AVX-512 for every CPU
+    return 16 if "avx512f" in available else 8 if "avx2" in available else 4
 
 
 def scheduled(function: tirx.PrimFunc, target: tvm.target.Target) -> tirx.PrimFunc:
     """A kernel with its schedule."""
     kernel = s_tir.Schedule(function)
     blocks = kernel.get_child_blocks(kernel.get_sblock("root"))
-    place = next((i for i, block in enumerate(blocks) if kernel.get(block).name_hint == BLOCK), None)
+    names = [kernel.get(block).name_hint for block in blocks]
+    place = next((place for place, name in enumerate(names) if name in (BLOCK, winograd.BLOCK)), None)
     if place is None:
         _whole(kernel, blocks, lanes(target))
+    elif names[place] == winograd.BLOCK:
+        winograd_schedule.apply(kernel, blocks[place], blocks[place + 1 :])
     else:
-        _convolution(kernel, blocks[place], blocks[place + 1 :], REGISTERS[llvm_get_vector_width(target)])
+        _convolution(kernel, blocks[place], blocks[place + 1 :], REGISTERS[lanes(target)])
     return kernel.mod["main"]
 
 
@@ -58,7 +49,7 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     padding = kernel.get_producers(convolution)
     added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
     integers = kernel.get(convolution).writes[0].source.dtype == "int32"
-    result = _result(kernel, convolution, after)
+    result = result_of(kernel, convolution, after)
     batch, outputs, row, column, block = kernel.get_loops(result)
     chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
     outer, inner = kernel.split(outputs, [None, chunks])
@@ -66,7 +57,7 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     kernel.reorder(batch, outer, row, left, inner, right, block)
     task = kernel.fuse(batch, outer, row)
     kernel.parallel(task)
-    _in_registers(kernel, inner, right, block)
+    in_registers(kernel, inner, right, block)
     kernel.compute_at(convolution, left, preserve_unit_loops=True)
     *_, inner, _, right, block = kernel.get_loops(convolution)[:-added]
     sums = kernel.get_loops(convolution)[-added:]
@@ -77,11 +68,11 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
         kernel.unroll(inner)
         kernel.unroll(right)
     else:
-        _in_registers(kernel, inner, right, block)
+        in_registers(kernel, inner, right, block)
     vector = block
     first = kernel.decompose_reduction(convolution, sums[0])
     *_, inner, _, right, block = kernel.get_loops(first)
-    _in_registers(kernel, inner, right, block)
+    in_registers(kernel, inner, right, block)
     if integers:
         kernel.tensorize(vector, dot_product.instruction(int(kernel.get(vector).extent)))
     for padded in padding:
@@ -102,16 +93,6 @@ def _pad(kernel: s_tir.Schedule, padded: SBlockRV, task: LoopRV | None) -> None:
         kernel.vectorize(kernel.get_loops(padded)[-1])
 
 
-def _result(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV]) -> SBlockRV:
-    """The last block, with those between it and the convolution inlined; or a copy of the convolution's result."""
-    if not after:
-        return kernel.cache_write(convolution, 0, "global")
-    *between, last = after
-    for block in between:
-        kernel.compute_inline(block)
-    return last
-
-
 def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:
     """The blocks of channels and the columns of a tile: as many sums as fit, beside the weights and one value."""
     tiles = [
@@ -121,13 +102,6 @@ def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:
         if chunks % count == 0 and columns % width == 0 and count * width + count + 1 <= registers
     ]
     return max(tiles, key=prod)
-
-
-def _in_registers(kernel: s_tir.Schedule, *loops: LoopRV) -> None:
-    *unrolled, vector = loops
-    for loop in unrolled:
-        kernel.unroll(loop)
-    kernel.vectorize(vector)
 
 
 def _whole(kernel: s_tir.Schedule, blocks: list[SBlockRV], lanes: int) -> None:
@@ -155,6 +129,6 @@ def _spread(kernel: s_tir.Schedule, block: SBlockRV, lanes: int) -> None:
     if outer:
         kernel.parallel(kernel.fuse(*outer))
     if width:
-        _in_registers(kernel, *vectors)
+        in_registers(kernel, *vectors)
     if sums:
         kernel.decompose_reduction(block, sums[0])

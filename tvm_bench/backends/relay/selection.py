@@ -15,12 +15,12 @@ import numpy as np
 import tvm
 
 from ...spec.schedule_source import DEFAULT, FAILED, KEPT, TUNED
+from .._ratios import ratio, select
 from . import kernels as kernel_infos
 from . import profile, timing
 from .compiler import Compiled, Schedules, compiled
 from .kernels import KernelInfo, Kernels
 from .records import templates
-from .timing import Ratio
 
 
 @dataclass(frozen=True)
@@ -57,16 +57,16 @@ def best(
     """
     builds, in_place = candidates(module, target, records, default)
     times = timing.whole_models({"default": default.library, **{name: b.library for name, b in builds.items()}})
-    ratios = {name: timing.ratio(times[name], times["default"]) for name in builds}
-    name = select({name: ratio for name, ratio in ratios.items() if uses_records(builds[name].kernels)})
+    ratios = {name: ratio(times[name], times["default"]) for name in builds}
+    name = select({name: found for name, found in ratios.items() if uses_records(builds[name].kernels)})
     build = builds[name] if name in builds else compiled(module, target, Schedules())
     build = replace(build, kernels=label_sources(build.kernels, (other.kernels for other in builds.values())))
     return build, {
         "candidates_ms": {candidate: float(np.median(values)) for candidate, values in times.items()},
-        "ratios": {candidate: asdict(ratio) for candidate, ratio in ratios.items()},
+        "ratios": {candidate: asdict(found) for candidate, found in ratios.items()},
         "in_place_ms": in_place,
         "chosen": name,
-        "tie": name == "default" and any(ratio.low <= 1.0 for ratio in ratios.values()),
+        "tie": name == "default" and any(found.low <= 1.0 for found in ratios.values()),
         "coverage": coverage(build),
     }
 
@@ -110,7 +110,7 @@ def keep_faster_defaults(searched: Compiled, default: Reference) -> Kept:
         default_ms = default_runs[other] / default.kernels[other].calls
         searched_ms = searched_runs[name] / kernel.calls
         in_place[kernel.record] = float(np.median(default_ms)), float(np.median(searched_ms))
-        if not timing.ratio(searched_ms, default_ms).is_faster:
+        if not ratio(searched_ms, default_ms).is_faster:
             slower.add(name)
     return Kept(frozenset(slower), in_place)
 
@@ -124,12 +124,6 @@ def unmeasured(
     plan = Schedules(tuner, by_convolution, records[tuner] if tuner != "templates" else None)
     empty: dict[str, Any] = {"candidates_ms": {}, "ratios": {}, "in_place_ms": {}, "coverage": {}}
     return compiled(module, target, plan), {**empty, "chosen": tuner, "tie": False}
-
-
-def select(ratios: Mapping[str, Ratio]) -> str:
-    """The candidate with the smallest ratio to the default's time; `default` if none is clearly faster."""
-    faster = {name: ratio.median for name, ratio in ratios.items() if ratio.is_faster}
-    return min(faster, key=lambda name: faster[name], default="default")
 
 
 def uses_records(kernels: Kernels) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import tvm
 
 from ...host.cpu import FEATURES, VNNI
+from ...spec.backends import need_cpu
 from ...spec.errors import UserError
 
+CUDA = "device_api.cuda"  # in a TVM that can run CUDA
 # Without VNNI, INT8 products are added up by instructions of their own. LLVM would reorder these sums, which takes more
 # than the 16 registers of AVX2.
 IN_ORDER = "-cl-opt=-x86-machine-combiner:bool=0"
@@ -19,10 +21,12 @@ WHOLE_PAIRS = "-mattr=+fast-dpwssd,-amx-tile,-amx-int8,-amx-bf16"
 def resolve(text: str | None, threads: int) -> tvm.target.Target:
     """The target that `text` describes (None: this CPU, as LLVM names it), with the number of cores.
 
-    Raises `UserError` for a text without a known `-mcpu`: for a bare `llvm`, TVM turns INT8 convolutions into INT16.
+    Raises `UserError` for a GPU, and for a text without a known `-mcpu`: for a bare `llvm`, TVM turns INT8 convolutions
+    into INT16.
     """
     cpu = tvm.target.codegen.llvm_get_system_cpu()
     text = text or f"llvm -mcpu={cpu}"
+    need_cpu(text, cuda=tvm.get_global_func(CUDA, allow_missing=True) is not None, example=f"llvm -mcpu={cpu}")
     try:
         target = tvm.target.Target(text)
         known = tvm.target.codegen.llvm_get_cpu_archlist(target)

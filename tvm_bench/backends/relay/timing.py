@@ -1,42 +1,14 @@
-"""Latencies of compiled models, measured in turns, and their ratios with confidence intervals."""
+"""Latencies of compiled models, measured in turns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import tvm
-from scipy import stats
 from tvm.contrib import graph_executor
 
 TURNS, RUNS = 20, 5
-# More than the usual 0.95: several candidates, and dozens of kernels, are compared with the default.
-CONFIDENCE = 0.99
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """The median of paired ratios of times, and its confidence interval."""
-
-    low: float
-    median: float
-    high: float
-
-    @property
-    def is_faster(self) -> bool:
-        """Whether the whole interval is below 1."""
-        return self.high < 1.0
-
-
-def ratio(times: np.ndarray, reference: np.ndarray) -> Ratio:
-    """`times` divided by `reference`, pair by pair. The interval is of order statistics: outliers do not move it.
-
-    It needs at least 8 pairs; with fewer its ends are NaN, and nothing is faster.
-    """
-    ratios = np.asarray(times) / np.asarray(reference)
-    interval = stats.quantile_test(ratios, q=1.0, p=0.5).confidence_interval(CONFIDENCE)
-    return Ratio(float(interval.low), float(np.median(ratios)), float(interval.high))
 
 
 def whole_models(libraries: Mapping[str, tvm.runtime.Module]) -> dict[str, np.ndarray]:

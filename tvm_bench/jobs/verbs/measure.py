@@ -30,8 +30,8 @@ def run(
     The inputs change with every call, and the answers are compared with those in the file `expected`, which `evaluate`
     wrote; it also has the user's samples, if there are any. Also returns memory in MB after imports, after loading and
     at its peak; the number of live and of working threads; CPU seconds per wall second, and interference by other
-    programs, during the timed calls; and, for a TVM library, `samples` times of `time_evaluator` in ms. Raises
-    `TypeError` if an answer is not a NumPy array.
+    programs, during the timed calls; and `samples` times in ms by the runtime's own clock, without copies, if it has a
+    `time_evaluator`. Raises `TypeError` if an answer is not a NumPy array.
     """
     load_before = load_average()
     backends.runtime(backend)

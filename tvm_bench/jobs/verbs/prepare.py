@@ -17,12 +17,12 @@ from ...compression.retraining import retrainer
 from ...data import feeds
 from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
-from ...exporters import module_file, onnx_file, pt2e_file, qdq, tensorrt_file, torchscript
+from ...exporters import module_file, onnx_file, onnx_halves, program_file, pt2e_file, qdq, torchscript
 from ...host import cpu, packages
 from ...host.files import replace_with
 from ...models import random_weights, resolve
 from ...models.torchvision_tasks import is_for_task
-from ...spec import formats
+from ...spec import formats, mixed_precision
 from ...spec.errors import UserError
 from ...spec.feed import FeedRequest
 from ...spec.recipe import Quantize, Settings
@@ -151,6 +151,9 @@ def write_onnx(request: Request) -> Method:
     if request.precision == "int8-dynamic":
         qdq.quantize_on_the_fly(request.source, request.out)
         return qdq.DYNAMIC_METHOD
+    if request.precision == "fp16":
+        onnx_halves.convert(request.source, request.out)
+        return onnx_halves.METHOD
     if request.precision == "int8" and request.quantization.pt2e:
         pt2e_file.save_onnx(_by_pt2e(request, pairs=True), request.out, request.inputs)
         return pt2e.METHOD
@@ -191,20 +194,28 @@ def write_openvino(request: Request) -> Method:
 
 
 def write_exported(request: Request) -> Method:
-    """An exported program in INT8, for Inductor."""
+    """An exported program: in FP32 for Relax, and in INT8 for Inductor and Relax."""
+    if request.precision == "fp32":
+        program_file.save_from_module(module_file.load(request.source), request.out, request.inputs)
+        return None
     if request.quantization not in (Quantize("int8"), Quantize("int8", pt2e=True)):
         raise UserError(
-            "Inductor's INT8 is that of PT2E, without options and without training. Give --recipe int8-pt2e, or other "
-            "--backends."
+            "INT8 of Inductor, and of Relax with --frontend pytorch, is that of PT2E, without options and without "
+            "training. Give --recipe int8-pt2e, or other --backends."
         )
     pt2e_file.save_program(_by_pt2e(request), request.out, request.inputs)
     return pt2e.METHOD
 
 
 def write_tensorrt(request: Request) -> Method:
-    """An ONNX file with the precision of its engine."""
-    tensorrt_file.save(request.source, request.out, compute=request.precision)
-    return tensorrt_file.FP16_METHOD if request.precision == "fp16" else None
+    """An ONNX file in INT8, as TensorRT takes it."""
+    quantization = request.quantization
+    if quantization.aware or quantization.pt2e or mixed_precision.in_bf16(quantization.excluded):
+        raise UserError(
+            "TensorRT's INT8 is calibrated after training, and what it excludes is FP32. Remove training, pt2e and "
+            "bf16: from int8 in --recipe, or give other --backends."
+        )
+    return _quantized_onnx(request, tensorrt=True)
 
 
 def write_ncnn(request: Request) -> Method:
@@ -299,8 +310,9 @@ def _by_pt2e(request: Request, *, pairs: bool = False) -> GraphModule:
     return pt2e.quantize(module_file.load(request.source), calibration, request.inputs, pairs=pairs)
 
 
-def _quantized_onnx(request: Request) -> Method:
-    options = {**request.quantization.by_onnxruntime, "excluded": request.quantization.excluded}
+def _quantized_onnx(request: Request, *, tensorrt: bool = False) -> Method:
+    excluded = request.quantization.excluded
+    options = {**request.quantization.by_onnxruntime, "excluded": excluded, "tensorrt": tensorrt}
     calibration = checked(request.calibration(request.batch), request.inputs)
     qdq.quantize(request.source, request.out, calibration, vnni=cpu.has_vnni(), **options)
     return qdq.method(**options)

@@ -10,12 +10,12 @@ from tvm import meta_schedule as ms
 from tvm.meta_schedule.utils import derived_object
 
 from ....spec.schedule_source import FAILED, KEPT, TUNED
+from ..._metaschedule import RECORDS, WORKLOADS
 from ..schedules import int8_dot
 
 # Eliminating common subexpressions binds vectors with `let`, which LLVM 21 refuses.
 LOWERING = {"tir.disable_cse_tir": True}
 CONFIG = {"relay.backend.use_meta_schedule": True, "relay.backend.tir_converter": "default", **LOWERING}
-WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 KERNEL = "tvmgen_default_"  # begins the name of every kernel in a library
 
 for _kind in int8_dot.KINDS:

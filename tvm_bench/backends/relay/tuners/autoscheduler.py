@@ -13,8 +13,8 @@ import numpy as np
 from tvm import auto_scheduler
 
 from ....host.files import drop_cut_lines
+from ..._measured import Measured
 from ..records.autoscheduler import LAYOUT, RECORDS
-from .measured import Measured
 from .request import TuningStep
 
 # By the numbers of `auto_scheduler.measure.MeasureErrorNo`.

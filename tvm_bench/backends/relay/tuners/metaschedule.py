@@ -7,9 +7,8 @@ A tuning step measures one task for a few trials: a compiler crash loses at most
 from __future__ import annotations
 
 import importlib
-import json
 import sys
-from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,18 +20,13 @@ from tvm.meta_schedule.utils import derived_object
 from tvm.tir.analysis import estimate_tir_flops
 
 from ....host.files import drop_cut_lines
+from ..._metaschedule import EVALUATOR, FAILURES, measured, sizes, write_failures
 from .. import schedules
 from ..records import metaschedule as records
 from ..records import templates
 from ..schedules import int8_dot
-from .measured import Measured
 from .request import TuningStep
 
-FAILURES = "failures.jsonl"  # kinds of failures, which MetaSchedule's records lack
-FAILED_S = 1e9  # a longer time marks a failed trial: MetaSchedule records 1e10 seconds for it
-EVALUATOR = {"number": 3, "repeat": 1, "min_repeat_ms": 60}
-# Unmeasured schedules per measured one, and their maxima, which are MetaSchedule's defaults for large steps.
-POPULATION, MAX_POPULATION, MAX_UNMEASURED = 8, 512, 50
 INTRINSICS, OTHER_DEVICES = "tvm.tir.tensor_intrin", ("arm_cpu", "cuda", "hexagon", "rocm")
 BUILD_TIMEOUT_S, RUN_TIMEOUT_S = 30.0, 10.0
 
@@ -49,10 +43,10 @@ def tune(**request: Any) -> dict[str, Any]:
         if key in tasks:
             step.folder.mkdir(parents=True, exist_ok=True)
             _measure(tasks[key], step)
-    measured = _measured(step.folder)
+    found = measured(step.folder, _trials(step.folder))
     return {
         "tasks": [
-            measured[key].row(key, task.task_name, task.weight, float(estimate_tir_flops(task.dispatched[0])))
+            found[key].row(key, task.task_name, task.weight, float(estimate_tir_flops(task.dispatched[0])))
             for key, task in tasks.items()
         ]
     }
@@ -102,9 +96,7 @@ def _measure(task: ms.ExtractedTask, step: TuningStep) -> None:
     database, trials = records.database(step.folder), step.trials
     key, logs = records.task_key(task.dispatched[0]), str(step.folder / "logs")
     earlier = [record for record in database.get_all_tuning_records() if records.task_key(record.workload.mod) == key]
-    search = ms.search_strategy.EvolutionarySearch(
-        population_size=min(MAX_POPULATION, POPULATION * trials), init_min_unmeasured=min(MAX_UNMEASURED, trials)
-    )
+    search = ms.search_strategy.EvolutionarySearch(**sizes(trials))
     contexts, weights = ms.relay_integration.extracted_tasks_to_tune_contexts(
         [task], logs, space(task.target), search, num_tuning_cores=step.threads, seed=1 + len(earlier)
     )
@@ -150,8 +142,7 @@ class _Failures(ms.measure_callback.PyMeasureCallback):
 
     def __init__(self, folder: Path, key: str):
         super().__init__()
-        self.path = folder / FAILURES
-        self.key = key
+        self.folder, self.key = folder, key
 
     def apply(
         self,
@@ -161,22 +152,12 @@ class _Failures(ms.measure_callback.PyMeasureCallback):
         builder_results: list[ms.builder.BuilderResult],
         runner_results: list[ms.runner.RunnerResult],
     ) -> None:
-        with self.path.open("a") as file:
-            for built, ran in zip(builder_results, runner_results, strict=True):
-                if message := str(built.error_msg or ran.error_msg or ""):
-                    kind = ("build" if built.error_msg else "run") + " time-out" * ("timeout" in message.lower())
-                    file.write(json.dumps({"key": self.key, "kind": kind, "message": message[-500:]}) + "\n")
+        errors = [(b.error_msg, r.error_msg) for b, r in zip(builder_results, runner_results, strict=True)]
+        write_failures(self.folder, self.key, errors)
 
 
-def _measured(folder: Path) -> dict[str, Measured]:
-    """The trials in the records, by the key of their task."""
-    measured: dict[str, Measured] = defaultdict(Measured)
+def _trials(folder: Path) -> Iterator[tuple[str, Any]]:
+    """The key of its task, and the seconds of its runs, for each record."""
     if (folder / records.RECORDS).exists():
         for record in records.database(folder).get_all_tuning_records():
-            seconds = min((float(s) for s in record.run_secs or ()), default=FAILED_S)
-            task = measured[records.task_key(record.workload.mod)]
-            task.add(seconds * 1e3 if seconds < FAILED_S else None)
-    if (folder / FAILURES).exists():
-        for line in map(json.loads, (folder / FAILURES).read_text().splitlines()):
-            measured[line["key"]].failed[line["kind"]] += 1
-    return measured
+            yield records.task_key(record.workload.mod), record.run_secs

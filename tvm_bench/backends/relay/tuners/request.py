@@ -1,48 +1,23 @@
-"""The request of one tuning step, for all tuners."""
+"""One tuning step of Relay: its model, and the machines that it measures on."""
 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tvm
 from tvm import rpc
 
 from ....spec.errors import UserError
 from ....spec.tensors import from_json
+from ....spec.tuning_step import StepRequest
 from .. import frontend, passes, target
 
 TRACKER_TIMEOUT_S = 5.0
 
 
-@dataclass(frozen=True)
-class TuningStep:
-    """Measure up to `trials` new schedules of the tasks with the keys `tasks`; without tasks, only read the records.
-
-    `source` is the model's file, `inputs` its inputs as dictionaries, `records` the tuner's folder and
-    `reference` the library that was built without tuning. `candidate` is the index of the candidate that templates
-    measure for each task. `cost_model` is `xgboost`, which learns but can abort, or `random`. `rpc` has the `host`,
-    `port` and `key` of a tracker; None: measure on this machine.
-    """
-
-    source: str
-    inputs: list[dict[str, Any]]
-    threads: int
-    target_text: str | None
-    records: str
-    reference: str
-    tasks: tuple[str, ...] = ()
-    candidate: int | None = None
-    trials: int = 0
-    cost_model: str = "xgboost"
-    rpc: dict[str, Any] | None = None
-
-    @property
-    def folder(self) -> Path:
-        """The folder of the tuner's records."""
-        return Path(self.records)
+class TuningStep(StepRequest):
+    """A step of a tuner of Relay."""
 
     def servers(self) -> int:
         """The number of servers that the tracker of `rpc` has for its key: as many schedules are measured at a time.

@@ -16,11 +16,11 @@ import tvm
 
 from ....host.files import drop_cut_lines
 from ....spec.errors import UserError
+from ..._measured import Measured
 from .. import compiler, profile
 from ..artifact import open_verified
 from ..kernels import to_json
 from ..records import templates
-from .measured import Measured
 from .request import TuningStep
 
 
