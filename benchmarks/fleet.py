@@ -46,11 +46,11 @@ TEXT = """# Tuning on a fleet
 ## One of three servers dies
 
 `tvm-bench tune --tuner autoscheduler --rpc-tracker` measured ResNet-18 in FP32 on three servers of this machine, which
-share its cores. One was killed after {killed:.0f} s, while it measured.
+share its cores. One was killed after {killed:.0f} s.
 
 {run}
 
-A trial that the dead server had is lost, and counted as failed. Tuning goes on with the others: of {trials} trials,
+A trial that a dead server had is lost, and counted as failed. Tuning goes on with the others: of {trials} trials,
 {good} gave a time, in {seconds:.0f} s.
 
 ## How it scales
