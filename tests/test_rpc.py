@@ -14,16 +14,25 @@ import pytest
 from tvm import rpc
 
 from tests.conftest import ROOT, TINY
+from tests.test_relax import needs_relax
+from tvm_bench.host import environments
 
 LOOPBACK = "127.0.0.1"
 
 
 @pytest.fixture
-def fleet():
+def python():
+    """The Python of the servers: that of Relay."""
+    return sys.executable
+
+
+@pytest.fixture
+def fleet(python):
     """A tracker's port, and the processes of its two servers."""
     port = free_port()
-    processes = [start("rpc_tracker", port)]
-    processes += [start("rpc_server", free_port(), "--tracker", f"{LOOPBACK}:{port}", "--key", "cpu") for _ in range(2)]
+    tracker = ("--tracker", f"{LOOPBACK}:{port}", "--key", "cpu")
+    processes = [start(python, "rpc_tracker", port)]
+    processes += [start(python, "rpc_server", free_port(), *tracker) for _ in range(2)]
     until = time.monotonic() + 60
     while registered(port) < 2:
         assert time.monotonic() < until, "the servers did not reach the tracker"
@@ -35,9 +44,9 @@ def fleet():
         process.wait()
 
 
-def start(module, port, *options):
+def start(python, module, port, *options):
     place = ["--host", LOOPBACK, "--port", str(port), "--port-end", str(port + 1)]
-    command = [sys.executable, "-m", f"tvm.exec.{module}", *place, "--silent", *options]
+    command = [python, "-m", f"tvm.exec.{module}", *place, "--silent", *options]
     return subprocess.Popen(command, env={**os.environ, "TVM_NUM_THREADS": "1"}, start_new_session=True)
 
 
@@ -54,13 +63,35 @@ def registered(port):
         return 0
 
 
+RELAX = environments.python("relax")
+TUNERS = [
+    (sys.executable, "relay", "metaschedule"),
+    (sys.executable, "relay", "autoscheduler"),
+    pytest.param(RELAX, "relax", "metaschedule", marks=needs_relax),
+]
+
+
 @pytest.mark.slow  # two minutes each
-@pytest.mark.parametrize("tuner", ["metaschedule", "autoscheduler"])
-def test_a_fleet_continues_when_a_server_dies_while_it_measures(fleet, tmp_path, tuner):
+@pytest.mark.parametrize(("python", "backend", "tuner"), TUNERS)
+def test_a_fleet_continues_when_a_server_dies_while_it_measures(fleet, tmp_path, backend, tuner):
     port, servers = fleet
     at_rest = {server.pid: sessions(server) for server in servers}
     command = [
-        *("tune", "--model", TINY, "--tuner", tuner, "--precision", "fp32", "--trials", "4", "--threads", "1"),
+        *(
+            "tune",
+            "--model",
+            TINY,
+            "--backend",
+            backend,
+            "--tuner",
+            tuner,
+            "--precision",
+            "fp32",
+            "--trials",
+            "4",
+            "--threads",
+            "1",
+        ),
         *("--rpc-tracker", f"{LOOPBACK}:{port}", "--logs", tmp_path / "logs", "--artifacts", tmp_path / "artifacts"),
     ]
     tuning = subprocess.Popen([sys.executable, "-m", "tvm_bench", *map(str, command)], cwd=ROOT)

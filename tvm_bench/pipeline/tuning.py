@@ -86,8 +86,6 @@ def _tuners(tuner: str, backend: str, rpc: dict[str, Any] | None) -> tuple[str, 
     """The tuners to run. Raises `UserError` for one that `backend` does not have."""
     if backend not in TUNERS:
         raise unknown("backend of tune", backend, TUNERS)
-    if rpc and backend != "relay":
-        raise UserError(f"--backend {backend} is tuned on this machine only. Leave out --rpc-tracker.")
     if tuner == "auto":
         return ("metaschedule",) if rpc else AUTO[backend]
     if tuner not in TUNERS[backend]:

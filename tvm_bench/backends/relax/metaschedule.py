@@ -23,6 +23,7 @@ from ...host.files import drop_cut_lines
 from ...spec.tensors import from_json
 from ...spec.tuning_step import StepRequest
 from .._metaschedule import EVALUATOR, FAILURES, measured, sizes, write_failures
+from .._rpc import servers
 from . import compiler, dot_product, frontend, records, target
 from .schedules import lanes
 
@@ -107,6 +108,10 @@ def _measure(task: tvm.IRModule, cpu: tvm.target.Target, step: StepRequest) -> N
     ).clone()
     model = ms.cost_model.RandomModel() if step.cost_model == "random" else _learned(context, earlier, step.threads)
     evaluator = ms.runner.EvaluatorConfig(**EVALUATOR)
+    runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
+    if rpc := step.rpc:
+        config = ms.runner.RPCConfig(rpc["host"], rpc["port"], rpc["key"], session_timeout_sec=int(RUN_TIMEOUT_S))
+        runner = ms.runner.RPCRunner(config, evaluator, max_workers=servers(rpc))
     ms.tune.tune_tasks(
         tasks=[context],
         task_weights=[1.0],
@@ -114,7 +119,7 @@ def _measure(task: tvm.IRModule, cpu: tvm.target.Target, step: StepRequest) -> N
         max_trials_global=trials,
         num_trials_per_iter=trials,
         builder=ms.builder.LocalBuilder(max_workers=step.threads, timeout_sec=BUILD_TIMEOUT_S, f_build=_build),
-        runner=ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator),
+        runner=runner,
         database=database,
         cost_model=model,
         measure_callbacks=[*ms.measure_callback.MeasureCallback.create("default"), _Failures(step.folder, key)],

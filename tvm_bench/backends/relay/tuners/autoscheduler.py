@@ -14,6 +14,7 @@ from tvm import auto_scheduler
 
 from ....host.files import drop_cut_lines
 from ..._measured import Measured
+from ..._rpc import servers
 from ..records.autoscheduler import LAYOUT, RECORDS
 from .request import TuningStep
 
@@ -67,7 +68,7 @@ def _measure(task: auto_scheduler.SearchTask, records: Path, step: TuningStep) -
     options = auto_scheduler.TuningOptions(
         num_measure_trials=trials,
         num_measures_per_round=trials,
-        runner=auto_scheduler.RPCRunner(rpc["key"], rpc["host"], rpc["port"], n_parallel=step.servers(), **runner)
+        runner=auto_scheduler.RPCRunner(rpc["key"], rpc["host"], rpc["port"], n_parallel=servers(rpc), **runner)
         if rpc
         else auto_scheduler.LocalRunner(**runner),
         measure_callbacks=[auto_scheduler.RecordToFile(str(records))],

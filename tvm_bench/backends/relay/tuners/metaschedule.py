@@ -21,6 +21,7 @@ from tvm.tir.analysis import estimate_tir_flops
 
 from ....host.files import drop_cut_lines
 from ..._metaschedule import EVALUATOR, FAILURES, measured, sizes, write_failures
+from ..._rpc import servers
 from .. import schedules
 from ..records import metaschedule as records
 from ..records import templates
@@ -105,7 +106,7 @@ def _measure(task: ms.ExtractedTask, step: TuningStep) -> None:
     runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
     if rpc := step.rpc:
         config = ms.runner.RPCConfig(rpc["host"], rpc["port"], rpc["key"], session_timeout_sec=int(RUN_TIMEOUT_S))
-        runner = ms.runner.RPCRunner(config, evaluator, max_workers=step.servers())
+        runner = ms.runner.RPCRunner(config, evaluator, max_workers=servers(rpc))
     ms.tune.tune_tasks(
         tasks=contexts,
         task_weights=weights,
