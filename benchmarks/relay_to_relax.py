@@ -152,8 +152,8 @@ FOUND = ("network", "precision", "Relax", "right", *(f"{name}\nms" for name in B
 TEXT = """# From Relay to Relax
 
 The package `apache-tvm` has Relax only, since version 0.20; Relay is in TVM up to 0.19. This page says what each part
-of Relay is called in Relax, and what is missing. `python benchmarks/relay_to_relax.py` wrote it on {date} at commit
-{commit}: {cpu}, {threads} threads. It looks up every name in both installed packages.
+of Relay is called in Relax, and what is missing. `python benchmarks/relay_to_relax.py` wrote it on {date}:
+{cpu}, {threads} threads. It looks up every name in both installed packages.
 
 What moving costs on a CPU:
 
@@ -180,7 +180,7 @@ The tools are the same: `inspect`, `explain` and `inspect --profile` read the li
 {found}
 
 Random weights, 224 pixels, untuned. `relay-stock` is Relay with TVM's own schedules only. A dash: not raced. *Right*:
-the check of answers of a race found nothing.
+the check of answers of a race found nothing. Measured at these commits: {commits}.
 """
 
 
@@ -190,11 +190,13 @@ the check of answers of a race found nothing.
 def main(networks: tuple[str, ...], rounds: int) -> None:
     _look_up([sys.executable], [row[1] for row in (*PASSES, *CALLS)])
     _look_up([str(environments.python("relax"))], [row[2] for row in (*PASSES, *CALLS)])
-    known = json.loads(RESULTS.read_text())["rows"] if RESULTS.exists() else {}
+    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": {}, "commits": {}}
+    known, commits = before["rows"], before["commits"]
     for name in networks or [name for name in NETWORKS if name not in known]:
         known[name] = _raced(name, rounds)
-        about = {"date": str(datetime.date.today()), "commit": (checkout.commit() or "")[:7], "cpu": cpu.model_name()}
-        RESULTS.write_text(json.dumps({**about, "threads": cpu.cores(), "rows": known}, indent=1) + "\n")
+        commits[name] = (checkout.commit() or "")[:7]
+        about = {"date": str(datetime.date.today()), "cpu": cpu.model_name(), "threads": cpu.cores()}
+        RESULTS.write_text(json.dumps({**about, "commits": commits, "rows": known}, indent=1) + "\n")
     PAGE.write_text(page(json.loads(RESULTS.read_text())))
     click.echo(str(PAGE))
 
@@ -234,8 +236,9 @@ def page(measured: dict[str, Any]) -> str:
     """The page for the races that were `measured`."""
     passes, calls = (_names(rows) for rows in (PASSES, CALLS))
     found = [_line(name, precision, rows) for name, rows in measured["rows"].items() for precision in ("fp32", "int8")]
-    named = {name: measured[name] for name in ("date", "commit", "cpu", "threads")}
-    return TEXT.format(passes=passes, calls=calls, found=_markdown(FOUND, found), **named)
+    named = {name: measured[name] for name in ("date", "cpu", "threads")}
+    commits = ", ".join(f"{name} {commit}" for name, commit in measured["commits"].items())
+    return TEXT.format(passes=passes, calls=calls, found=_markdown(FOUND, found), commits=commits, **named)
 
 
 def _names(rows: tuple[tuple[str, str, str, str], ...]) -> str:
