@@ -11,7 +11,7 @@ from tvm_bench.analysis.results import Row
 from tvm_bench.host import manifest
 
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
-OTHER = ("zoo", "mixes", "relax")  # pages of their own, with tables of many races
+OTHER = ("zoo", "mixes", "relax", "fleet")  # pages of their own, which are no single race
 RESULTS = [path for path in sorted(ROOT.glob("docs/results/*.json")) if not path.stem.startswith(OTHER)]
 
 
