@@ -85,6 +85,6 @@ def test_a_cost_model_is_learned_from_records_and_never_unpickled(tmp_path):
     assert not (tmp_path / "ran").exists()
     earlier = records.database(tmp_path).get_all_tuning_records()
     context = ms.TuneContext(task.dispatched[0], target=task.target)
-    model = metaschedule._learned(context, list(earlier), 1)
+    model = metaschedule.learned(ms, context, list(earlier), 1)
     found = metaschedule.measured(tmp_path, metaschedule._trials(tmp_path))
     assert model.booster and model.data_size == len(earlier) == found[key].trials == 2

@@ -1,11 +1,17 @@
-"""What the tuners by MetaSchedule of both generations of TVM share: sizes of a search, and how trials are counted."""
+"""What the tuners by MetaSchedule of both generations of TVM share.
+
+`ms` is the module `meta_schedule` of the generation that runs.
+"""
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ._measured import Measured
@@ -24,6 +30,31 @@ def sizes(trials: int) -> dict[str, int]:
         "population_size": min(MAX_POPULATION, POPULATION * trials),
         "init_min_unmeasured": min(MAX_UNMEASURED, trials),
     }
+
+
+def import_without(package: str, left_out: Iterable[str]) -> None:
+    """Import a `package` of intrinsics before MetaSchedule does, without some of its modules.
+
+    TVM parses the source of each, and reads the source of all calling functions for it: that takes 10 to 100 s.
+    """
+    if package in sys.modules:
+        return
+    empty = {f"{package}.{name}": ModuleType(name) for name in left_out}
+    sys.modules.update(empty)
+    importlib.import_module(package)
+    for name in empty:
+        del sys.modules[name]
+
+
+def learned(ms: ModuleType, context: Any, earlier: Sequence[Any], threads: int) -> Any:
+    """A cost model that has learned from the `earlier` records of its task.
+
+    It is trained again in each step: MetaSchedule stores models as pickles, and loading a pickle can run any code.
+    """
+    model = ms.cost_model.XGBModel(num_tuning_cores=threads)
+    results = [ms.runner.RunnerResult(record.run_secs, None) for record in earlier]
+    model.update(context, [record.as_measure_candidate() for record in earlier], results)
+    return model
 
 
 def write_failures(folder: Path, key: str, errors: Iterable[tuple[Any, Any]]) -> None:

@@ -6,12 +6,9 @@ A tuning step measures one task for a few trials: a compiler crash loses at most
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import tvm
@@ -22,7 +19,7 @@ from tvm.s_tir.analysis import estimate_tir_flops
 from ...host.files import drop_cut_lines
 from ...spec.tensors import from_json
 from ...spec.tuning_step import StepRequest
-from .._metaschedule import EVALUATOR, FAILURES, measured, sizes, write_failures
+from .._metaschedule import EVALUATOR, FAILURES, import_without, learned, measured, sizes, write_failures
 from .._rpc import servers
 from . import compiler, dot_product, frontend, records, target
 from .schedules import lanes
@@ -63,7 +60,7 @@ def tune(**request: Any) -> dict[str, Any]:
 
 def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     """MetaSchedule's rules for CPUs, and before its tiling one that uses the CPU's INT8 dot product."""
-    _import_intrinsics()
+    import_without(INTRINSICS, OTHER_DEVICES)
     rules = list(ms.schedule_rule.ScheduleRule.create("llvm"))
     postprocessors = list(ms.postproc.Postproc.create("llvm"))
     if "avx512vnni" in target.features(cpu):
@@ -79,20 +76,6 @@ def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     )
 
 
-def _import_intrinsics() -> None:
-    """Import TVM's intrinsics before MetaSchedule does, without those of `OTHER_DEVICES`.
-
-    TVM parses the source of each, which takes up to a minute.
-    """
-    if INTRINSICS in sys.modules:
-        return
-    left_out = {f"{INTRINSICS}.{device}": ModuleType(device) for device in OTHER_DEVICES}
-    sys.modules.update(left_out)
-    importlib.import_module(INTRINSICS)
-    for name in left_out:
-        del sys.modules[name]
-
-
 def _measure(task: tvm.IRModule, cpu: tvm.target.Target, step: StepRequest) -> None:
     database, trials, key = records.database(step.folder), step.trials, records.task_key(task)
     earlier = [record for record in database.get_all_tuning_records() if records.task_key(record.workload.mod) == key]
@@ -106,7 +89,7 @@ def _measure(task: tvm.IRModule, cpu: tvm.target.Target, step: StepRequest) -> N
         rand_state=1 + len(earlier),
         num_threads=step.threads,
     ).clone()
-    model = ms.cost_model.RandomModel() if step.cost_model == "random" else _learned(context, earlier, step.threads)
+    model = ms.cost_model.RandomModel() if step.cost_model == "random" else learned(ms, context, earlier, step.threads)
     evaluator = ms.runner.EvaluatorConfig(**EVALUATOR)
     runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
     if rpc := step.rpc:
@@ -124,17 +107,6 @@ def _measure(task: tvm.IRModule, cpu: tvm.target.Target, step: StepRequest) -> N
         cost_model=model,
         measure_callbacks=[*ms.measure_callback.MeasureCallback.create("default"), _Failures(step.folder, key)],
     )
-
-
-def _learned(context: ms.TuneContext, earlier: list[ms.database.TuningRecord], threads: int) -> ms.cost_model.XGBModel:
-    """A cost model that has learned from the `earlier` records of its task.
-
-    It is trained again in each step: MetaSchedule stores models as pickles, and loading a pickle can run any code.
-    """
-    model = ms.cost_model.XGBModel(num_tuning_cores=threads)
-    results = [ms.runner.RunnerResult(record.run_secs, None) for record in earlier]
-    model.update(context, [record.as_measure_candidate() for record in earlier], results)
-    return model
 
 
 def _build(module: tvm.IRModule, cpu: tvm.target.Target, _: Any) -> tvm.runtime.Module:

@@ -13,7 +13,7 @@ from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from . import dot_product, winograd, winograd_schedule
 from .convolution import BLOCK
-from .loops import in_registers, result_of
+from .loops import in_registers
 from .target import features
 
 REGISTERS = {16: 32, 8: 16, 4: 16}  # of vectors, by the float32 values in each
@@ -49,7 +49,7 @@ def _convolution(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlo
     padding = kernel.get_producers(convolution)
     added = sum(axis.iter_type != SPATIAL for axis in kernel.get(convolution).iter_vars)
     integers = kernel.get(convolution).writes[0].source.dtype == "int32"
-    result = result_of(kernel, convolution, after)
+    result = _result(kernel, convolution, after)
     batch, outputs, row, column, block = kernel.get_loops(result)
     chunks, columns = tile(int(kernel.get(outputs).extent), int(kernel.get(column).extent), registers)
     outer, inner = kernel.split(outputs, [None, chunks])
@@ -91,6 +91,16 @@ def _pad(kernel: s_tir.Schedule, padded: SBlockRV, task: LoopRV | None) -> None:
     else:
         kernel.compute_at(padded, task)
         kernel.vectorize(kernel.get_loops(padded)[-1])
+
+
+def _result(kernel: s_tir.Schedule, convolution: SBlockRV, after: list[SBlockRV]) -> SBlockRV:
+    """The last block, with those between it and the convolution inlined; or a copy of the convolution's result."""
+    if not after:
+        return kernel.cache_write(convolution, 0, "global")
+    *between, last = after
+    for block in between:
+        kernel.compute_inline(block)
+    return last
 
 
 def tile(chunks: int, columns: int, registers: int) -> tuple[int, int]:

@@ -6,11 +6,8 @@ A tuning step measures one task for a few trials: a compiler crash loses at most
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import tvm
@@ -20,7 +17,7 @@ from tvm.meta_schedule.utils import derived_object
 from tvm.tir.analysis import estimate_tir_flops
 
 from ....host.files import drop_cut_lines
-from ..._metaschedule import EVALUATOR, FAILURES, measured, sizes, write_failures
+from ..._metaschedule import EVALUATOR, FAILURES, import_without, learned, measured, sizes, write_failures
 from ..._rpc import servers
 from .. import schedules
 from ..records import metaschedule as records
@@ -55,7 +52,7 @@ def tune(**request: Any) -> dict[str, Any]:
 
 def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     """MetaSchedule's rules for CPUs, and before its tiling one that uses the CPU's INT8 dot product."""
-    _import_intrinsics()
+    import_without(INTRINSICS, OTHER_DEVICES)
     rules = list(ms.schedule_rule.schedule_rule.create("llvm"))
     postprocessors = list(ms.postproc.postproc.create("llvm"))
     with cpu:
@@ -75,20 +72,6 @@ def space(cpu: tvm.target.Target) -> ms.space_generator.SpaceGenerator:
     )
 
 
-def _import_intrinsics() -> None:
-    """Import TVM's intrinsics before MetaSchedule does, without those of `OTHER_DEVICES`.
-
-    TVM parses the source of each, and reads the source of all calling functions for it: that takes 10 to 100 s.
-    """
-    if INTRINSICS in sys.modules:
-        return
-    left_out = {f"{INTRINSICS}.{device}": ModuleType(device) for device in OTHER_DEVICES}
-    sys.modules.update(left_out)
-    importlib.import_module(INTRINSICS)
-    for name in left_out:
-        del sys.modules[name]
-
-
 def _extracted(module: tvm.IRModule, cpu: tvm.target.Target) -> list[ms.ExtractedTask]:
     return ms.relay_integration.extract_tasks(module, cpu, {}, pass_config=records.CONFIG)
 
@@ -101,7 +84,9 @@ def _measure(task: ms.ExtractedTask, step: TuningStep) -> None:
     contexts, weights = ms.relay_integration.extracted_tasks_to_tune_contexts(
         [task], logs, space(task.target), search, num_tuning_cores=step.threads, seed=1 + len(earlier)
     )
-    model = ms.cost_model.RandomModel() if step.cost_model == "random" else _learned(contexts[0], earlier, step.threads)
+    model = (
+        ms.cost_model.RandomModel() if step.cost_model == "random" else learned(ms, contexts[0], earlier, step.threads)
+    )
     evaluator = ms.runner.EvaluatorConfig(**EVALUATOR)
     runner = ms.runner.LocalRunner(timeout_sec=RUN_TIMEOUT_S, evaluator_config=evaluator)
     if rpc := step.rpc:
@@ -119,17 +104,6 @@ def _measure(task: ms.ExtractedTask, step: TuningStep) -> None:
         cost_model=model,
         measure_callbacks=[*ms.measure_callback.MeasureCallback.create("default"), _Failures(step.folder, key)],
     )
-
-
-def _learned(context: ms.TuneContext, earlier: list[ms.database.TuningRecord], threads: int) -> ms.cost_model.XGBModel:
-    """A cost model that has learned from the `earlier` records of its task.
-
-    It is trained again in each step: MetaSchedule stores models as pickles, and loading a pickle can run any code.
-    """
-    model = ms.cost_model.XGBModel(num_tuning_cores=threads)
-    results = [ms.runner.RunnerResult(record.run_secs, None) for record in earlier]
-    model.update(context, [record.as_measure_candidate() for record in earlier], results)
-    return model
 
 
 def _build(module: tvm.IRModule, cpu: tvm.target.Target, parameters: Any) -> tvm.runtime.Module:
