@@ -25,7 +25,7 @@ comma     := ,
 chosen     = $(subst $(comma), ,$(BACKENDS))
 needs      = $(READY) $(if $(filter all openvino ncnn mnn,$(chosen)),$(PEERS)) $(if $(filter relax,$(chosen)),$(RELAX))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
-FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch $(BATCH)
+FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch-size $(BATCH)
 
 TVM        = $(dir $(shell $(BIN)/python -c 'from importlib.util import find_spec; print(find_spec("tvm").origin)'))
 RUNTIME   := tvm_bench/backends/relay

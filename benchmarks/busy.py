@@ -8,21 +8,22 @@ of a process of its own, all runtimes in turn, calm and busy. The busy program i
 
 from __future__ import annotations
 
-import datetime
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
+import measured
 
 from tvm_bench.backends.relay.runtime import THREADS
-from tvm_bench.host import checkout, cpu, manifest
+from tvm_bench.host import manifest
 from tvm_bench.jobs import launcher
 
-PAGE = Path(__file__).parents[1] / "docs" / "results" / "busy.md"
+RESULTS = measured.FOLDER / "busy.json"
 TIMED = """
 import sys, time
 from pathlib import Path
@@ -40,16 +41,16 @@ for call in range(120):
 print(sorted(times[20:])[50] * 1e3)
 """
 TVM_DEFAULTS = {"TVM_BIND_THREADS": "1", "TVM_THREAD_POOL_SPIN_COUNT": "300000"}
-HEADER = """# Beside a busy program
+HEADER = ("library", "runtime", "calm", "busy", "ratio")
+TEXT = """# Beside a busy program
 
-Median latency in ms, on {cpu}, {threads} threads. The other program is a loop, on one of the {cores} CPUs. *TVM's own
-settings* bind each thread to a CPU, and let it look for work 300,000 times before it sleeps. *Ours* do neither:
-`{ours}`. ONNX Runtime has its defaults.
+{origin}
 
-`python benchmarks/busy.py` wrote this page on {date} at commit {commit}, from the median of {repeats} processes each.
+Median latency in ms, from the median of {repeats} processes each. The other program is a loop, on one of the
+{threads} CPUs. *TVM's own settings* bind each thread to a CPU, and let it look for work 300,000 times before it sleeps.
+*Ours* do neither: `{ours}`. ONNX Runtime has its defaults.
 
-| library | runtime | calm | busy | ratio |
-| --- | --- | ---: | ---: | ---: |
+{table}
 """
 
 
@@ -57,7 +58,7 @@ settings* bind each thread to a CPU, and let it look for work 300,000 times befo
 @click.argument("artifacts", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--repeats", default=5, show_default=True)
 def main(artifacts: tuple[Path, ...], repeats: int) -> None:
-    lines = []
+    rows = []
     for artifact in artifacts or tuple(Path("artifacts/resnet18").glob("*-relay-onnx")):
         about = manifest.verify(artifact)
         source = artifact.parent / "sources" / f"{about['precision']}-onnx.onnx"
@@ -74,18 +75,21 @@ def main(artifacts: tuple[Path, ...], repeats: int) -> None:
                     times[name].append((calm, timed(backend, path, artifact, about["threads"], settings)))
         for name, pairs in times.items():
             calm, busy = (statistics.median(column) for column in zip(*pairs, strict=True))
-            lines.append(f"| {about['name']} | {name} | {calm:.2f} | {busy:.2f} | {busy / calm:.1f} |")
-            click.echo(lines[-1])
-    described = {
-        "cpu": cpu.model_name(),
-        "threads": about["threads"],
-        "cores": cpu.cores(),
-        "ours": ", ".join(f"{name}={value}" for name, value in THREADS.items()),
-        "date": datetime.date.today().isoformat(),
-        "commit": (checkout.commit() or "unknown")[:8],
-        "repeats": repeats,
-    }
-    PAGE.write_text(HEADER.format(**described) + "\n".join(lines) + "\n")
+            rows.append({"library": about["name"], "runtime": name, "calm": calm, "busy": busy})
+    ours = ", ".join(f"{name}={value}" for name, value in THREADS.items())
+    measured.keep(RESULTS, page, ours=ours, repeats=repeats, rows=rows)
+
+
+def page(results: dict[str, Any]) -> str:
+    """The Markdown page of the results."""
+    lines = [_line(**row) for row in results["rows"]]
+    about = {name: results[name] for name in ("ours", "repeats", "threads")}
+    origin = measured.origin(results, "python benchmarks/busy.py")
+    return TEXT.format(origin=origin, table=measured.lines_of(HEADER, lines), **about)
+
+
+def _line(library: str, runtime: str, calm: float, busy: float) -> list[str]:
+    return [library, runtime, f"{calm:.2f}", f"{busy:.2f}", f"{busy / calm:.1f}"]
 
 
 def timed(backend: str, path: Path, artifact: Path, threads: int, settings: dict[str, str]) -> float:

@@ -12,18 +12,33 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
+import measured
 
 from tvm_bench.host import cpu
 from tvm_bench.pipeline import compression
-from tvm_bench.report import formatting, table
+from tvm_bench.report import formatting
 from tvm_bench.spec.recipe import Settings
 from tvm_bench.spec.variant import ModelSpec, RunSpec
 
-OUT = Path(__file__).parents[1] / "docs" / "results" / "distillation.md"
+RESULTS = measured.FOLDER / "distillation.json"
 DATA = "fashion-mnist:full"
 TAUGHT = 0.9  # weight of the teacher's outputs
+HEADER = ("seed", "Top-1, labels alone", "Top-1, with the teacher", "points")
+TEXT = """# Does distillation help here?
+
+{origin}
+
+ResNet-18 from new weights at {image_size} pixels on Fashion-MNIST, {epochs:g} epochs each, scored on the 10,000 test
+images. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature {temperature:g}, weight of its answers
+{taught}.
+
+{table}
+
+With the teacher it was better in {better} of {seeds} seeds, on average by {mean:+.2f} points.
+"""
 LR = 0.03  # of `tvm-bench train`: with 0.1, a ResNet-50 spends the first of its few epochs at a loss of up to 16
 
 
@@ -49,43 +64,36 @@ def main(seeds: int, image_size: int, epochs: float, teacher_epochs: float, thre
             run_spec = RunSpec(model_spec, ("fp32",), (), None, (1,), (threads,), place, settings=settings)
             scores.append(compression.compress(run_spec, None)[0]["models"][-1]["top1"])
         pairs.append(scores)
-    OUT.write_text(page(pairs, " ".join(sys.argv[1:]), image_size, epochs, teacher_epochs))
-    click.echo(str(OUT))
+    options = {"image_size": image_size, "epochs": epochs, "teacher_epochs": teacher_epochs}
+    about = {"temperature": Settings.temperature, "taught": TAUGHT}
+    measured.keep(RESULTS, page, arguments=" ".join(sys.argv[1:]), **options, **about, top1=pairs)
+
+
+def page(results: dict[str, Any]) -> str:
+    """The Markdown page of the results, with a line for each seed."""
+    gains = [100 * (taught - alone) for alone, taught in results["top1"]]
+    lines = [
+        [str(seed), *(formatting.percent(score, 2) for score in scores), f"{gain:+.2f}"]
+        for seed, (scores, gain) in enumerate(zip(results["top1"], gains, strict=True))
+    ]
+    named = {name: results[name] for name in ("image_size", "epochs", "teacher_epochs", "temperature", "taught")}
+    return TEXT.format(
+        **named,
+        origin=measured.origin(results, f"python benchmarks/distillation.py {results['arguments']}".strip()),
+        table=measured.lines_of(HEADER, lines),
+        better=sum(gain > 0 for gain in gains),
+        seeds=len(gains),
+        mean=sum(gains) / len(gains),
+    )
 
 
 def _trained(model: str, epochs: float, image_size: int, artifacts: Path) -> Path:
     """The weights of a training by `tvm-bench train`; a finished training is not repeated, only scored again."""
     out = artifacts / f"{model}-{image_size}.safetensors"
-    options = ["--epochs", epochs, "--lr", LR, "--image-size", image_size, "--artifacts", artifacts, "--out", out]
+    options = ["--epochs", epochs, "--lr", LR, "--image-size", image_size, "--artifacts", artifacts, "--output", out]
     command = [sys.executable, "-m", "tvm_bench", "train", "--model", model, "--data", DATA, *options]
     subprocess.run([str(word) for word in command], check=True)
     return out
-
-
-def page(pairs: list[list[float]], arguments: str, image_size: int, epochs: float, teacher_epochs: float) -> str:
-    """The Markdown page with a line per seed; `pairs` are Top-1 without and with the teacher."""
-    header = ("seed", "Top-1, labels alone", "Top-1, with the teacher", "points")
-    points = [100 * (taught - alone) for alone, taught in pairs]
-    lines = [
-        [str(seed), *(formatting.percent(score, 2) for score in scores), f"{gain:+.2f}"]
-        for seed, (scores, gain) in enumerate(zip(pairs, points, strict=True))
-    ]
-    return "\n".join(
-        [
-            "# Does distillation help here?",
-            "",
-            f"ResNet-18 from new weights at {image_size} pixels on Fashion-MNIST, {epochs:g} epochs each, scored",
-            f"on the 10,000 test images. The teacher is a ResNet-50 after {teacher_epochs:g} epochs; temperature",
-            f"{Settings.temperature:g}, weight of its answers {TAUGHT}. By",
-            f"`python benchmarks/distillation.py{' ' * bool(arguments)}{arguments}`.",
-            "",
-            table.markdown([table.Table("Students", header, lines)]),
-            "",
-            f"With the teacher it was better in {sum(gain > 0 for gain in points)} of {len(points)} seeds, on average",
-            f"by {sum(points) / len(points):+.2f} points.",
-            "",
-        ]
-    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Then the build of each trial is timed again, and the simulation schedules these 
 
 from __future__ import annotations
 
-import datetime
 import heapq
 import json
 import os
@@ -26,13 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import click
+import measured
 
 from tvm_bench.analysis import ledger
-from tvm_bench.host import checkout, cpu
-from tvm_bench.report import table
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results" / "fleet.json"
-PAGE = RESULTS.with_suffix(".md")
+RESULTS = measured.FOLDER / "fleet.json"
 LOOPBACK, KEY = "127.0.0.1", "cpu"
 SERVERS, TRIALS, PER_STEP = 3, 32, 8  # AutoScheduler's trials in a step, see pipeline/tuning_policy.py
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -41,7 +38,7 @@ SIMULATED = 4096  # trials
 HOSTS = ((PER_STEP, 2), (64, 2), (64, 16), (256, 64))
 TEXT = """# Tuning on a fleet
 
-`python benchmarks/fleet.py` wrote this page on {date} at commit {commit}: {cpu}, {threads} threads.
+{origin}
 
 ## One of three servers dies
 
@@ -80,13 +77,9 @@ class Trial:
 
 
 @click.command(help=__doc__)
-@click.option("--page", is_flag=True, help="Only write the page again.")
-def main(page: bool) -> None:
-    if not page:
-        with tempfile.TemporaryDirectory() as folder:
-            RESULTS.write_text(json.dumps(_measured(Path(folder)), indent=1) + "\n")
-    PAGE.write_text(page_of(json.loads(RESULTS.read_text())))
-    click.echo(str(PAGE))
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        measured.keep(RESULTS, page, **_measured(Path(folder)))
 
 
 def _measured(folder: Path) -> dict[str, Any]:
@@ -113,10 +106,6 @@ def _measured(folder: Path) -> dict[str, Any]:
     (request,) = folder.rglob("*autoscheduler-fp32-relay.request.json")
     trials = _recorded(records[0], json.loads(request.read_text())["request"])
     return {
-        "date": str(datetime.date.today()),
-        "commit": (checkout.commit() or "")[:7],
-        "cpu": cpu.model_name(),
-        "threads": cpu.cores(),
         "killed": killed,
         "seconds": book.seconds,
         "steps": len(book.curve),
@@ -203,12 +192,12 @@ def simulated(trials: Sequence[Trial], own: float, per_step: int, servers: int, 
     return parts
 
 
-def page_of(measured: dict[str, Any]) -> str:
+def page(results: dict[str, Any]) -> str:
     """The Markdown page of the results."""
-    rows = measured["trials"]
+    rows = results["trials"]
     trials = [Trial(row["build"], row["run"]) for row in rows if not row["error"]]
-    here = simulated(trials, 0.0, PER_STEP, SERVERS, measured["threads"])
-    own = max(0.0, (measured["seconds"] - sum(here.values())) / measured["steps"])
+    here = simulated(trials, 0.0, PER_STEP, SERVERS, results["threads"])
+    own = max(0.0, (results["seconds"] - sum(here.values())) / results["steps"])
     drawn = random.Random(0).choices(trials, k=SIMULATED)
     lines = []
     for per_step, cores in HOSTS:
@@ -217,13 +206,13 @@ def page_of(measured: dict[str, Any]) -> str:
         bound = max(parts[-1], key=parts[-1].__getitem__)
         lines.append([f"{per_step} trials, {cores} cores", *(f"{rate:,.0f}" for rate in hourly), bound])
     header = ("a step, the host", *(f"{size}\nserver{'s' * (size > 1)}" for size in SIZES), "bound by")
-    about = {name: measured[name] for name in ("date", "commit", "cpu", "threads", "killed", "seconds")}
+    run = [_line(number, row) for number, row in enumerate(rows, 1)]
     return TEXT.format(
-        **about,
-        run=_table(
-            ("trial", "ended after s", "best run ms"), [_line(number, row) for number, row in enumerate(rows, 1)]
-        ),
-        scaling=_table(header, lines),
+        origin=measured.origin(results, "python benchmarks/fleet.py"),
+        killed=results["killed"],
+        seconds=results["seconds"],
+        run=measured.lines_of(("trial", "ended after s", "best run ms"), run),
+        scaling=measured.lines_of(header, lines),
         trials=len(rows),
         good=len(trials),
         build=sorted(trial.build for trial in trials)[len(trials) // 2],
@@ -237,10 +226,6 @@ def page_of(measured: dict[str, Any]) -> str:
 
 def _line(number: int, row: dict[str, Any]) -> list[str]:
     return [f"{number}", f"{row['ended']:.0f}", f"{row['ms']:.3f}" if row["ms"] else "failed"]
-
-
-def _table(header: tuple[str, ...], lines: list[list[str]]) -> str:
-    return table.markdown([table.Table("", header, lines)]).removeprefix(":\n\n")
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ docs/how-to/efficientnet-lite.md.
 
 from __future__ import annotations
 
-import datetime
-import json
 import re
 import subprocess
 import sys
@@ -19,15 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+import measured
 
 import tvm_bench as tb
 from tvm_bench.analysis.mixed_precision import Sensitivity
-from tvm_bench.host import checkout, cpu
-from tvm_bench.report import formatting, table
+from tvm_bench.report import formatting
 from tvm_bench.spec.mixed_precision import in_bf16
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results" / "mixes.json"
-PAGE = RESULTS.with_suffix(".md")
+RESULTS = measured.FOLDER / "mixes.json"
 ARTIFACTS = Path("artifacts")
 PHOTOGRAPHS = ARTIFACTS / "photographs"
 DATA = "fashion-mnist:full"
@@ -64,7 +61,7 @@ HEADER = (
 )
 TEXT = """# Mixes of INT8, BF16 and FP32
 
-`python benchmarks/mixes.py` wrote this page on {date} at commit {commit}: {cpu}, {threads} threads.
+{origin}
 
 {table}
 
@@ -84,7 +81,7 @@ for all others, and INT8 clips them. Its median image keeps the decibels that we
 def main() -> None:
     for name, path in WEIGHTS.items():
         if not path.exists():
-            subprocess.run([sys.executable, "-m", "tvm_bench", "train", name, *TRAIN, "--out", str(path)], check=True)
+            subprocess.run([sys.executable, "-m", "tvm_bench", "train", name, *TRAIN, "-o", str(path)], check=True)
     if not PHOTOGRAPHS.exists():
         subprocess.run([sys.executable, "examples/efficientnet_lite.py", str(PHOTOGRAPHS)], check=True)
     rows = []
@@ -92,10 +89,7 @@ def main() -> None:
         began = time.monotonic()
         found = tb.sensitivity(model, artifacts=ARTIFACTS, **options, **limit)
         rows.append({"scales": limit.get("recipe", "per channel"), **_row(title, found, time.monotonic() - began)})
-    about = {"date": str(datetime.date.today()), "commit": (checkout.commit() or "")[:7], "cpu": cpu.model_name()}
-    RESULTS.write_text(json.dumps({**about, "threads": cpu.cores(), "rows": rows}, indent=1) + "\n")
-    PAGE.write_text(page(json.loads(RESULTS.read_text())))
-    click.echo(str(PAGE))
+    measured.keep(RESULTS, page, rows=rows)
 
 
 def _row(title: str, found: Sensitivity, seconds: float) -> dict[str, Any]:
@@ -104,16 +98,17 @@ def _row(title: str, found: Sensitivity, seconds: float) -> dict[str, Any]:
         return row
     whole, mix = choice.verified
     drops = [choice.score - o.score if choice.score is not None and o.score is not None else None for o in (whole, mix)]
-    measured = {"decibels": [whole.cost.sqnr, mix.cost.sqnr], "drops": drops, "ms": choice.ms, "images": choice.images}
+    kept = {"decibels": [whole.cost.sqnr, mix.cost.sqnr], "drops": drops, "ms": choice.ms, "images": choice.images}
     excluded = choice.mix.outcome.excluded
     bf16 = len(in_bf16(excluded))
-    return {**row, "fp32": len(excluded) - bf16, "bf16": bf16, **measured}
+    return {**row, "fp32": len(excluded) - bf16, "bf16": bf16, **kept}
 
 
 def page(results: dict[str, Any]) -> str:
     """The Markdown page of the results."""
-    rows = table.markdown([table.Table("The fastest mixes", HEADER, [_line(row) for row in results["rows"]])])
-    return TEXT.format(table=rows, **{name: results[name] for name in ("date", "commit", "cpu", "threads")})
+    lines = [_line(row) for row in results["rows"]]
+    origin = measured.origin(results, "python benchmarks/mixes.py")
+    return TEXT.format(origin=origin, table=measured.lines_of(HEADER, lines))
 
 
 def _line(row: dict[str, Any]) -> list[str]:

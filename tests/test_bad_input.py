@@ -195,7 +195,7 @@ def test_reading_is_told_from_writing():
     assert system_errors.explained(FileNotFoundError(2, "No such file", "x")) is None
 
 
-@pytest.mark.parametrize("options", [("--batch", "²"), ("--input-shape", "3,²,224"), ("--threads", "²")])
+@pytest.mark.parametrize("options", [("--batch-size", "²"), ("--input-shape", "3,²,224"), ("--threads", "²")])
 def test_digits_that_are_no_numbers(refused, options):
     assert "²" in refused("build", *options)
 

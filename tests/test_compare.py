@@ -1,6 +1,7 @@
 """Two races: what became faster or slower, and which must not be compared."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -95,5 +96,8 @@ def test_the_command_exits_with_1_on_a_regression(tmp_path):
     (tmp_path / "old" / "runs").mkdir()
     (tmp_path / "new").rename(tmp_path / "old" / "runs" / "2025")
     assert "faster" in call(main, ["compare", str(tmp_path / "old")]).output
+    os.utime(tmp_path / "old" / "results.json")
+    assert "faster" in call(main, ["compare", "last", "--artifacts", str(tmp_path)]).output
+    assert "no race" in call(main, ["compare", "last", "--artifacts", str(tmp_path / "old")]).output
     refused = call(main, ["compare", str(tmp_path / "old"), str(tmp_path / "other")])
     assert refused.exit_code == 2 and "machine.cpu" in refused.output

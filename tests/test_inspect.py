@@ -110,13 +110,14 @@ def test_integer_types_and_grouped_convolutions(tmp_path):
     assert [group["flops"] for group in entry["groups"]] == [2 * CHANNELS * SIZE * SIZE * 3 * 3]
 
 
-def test_winograd_counts_as_the_convolution_it_stands_for(tmp_path):
+@pytest.mark.parametrize("weights", [(6, 6, CHANNELS, CHANNELS), (1, CHANNELS, 3, 3, CHANNELS)])
+def test_winograd_counts_as_the_convolution_it_stands_for(weights, tmp_path):
     from tvm import IRModule, relay
 
     from tvm_bench.backends.relay import ir_dump
 
     x = relay.var("input", shape=(1, CHANNELS, SIZE, SIZE))
-    w = relay.var("w", shape=(6, 6, CHANNELS, CHANNELS))
+    w = relay.var("w", shape=weights)
     conv = {"tile_size": 4, "padding": (1, 1), "channels": CHANNELS, "kernel_size": (3, 3)}
     winograd = relay.nn.contrib_conv2d_winograd_without_weight_transform(x, w, **conv)
     module = relay.transform.InferType()(IRModule.from_expr(relay.Function([x, w], winograd)))

@@ -129,7 +129,7 @@ def test_a_dry_run_says_what_would_be_reused(race, cli):
     assert planned["tiny-cnn/fp32-relay"] == reused and planned["tiny-cnn/int8-relay"] == {**reused, "layers": 0}
     (changed,) = json.loads(cli(*command, "--precision", "int8", "--target", "llvm -mcpu=haswell").stdout)[1:]
     assert changed["seconds"]["build"] > 0 and changed["seconds"]["answers"] > 0
-    new = cli(*command[:-1], "--threads", "1", "--batch", "2").stdout
+    new = cli(*command[:-1], "--threads", "1", "--batch-size", "2").stdout
     assert "in addition the" in new and "marked 'new'" in new
     assert built and set(race[0].rglob("*.so")) == built, "nothing was built"
 
@@ -164,7 +164,7 @@ def test_an_onnx_file_races_without_its_module(race, cli, tmp_path):
     source = race[0] / "tiny-cnn" / "sources" / "fp32-onnx.onnx"
     done = cli(
         "bench", "--model", source, "--precision", "fp32", "--backends", "relay,onnxruntime", "--rounds", "2",
-        "--samples", "3", "--batch", "1", "--artifacts", tmp_path,
+        "--samples", "3", "--batch-size", "1", "--artifacts", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (folder,) = tmp_path.glob("fp32-onnx-*")

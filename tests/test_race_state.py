@@ -55,6 +55,7 @@ def test_an_interrupted_race_keeps_its_rounds_and_resumes(cli, tmp_path):
     said, stopped = interrupt(tmp_path, first + 1, signal.SIGINT)
     second = stopped.finished_rounds
     assert f"it resumes with round {first + 1}" in said and f"has {second} of 4 rounds" in said
+    assert "Steps that were finished are kept" in said
     done = cli(*INTERRUPTED, "--artifacts", tmp_path)
     assert done.returncode == 0 and f"has {second} of 4 rounds of this race" in done.stderr, done.stderr
     finished = load(tmp_path / "tiny-cnn" / "results.json")

@@ -23,6 +23,7 @@ from tvm_bench.backends.relay.schedules import (
     winograd,
     winograd_int8,
     winograd_kernel,
+    winograd_weights,
 )
 from tvm_bench.host.cpu import host_features
 
@@ -37,10 +38,14 @@ def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd_int8, "pays", lambda convolution: True)
 
 
+def relay_library(output, by_convolution=schedules.DEFAULTS, cpu=None):
+    with schedules.using(by_convolution), tvm.transform.PassContext(3):
+        return relay.build(tvm.IRModule.from_expr(output), target=target.resolve(cpu, 2))
+
+
 def run(output, data, by_convolution=schedules.DEFAULTS, cpu=None):
     """Build `output` with the project's schedules; returns what it answers, its kernels' names and their assembly."""
-    with schedules.using(by_convolution), tvm.transform.PassContext(3):
-        library = relay.build(tvm.IRModule.from_expr(output), target=target.resolve(cpu, 2))
+    library = relay_library(output, by_convolution, cpu)
     executor = graph_executor.GraphModule(library["default"](tvm.cpu()))
     executor.run(data=data)
     kernels = " ".join(map(str, library.function_metadata))
@@ -68,7 +73,11 @@ def convolution(data, weight, out_dtype, **attributes):
         ((1, 32, 20, 20), 16, (1, 1)),
     ],
 )
-def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding):
+@pytest.mark.parametrize("weights", ["transformed", "by filters", "by rows"])
+def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding, weights, monkeypatch):
+    if weights != "transformed":
+        monkeypatch.setattr(winograd_weights, "LARGE", 0)
+        monkeypatch.setattr(winograd_kernel, "L2_BYTES", 0 if weights == "by rows" else winograd_kernel.L2_BYTES)
     random = np.random.default_rng(0)
     data = random.standard_normal(shape).astype(np.float32)
     weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
@@ -80,10 +89,18 @@ def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, 
     assert np.abs(result - exact).max() < 2e-5
 
 
+def test_large_weights_of_winograd_are_stored_as_they_are(on_small_images):
+    data, size = np.ones((1, 96, 8, 8), np.float32), 96 * 96 * 9 * 4
+    library = relay_library(convolution(data, np.ones((96, 96, 3, 3), np.float32), "float32", padding=(1, 1)))
+    (stored,) = [value.numpy() for value in library.get_params().values()]
+    assert "winograd" in " ".join(map(str, library.function_metadata)) and stored.nbytes == size
+    small = relay_library(convolution(data[:, :32], np.ones((32, 32, 3, 3), np.float32), "float32", padding=(1, 1)))
+    assert [value.numpy().nbytes for value in small.get_params().values()] == [32 * 32 * 36 * 4]
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "attributes"),
     [
-        (512, 512, {}),
         (16, 16, {"strides": (2, 2)}),
         (16, 16, {"dilation": (2, 2)}),
         (16, 20, {}),
@@ -165,8 +182,8 @@ def test_winograd_in_int8_refuses_weights_whose_sums_could_be_too_large(channels
 @pytest.mark.parametrize(
     ("dtype", "channels", "size", "pays"),
     [
-        *(("fp32", 64, 7, False), ("fp32", 64, 14, True)),
-        *(("fp32", 512, 7, False), ("fp32", 512, 14, True)),
+        *(("fp32", 64, 6, False), ("fp32", 64, 7, True)),
+        *(("fp32", 512, 6, False), ("fp32", 512, 7, True)),
         *(("int8", 64, 14, False), ("int8", 64, 56, True), ("int8", 16, 56, False)),
         *(("int8", 512, 14, False), ("int8", 512, 28, True)),
     ],

@@ -11,7 +11,8 @@ from tvm_bench.analysis.results import Row
 from tvm_bench.host import manifest
 
 SCHEMAS = ROOT / "docs" / "reference" / "schemas"
-OTHER = ("zoo", "mixes", "relax", "fleet")  # pages of their own, which are no single race
+# Pages of their own, which are no single race.
+OTHER = ("zoo", "relax", "busy", "distillation", "fleet", "graph", "mixes", "schedules")
 RESULTS = [path for path in sorted(ROOT.glob("docs/results/*.json")) if not path.stem.startswith(OTHER)]
 
 

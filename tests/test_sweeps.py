@@ -49,7 +49,9 @@ def test_threads_and_batches_are_told_apart():
     assert set(by_threads.rows) == {"fp32-eager", "fp32-eager-b2"} and by_threads.values == (1, 2)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--batch", "1,0"), ("--batch", "two"), ("--threads", "1,4096")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--batch-size", "1,0"), ("--batch-size", "2x"), ("--threads", "1,9999")]
+)
 def test_bad_sweeps_are_refused(cli, option, value):
     done = cli("bench", option, value)
     assert done.returncode == 2 and option in done.stderr and "give" in done.stderr
@@ -58,7 +60,8 @@ def test_bad_sweeps_are_refused(cli, option, value):
 def test_a_sweep_races_every_batch(cli, tmp_path):
     done = cli(
         "bench", "--model", TINY, "--data", "fashion-mnist", "--images", "20", "--rounds", "2", "--samples", "3",
-        "--precision", "fp32", "--backends", "eager,relay", "--batch", "1,3", "--threads", "1", "--artifacts", tmp_path,
+        "--precision", "fp32", "--backends", "eager,relay", "--batch-size", "1,3", "--threads", "1",
+        "--artifacts", tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "tiny-cnn" / "results.json").read_text())

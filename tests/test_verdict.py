@@ -96,7 +96,7 @@ def test_one_round_names_neither_a_winner_nor_a_tie():
         ({"max_drop": 2.0}, "int8-relay"),
         ({"max_drop": 0.5, "max_rss": 200}, "int8-onnxruntime"),
         ({"max_drop": 0.2}, "fp32-relay"),
-        ({"p95": 15, "max_drop": 0}, "fp32-relay"),
+        ({"max_p95": 15, "max_drop": 0}, "fp32-relay"),
     ],
 )
 def test_the_fastest_that_meets_the_constraints_wins(constraints, winner):
@@ -129,7 +129,7 @@ def test_constraints_that_nothing_meets_name_the_nearest():
 
 def test_a_constraint_within_an_interval_leaves_the_race_open():
     p95 = 8.25  # between the tails of the rounds of int8-relay
-    run = under(deployable(), p95=p95)
+    run = under(deployable(), max_p95=p95)
     assert judge(run).winner is None and [row.backend for row in judge(run).unclear] == ["relay"]
     assert headline(run).startswith("Open")
     assert "may or may not meet the constraints: p95 8." in " ".join(notes(run))

@@ -17,7 +17,8 @@ from .statistics import Estimate, tail
 
 def requested(results: Results) -> Constraints:
     """The constraints in the settings of the race."""
-    return Constraints(**results.settings.get("limits") or {})
+    limits = results.settings.get("limits") or {}
+    return Constraints(**{"max_p95" if name == "p95" else name: limit for name, limit in limits.items()})  # older files
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Check:
         return math.inf if self.value is None else round_up(self.name, self.value.high)
 
     def __str__(self) -> str:
-        noun = {"max_drop": "Top-1 drop", "max_rss": "peak memory", "p95": "p95"}[self.name]
+        noun = {"max_drop": "Top-1 drop", "max_rss": "peak memory", "max_p95": "p95"}[self.name]
         if self.value is None:
             return f"{noun} is unknown ({option(self.name)} {self.limit:g})"
         ends = (self.value.value, self.value.low, self.value.high)
@@ -54,21 +55,21 @@ class Check:
 
 def checks(row: Row, results: Results, constraints: Constraints) -> Iterator[Check]:
     """A check of the row for each constraint that is set."""
-    values = {"max_drop": _drop, "max_rss": _peak, "p95": _tail}
+    values = {"max_drop": _drop, "max_rss": _peak, "max_p95": _tail}
     for name, limit in constraints.given().items():
         yield Check(name, limit, values[name](row, results))
 
 
 def amount(name: str, value: float) -> str:
     """A value of a constraint with its unit."""
-    return {"max_drop": f"{value:.2f} points", "max_rss": f"{value:.0f} MB", "p95": f"{value:.2f} ms"}[name]
+    return {"max_drop": f"{value:.2f} points", "max_rss": f"{value:.0f} MB", "max_p95": f"{value:.2f} ms"}[name]
 
 
 def round_up(name: str, value: float) -> float:
     """Round up to hundredths of a point or of a millisecond, or to whole MB. Ignores floating-point errors."""
     if math.isinf(value):
         return value
-    step = {"max_drop": 100, "max_rss": 1, "p95": 100}[name]
+    step = {"max_drop": 100, "max_rss": 1, "max_p95": 100}[name]
     return math.ceil(round(value * step, 6)) / step
 
 

@@ -37,7 +37,7 @@ class Options(TypedDict, total=False):
     task: str | None
     calibration_images: int | None
     target: str | None
-    batch: int | Sequence[int]
+    batch_size: int | Sequence[int]
     threads: int | Sequence[int] | None
     artifacts: str | Path
     logs: str | Path
@@ -61,7 +61,7 @@ def spec_of(
     shapes = _shapes(given.pop("input_shape", None))
     if not isinstance(model, str | Path):
         model = exported.onnx_file_of(model, shapes, root)
-    threads, batches = given.pop("threads", None), given.pop("batch", 1)
+    threads, batches = given.pop("threads", None), given.pop("batch_size", 1)
     return run_spec(
         model_option=str(model),
         weights=given.pop("weights", "default"),

@@ -50,11 +50,11 @@ class Race:
         return quality_warnings.quality_warnings(self.results)
 
     def verdict(
-        self, *, max_drop: float | None = None, max_rss: float | None = None, p95: float | None = None
+        self, *, max_drop: float | None = None, max_rss: float | None = None, max_p95: float | None = None
     ) -> Verdict:
         """Which variant to deploy: the fastest that loses at most `max_drop` points of Top-1, and keeps to `max_rss` MB
-        and `p95` ms. `winner` is None for a tie."""
-        return verdict.judge(self._under(max_drop, max_rss, p95))
+        and a 95th percentile of `max_p95` ms. `winner` is None for a tie."""
+        return verdict.judge(self._under(max_drop, max_rss, max_p95))
 
     def headline(self, **limits: float | None) -> str:
         """The verdict as a sentence."""

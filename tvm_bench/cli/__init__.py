@@ -31,6 +31,7 @@ GROUPS = {
     "Set up": (compilation.doctor, compilation.models),
 }
 LONGEST_HELP = 88  # characters
+INTERRUPTED = 130  # the exit code of shells for Ctrl-C
 
 
 class Commands(click.Group):
@@ -57,6 +58,8 @@ class Commands(click.Group):
             _fail(str(error), 2)
         except JobError as error:
             _fail(str(error), 1)
+        except KeyboardInterrupt:
+            _fail("stopped. Steps that were finished are kept: the same command goes on after them.", INTERRUPTED)
         except OSError as error:
             message = system_errors.explained(error)
             if message is None and isinstance(error, NotADirectoryError | FileExistsError):

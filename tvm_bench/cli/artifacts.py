@@ -8,13 +8,21 @@ from pathlib import Path
 import click
 
 from .console import console, print_json
+from .help import command
 from .options import ARTIFACTS, JSON, with_options
 
 
-@click.command("list")
+@command("list")
 @with_options(JSON, ARTIFACTS)
 def list_artifacts(as_json: bool, artifacts: Path) -> None:
-    """List the libraries that were built."""
+    """List the libraries that were built.
+
+    \b
+    Examples:
+      tvm-bench list
+      tvm-bench list --json
+      tvm-bench list --artifacts elsewhere
+    """
     from ..pipeline import artifacts as pipeline
     from ..report import artifacts as report
 
@@ -24,13 +32,19 @@ def list_artifacts(as_json: bool, artifacts: Path) -> None:
     console().print(report.table(found))
 
 
-@click.command()
+@command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @with_options(JSON)
 def verify(artifact: Path, as_json: bool) -> None:
     """Check a library: its files, this CPU, and whether it gives the outputs of its build. Print its speed.
 
     Exits with 1 if an output differs by more than 0.1 % of its range, and with 2 if the library cannot be opened.
+
+    \b
+    Examples:
+      tvm-bench verify artifacts/resnet18/int8-relay
+      tvm-bench verify artifacts/resnet18/int8-relay --json
+      tvm-bench verify received/int8-relay --output check.json
     """
     from ..pipeline import artifacts as pipeline
     from ..report import artifacts as report
@@ -43,7 +57,7 @@ def verify(artifact: Path, as_json: bool) -> None:
     sys.exit(0 if result.right else 1)
 
 
-@click.command()
+@command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 def export(artifact: Path, folder: Path) -> None:
@@ -54,6 +68,12 @@ def export(artifact: Path, folder: Path) -> None:
       predict.py    for Python: NumPy and Pillow are enough
       predict.cc    for C++, with headers and a Makefile
       Dockerfile    for a container
+
+    \b
+    Examples:
+      tvm-bench export artifacts/resnet18/int8-relay app
+      tvm-bench export artifacts/resnet18/fp32-relay-tuned /tmp/classifier
+      tvm-bench export artifacts/detector/fp32-relay detector
     """
     from ..pipeline import application
 
@@ -61,7 +81,7 @@ def export(artifact: Path, folder: Path) -> None:
     click.echo(f"{folder}: try `python {folder / 'predict.py'} --check`. {folder / 'README.md'} says the rest.")
 
 
-@click.command()
+@command()
 @click.argument("models", nargs=-1, metavar="[MODEL ...]")
 @click.option("--results", is_flag=True, help="Delete the results and reports of races too.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -72,6 +92,12 @@ def clean(models: tuple[str, ...], results: bool, yes: bool, dry_run: bool, arti
 
     These are libraries, exported models and answers, which can be made again. Trained and compressed weights stay, and
     the results of races too.
+
+    \b
+    Examples:
+      tvm-bench clean
+      tvm-bench clean resnet18 --dry-run
+      tvm-bench clean resnet18 mobilenet_v2-random --results --yes
     """
     from ..pipeline import cleaning
 

@@ -13,23 +13,44 @@ from ..api.run_spec import run_spec
 from ..pipeline.workbench import TUNERS
 from ..spec.sizes import Sizes
 from .console import console, print_json
+from .help import command
 from .options import ARTIFACTS, FORMS, JSON, LOGS, PLOT, SIZES, SUBJECT, SWEPT_THREADS, THREADS, TVM, with_options
 from .parsing import tracker
 
 
-@click.command()
-def doctor() -> None:
-    """Check this machine, and print how to install what is missing. Exits with 1 if `bench` cannot run."""
+@command()
+@with_options(JSON)
+def doctor(as_json: bool) -> None:
+    """Check this machine, and print how to install what is missing. Exits with 1 if `bench` cannot run.
+
+    \b
+    Examples:
+      tvm-bench doctor
+      tvm-bench doctor --json
+      tvm-bench doctor --output machine.json
+    """
     from ..pipeline import doctor as doctors
 
-    sys.exit(doctors.doctor(console()))
+    found = doctors.checks()
+    if as_json:
+        print_json(found)
+    else:
+        doctors.show(found, console())
+    sys.exit(1 if doctors.lacking(found) else 0)
 
 
-@click.command()
+@command()
 @click.option("--match", default="", help="List only names that contain this text.")
 @with_options(JSON, ARTIFACTS)
 def models(match: str, as_json: bool, artifacts: Path) -> None:
-    """List the models that --model knows by name."""
+    """List the models that --model knows by name.
+
+    \b
+    Examples:
+      tvm-bench models
+      tvm-bench models --match mobilenet
+      tvm-bench models --json
+    """
     from ..pipeline import compilation
 
     found = {name: note for name, note in compilation.model_names(artifacts) if match in name}
@@ -39,7 +60,7 @@ def models(match: str, as_json: bool, artifacts: Path) -> None:
         click.echo(f"{name:28}{note}")
 
 
-@click.command()
+@command()
 @with_options(SUBJECT, FORMS)
 @click.option(
     "--require-coverage",
@@ -51,6 +72,12 @@ def build(require_coverage: float | None, backend: str, **common: Any) -> None:
     """Compile a model to artifacts/MODEL/VARIANT/lib.so, with a manifest and the IR after each stage.
 
     If there are tuning records, the tuned library is built too. Its run time is printed by schedule source.
+
+    \b
+    Examples:
+      tvm-bench build
+      tvm-bench build resnet50 --weights random --precision fp32 --target 'llvm -mcpu=znver4'
+      tvm-bench build model.onnx --data imagefolder:photos --precision int8
     """
     from ..pipeline import compilation
     from ..report import tuning_summary
@@ -59,7 +86,7 @@ def build(require_coverage: float | None, backend: str, **common: Any) -> None:
         click.echo(f"{folder}/lib.so" + (f"  ({tuning_summary.coverage(shares)})" if shares else ""))
 
 
-@click.command()
+@command()
 @with_options(SUBJECT, FORMS)
 @click.option(
     "--tuner",
@@ -106,6 +133,12 @@ def tune(
     Each precision has its own budget, and earlier runs count. Records are saved after every few trials: you can stop
     at any time, and the same command resumes. It does nothing if the budget is used up. Afterwards `bench` also races
     MODEL/PRECISION-relay-tuned (or relax-tuned). --plot draws the times that the search found, step by step.
+
+    \b
+    Examples:
+      tvm-bench tune --tuner templates
+      tvm-bench tune model.onnx --inputs synthetic --precision fp32 --minutes 60
+      tvm-bench tune --backend relax --trials 200 --plot tuning.png
     """
     from ..pipeline import tuning
     from ..report import tuning_summary
@@ -123,7 +156,7 @@ def tune(
         tuning_summary.show(tuned, console())
 
 
-@click.command()
+@command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--stage", help="Print the Relay text of one stage (its number, or the start of its name).")
 @click.option("--groups", is_flag=True, help="Print the fused groups of operators.")
@@ -142,6 +175,12 @@ def inspect(
     """Show what the compiler did to a model: stages of Relay IR, operators, fused groups, kernels.
 
     --plot draws the fused groups, and which of them reads the output of which.
+
+    \b
+    Examples:
+      tvm-bench inspect artifacts/resnet18/int8-relay --groups
+      tvm-bench inspect artifacts/resnet18/int8-relay --diff 1 2
+      tvm-bench inspect artifacts/resnet18/int8-relay --profile
     """
     from ..pipeline import compilation
     from ..relay_view import dumps, kernels
@@ -164,7 +203,7 @@ def inspect(
         dumps.show(artifact, groups=groups, diff=diff, stage=stage, console=console())
 
 
-@click.command()
+@command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @with_options(SIZES, THREADS, PLOT, JSON)
 @click.pass_context
@@ -227,16 +266,26 @@ def explain(
     click.echo("\n".join(sentences))
 
 
-@click.command()
+@command()
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
 @click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="Number of classes to print.")
-@with_options(THREADS)
-def run(artifact: Path, images: tuple[str, ...], top: int, threads: int) -> None:
-    """Classify each IMAGE with the library in ARTIFACT, and print the most likely classes."""
+@with_options(THREADS, JSON)
+def run(artifact: Path, images: tuple[str, ...], top: int, threads: int, as_json: bool) -> None:
+    """Classify each IMAGE with the library in ARTIFACT, and print the most likely classes.
+
+    \b
+    Examples:
+      tvm-bench run artifacts/resnet18/int8-relay shirt.png
+      tvm-bench run artifacts/resnet18/int8-relay photos/*.jpg --top 1
+      tvm-bench run artifacts/resnet18/int8-relay shirt.png --threads 1 --json
+    """
     from ..pipeline import prediction
 
-    for image, answers in zip(images, prediction.classify(artifact, images, top, threads), strict=True):
+    found = dict(zip(images, prediction.classify(artifact, images, top, threads), strict=True))
+    if as_json:
+        return print_json(found)
+    for image, answers in found.items():
         click.echo(image)
         for answer in answers:
             click.echo(f"  {answer['probability']:7.2%}  {answer['class']}")

@@ -9,10 +9,11 @@ import click
 from ..api.run_spec import run_spec
 from ..spec.recipe import Settings
 from .console import console, print_json
-from .options import ARTIFACTS, FORMS, IMAGES, JSON, SUBJECT, THREADS, with_options
+from .help import command
+from .options import ARTIFACTS, CALIBRATION, IMAGES, JSON, PRECISION, SUBJECT, THREADS, with_options
 
 
-@click.command()
+@command()
 @with_options(SUBJECT)
 @click.option(
     "--epochs",
@@ -81,6 +82,12 @@ def compress(
       int8-dynamic, fp16-dynamic                                    quantization of linear layers
     Afterwards `tvm-bench bench --recipe …` races the result on all backends, and `build` compiles it. An interrupted
     training resumes with the same command.
+
+    \b
+    Examples:
+      tvm-bench compress --recipe prune-structured50 --epochs 1
+      tvm-bench compress mobilenet_v2 --weights m.safetensors --data imagefolder:photos --recipe int8-entropy
+      tvm-bench compress --recipe distill-scratch+int8 --teacher resnet50 --epochs 5
     """
     from ..pipeline import compression as jobs
     from ..report import compression as report
@@ -106,8 +113,8 @@ def compress(
         click.echo(str(file))
 
 
-@click.command()
-@with_options(SUBJECT, FORMS)
+@command()
+@with_options(SUBJECT, PRECISION, CALIBRATION)
 @click.option(
     "--image",
     type=int,
@@ -119,6 +126,12 @@ def figures(images: int | None, image: int | None, **common: Any) -> None:
 
     Compares the original FP32 model with the recipe's result (without a recipe: static INT8), in the last precision
     of --precision.
+
+    \b
+    Examples:
+      tvm-bench figures
+      tvm-bench figures --recipe prune-structured50 --image 7
+      tvm-bench figures mobilenet_v2 --weights m.safetensors --data imagefolder:photos --precision int8
     """
     from ..pipeline import compression as jobs
 
@@ -127,20 +140,28 @@ def figures(images: int | None, image: int | None, **common: Any) -> None:
         click.echo(str(file))
 
 
-@click.command()
-@with_options(SUBJECT, FORMS)
+@command()
+@with_options(SUBJECT, PRECISION, CALIBRATION)
+@click.option("--batch-size", type=click.IntRange(1), default=1, show_default=True, help="Samples in one call.")
 @click.option("--calls", type=click.IntRange(1), default=10, show_default=True, help="Calls to average.")
 @click.option("--top", type=click.IntRange(1), default=12, show_default=True, help="Operators to print, slowest first.")
 @with_options(THREADS, ARTIFACTS, JSON)
-def operators(calls: int, top: int, as_json: bool, **common: Any) -> None:
+def operators(batch_size: int, calls: int, top: int, as_json: bool, **common: Any) -> None:
     """Print time and memory of each operator of eager PyTorch, by torch.profiler.
 
     Without --precision it compares FP32, dynamic FP16, dynamic INT8 and static INT8.
+
+    \b
+    Examples:
+      tvm-bench operators
+      tvm-bench operators resnet34 --weights random --precision fp32,int8-dynamic
+      tvm-bench operators --batch-size 8 --top 5 --json
     """
     from ..pipeline import compression as jobs
     from ..report import compression as report
 
-    run = run_spec(**common, default_precisions=("fp32", "fp16-dynamic", "int8-dynamic", "int8"))
+    precisions = ("fp32", "fp16-dynamic", "int8-dynamic", "int8")
+    run = run_spec(**common, batches=(batch_size,), default_precisions=precisions)
     found = jobs.operators(run, calls)
     if as_json:
         return print_json({precision: rows[:top] for precision, rows in found.items()})

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .parsing import OUTPUT
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,8 +28,15 @@ def console() -> Console:
 
 
 def print_json(value: Any) -> None:
-    """Print dataclasses, paths, times and what JSON knows. A number that is not finite becomes null."""
-    click.echo(json.dumps(_plain(value), indent=1, allow_nan=False))
+    """Print dataclasses, paths, times and what JSON knows, or write them to the file that --output names.
+
+    A number that is not finite becomes null.
+    """
+    text = json.dumps(_plain(value), indent=1, allow_nan=False)
+    if path := click.get_current_context().meta.get(OUTPUT):
+        path.write_text(text + "\n")
+        text = str(path)
+    click.echo(text)
 
 
 def _plain(value: Any) -> Any:

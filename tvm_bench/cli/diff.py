@@ -9,10 +9,11 @@ import click
 
 from ..api.run_spec import run_spec
 from .console import console, print_json
+from .help import command
 from .options import ARTIFACTS, FORMS, JSON, SUBJECT, THREADS, TVM, with_options
 
 
-@click.command()
+@command()
 @with_options(SUBJECT, FORMS)
 @click.option(
     "--images", type=click.IntRange(1), default=2, show_default=True, metavar="N", help="Compare on N test images."
@@ -27,6 +28,12 @@ def diff(images: int, backend: str, everything: bool, as_json: bool, **common: A
     PyTorch is compared with it in the same way. A wrong layer is written as a model file with its inputs, and the kind
     of fault is named: rounding, zero point, padding, saturation, layout or other. Writes a page with all layers to
     artifacts/MODEL/diff. Exits with 1 if a layer is wrong.
+
+    \b
+    Examples:
+      tvm-bench diff --precision int8
+      tvm-bench diff model.onnx --inputs samples.npz --precision fp32 --all
+      tvm-bench diff mobilenet_v2 --weights random --data fashion-mnist --backend relax
     """
     from ..pipeline import diff as pipeline
 

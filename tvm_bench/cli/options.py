@@ -11,7 +11,18 @@ from ..spec import backends
 from ..spec.feed import NORMALIZATIONS
 from ..spec.task import TASKS
 from ..spec.variant import PRECISIONS
-from .parsing import dims, input_shapes, listed, numbers, plot_file, recipe, thread_counts, threads
+from .parsing import (
+    dims,
+    input_shapes,
+    json_wanted,
+    listed,
+    numbers,
+    output_file,
+    plot_file,
+    recipe,
+    thread_counts,
+    threads,
+)
 
 BACKEND_NAMES = tuple(backends.BACKENDS)
 MODEL = (click.argument("model", required=False, metavar="[MODEL]"),)
@@ -82,12 +93,7 @@ TVM = (
     ),
 )
 SUBJECT = (*MODEL, *MODEL_OPTIONS)
-BUILDS = (
-    click.option(
-        "--task",
-        type=click.Choice(TASKS),
-        help="What the outputs are; decides how they are scored and compared.  [default: guessed from the outputs]",
-    ),
+CALIBRATION = (
     click.option(
         "--calibration-images",
         "calibration",
@@ -95,15 +101,26 @@ BUILDS = (
         metavar="N",
         help="Calibrate INT8 with the first N calibration images (or samples of --inputs) only.  [default: all]",
     ),
+)
+BUILDS = (
+    click.option(
+        "--task",
+        type=click.Choice(TASKS),
+        help="What the outputs are; decides how they are scored and compared.  [default: guessed from the outputs]",
+    ),
+    *CALIBRATION,
     click.option("--target", help="TVM target, such as 'llvm -mcpu=skylake-avx512'.  [default: this CPU]"),
 )
-FORMS = (
+PRECISION = (
     click.option(
         "--precision",
         callback=listed(PRECISIONS, PRECISIONS, kind="precision"),
         help=f"Precisions, comma-separated: {', '.join(PRECISIONS)}, or all.  [default: fp32,int8; with --recipe, fp32 "
         "and the precision of the recipe]",
     ),
+)
+FORMS = (
+    *PRECISION,
     click.option(
         "--frontend",
         "frontends",
@@ -113,12 +130,12 @@ FORMS = (
     ),
     *BUILDS,
     click.option(
-        "--batch",
+        "--batch-size",
         "batches",
         callback=numbers,
         default="1",
         show_default=True,
-        help="Batch size; several, such as 1,2,4, are a sweep.",
+        help="Samples in one call; several, such as 1,2,4, are a sweep.",
     ),
 )
 LOGS = (
@@ -152,7 +169,7 @@ LIMITS = (
         help="Constraint: maximum peak memory (RSS) in MB.",
     ),
     click.option(
-        "--p95",
+        "--max-p95",
         type=click.FloatRange(0, min_open=True),
         metavar="MS",
         help="Constraint: maximum 95th-percentile latency in ms.",
@@ -166,7 +183,19 @@ SWEPT_THREADS = (
     ),
 )
 THREADS = (click.option("--threads", type=int, callback=threads, help="Thread count.  [default: all cores]"),)
-JSON = (click.option("--json", "as_json", is_flag=True, help="Print JSON."),)
+JSON = (
+    click.option("--json", "as_json", is_flag=True, callback=json_wanted, help="Print JSON."),
+    click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        callback=output_file,
+        expose_value=False,
+        is_eager=True,
+        metavar="FILE",
+        help="Write the JSON to FILE.",
+    ),
+)
 PLOT = (
     click.option(
         "--plot",

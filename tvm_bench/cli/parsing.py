@@ -12,6 +12,7 @@ from ..spec.errors import unknown
 from ..spec.recipe import parse
 
 PICTURES = (".png", ".svg")
+OUTPUT = f"{__name__}.output"  # where a context has the file for JSON
 
 
 def input_shapes(
@@ -61,6 +62,18 @@ def plot_file(context: click.Context, option: click.Parameter, value: Path | Non
     if value and not value.parent.is_dir():
         raise click.BadParameter(f"'{value}': there is no folder '{value.parent}'.")
     return value
+
+
+def output_file(context: click.Context, option: click.Parameter, value: Path | None) -> None:
+    """The file for JSON, in a folder that exists: it is kept in the context."""
+    if value and not value.parent.is_dir():
+        raise click.BadParameter(f"'{value}': there is no folder '{value.parent}'.")
+    context.meta[OUTPUT] = value
+
+
+def json_wanted(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    """Whether JSON is printed or written to a file."""
+    return value or context.meta.get(OUTPUT) is not None
 
 
 def threads(context: click.Context, option: click.Parameter, value: int | None) -> int:

@@ -16,6 +16,7 @@ from ..host import manifest
 from ..spec.backends import COMPETING, DEFAULT, DEFAULT_OF_ONNX
 from ..spec.constraints import Constraints
 from .console import console, print_json
+from .help import command
 from .options import (
     ARTIFACTS,
     BACKEND_NAMES,
@@ -32,10 +33,11 @@ from .options import (
 )
 from .parsing import listed
 
+LAST = Path("last")
 QUICK = {"precision": ("fp32",), "rounds": 2, "samples": 20, "images": 100}
 
 
-@click.command()
+@command()
 @with_options(SUBJECT, FORMS)
 @click.option(
     "--backends",
@@ -73,7 +75,7 @@ def bench(
     images: int | None,
     max_drop: float | None,
     max_rss: float | None,
-    p95: float | None,
+    max_p95: float | None,
     quick: bool,
     dry_run: bool,
     as_json: bool,
@@ -84,6 +86,13 @@ def bench(
     With constraints, the verdict names the variant to deploy and what would change that; without, the fastest variant
     and the Pareto front. Finished steps are not repeated. The results are saved after every round: the same command
     resumes an interrupted race. Those of earlier races are kept in the folder runs. Exits with 1 when a variant failed.
+
+    \b
+    Examples:
+      tvm-bench bench
+      tvm-bench bench mobilenet_v2 --data imagefolder:photos --max-drop 0.5
+      tvm-bench bench model.onnx --inputs synthetic --precision fp32 --quick
+      tvm-bench bench --backends relay,onnxruntime,openvino --threads 1,2
     """
     from ..pipeline import race, race_plan
 
@@ -95,19 +104,19 @@ def bench(
     if dry_run:
         return _print_plan(race_plan.plan(spec, backends, rules), as_json)
     command = shlex.join(["tvm-bench", *sys.argv[1:]])
-    results, files = race.run(spec, backends, rules, command, Constraints(max_drop, max_rss, p95))
+    results, files = race.run(spec, backends, rules, command, Constraints(max_drop, max_rss, max_p95))
     _print_report(results, files, as_json)
     sys.exit(1 if any(row.status == "failed" for row in results.variants) else 0)
 
 
-@click.command()
+@command()
 @click.argument("results", type=click.Path(path_type=Path), required=False)
 @with_options(MODEL_OPTIONS, LIMITS, ARTIFACTS, JSON)
 def report(
     results: Path | None,
     max_drop: float | None,
     max_rss: float | None,
-    p95: float | None,
+    max_p95: float | None,
     artifacts: Path,
     as_json: bool,
     **model_options: Any,
@@ -115,18 +124,24 @@ def report(
     """Print the tables and the verdict of RESULTS (a results.json, or its folder), and write the report beside it.
 
     Without RESULTS, those of the model in the options. Constraints replace those of the race.
+
+    \b
+    Examples:
+      tvm-bench report
+      tvm-bench report artifacts/resnet18 --max-drop 0.5 --max-rss 300
+      tvm-bench report race.json --json
     """
     from .. import report as reports
     from ..analysis import results as stored
 
     path = _results_file(results or artifacts / model_spec(**model_options).slug)
     loaded = stored.load(path)
-    if constraints := Constraints(max_drop, max_rss, p95).given():
+    if constraints := Constraints(max_drop, max_rss, max_p95).given():
         loaded = replace(loaded, settings={**loaded.settings, "limits": constraints})
     _print_report(loaded, reports.write(loaded, path.parent), as_json)
 
 
-@click.command()
+@command()
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path), required=False)
 @click.option(
@@ -136,11 +151,12 @@ def report(
     show_default=True,
     help="How much slower a variant may have become, as a share: 0.05 is 5 %.",
 )
-@with_options(PLOT, JSON)
-def compare(old: Path, new: Path | None, tolerance: float, plot: Path | None, as_json: bool) -> None:
+@with_options(ARTIFACTS, PLOT, JSON)
+def compare(old: Path, new: Path | None, tolerance: float, artifacts: Path, plot: Path | None, as_json: bool) -> None:
     """Compare two races, OLD and NEW (a results.json or its folder), variant by variant; or two libraries, by layer.
 
-    Without NEW, OLD is the folder of a model: its last race is compared with the one before.
+    Without NEW, OLD is the folder of a model: its last race is compared with the one before. OLD may be `last`, the
+    folder of the model that was raced last.
 
     Exits with 1 on a regression: a variant that is clearly slower, by more than the tolerance, or that now fails.
     Results of different machines, thread counts or package versions are refused.
@@ -150,7 +166,7 @@ def compare(old: Path, new: Path | None, tolerance: float, plot: Path | None, as
 
     \b
     Examples:
-      tvm-bench compare artifacts/resnet18
+      tvm-bench compare last
       tvm-bench compare before.json artifacts/resnet18 --tolerance 0.02
       tvm-bench compare artifacts/resnet18/fp32-relay artifacts/resnet18/int8-relay
     """
@@ -163,6 +179,8 @@ def compare(old: Path, new: Path | None, tolerance: float, plot: Path | None, as
     from ..pipeline import race_state
     from ..report import comparison
 
+    if old == LAST:
+        old = race_state.last_raced(artifacts)
     old, new = (_results_file(old), _results_file(new)) if new else race_state.last_runs(old)
     changes = comparing.compare(stored.load(old), stored.load(new), tolerance)
     if as_json:

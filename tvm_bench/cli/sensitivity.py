@@ -8,12 +8,13 @@ import click
 
 from ..api.run_spec import run_spec
 from .console import console, print_json
+from .help import command
 from .options import ARTIFACTS, BUILDS, JSON, SUBJECT, THREADS, with_options
 
 MOST = 24  # layers that are printed
 
 
-@click.command()
+@command()
 @with_options(SUBJECT, BUILDS)
 @click.option(
     "--min-sqnr",

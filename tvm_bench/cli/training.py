@@ -9,10 +9,11 @@ import click
 
 from ..api.run_spec import model_name
 from ..spec.training import TrainingRequest
+from .help import command
 from .options import ARTIFACTS, MODEL, THREADS, with_options
 
 
-@click.command()
+@command()
 @with_options(MODEL)
 @click.option(
     "--model",
@@ -68,7 +69,9 @@ from .options import ARTIFACTS, MODEL, THREADS, with_options
     "--seed", type=click.IntRange(0), default=0, show_default=True, help="Of weights, order, crops and dropout."
 )
 @click.option(
-    "--out",
+    "-o",
+    "--output",
+    "out",
     type=click.Path(path_type=Path),
     help="File for the weights.  [default: ARTIFACTS/MODEL/training/DATA/DATA.safetensors]",
 )
@@ -99,6 +102,12 @@ def train(
     images (resnet18-cifar), unless --weights imagenet, --image-size or --stages are given. Writes checkpoint.pt,
     history.json and training_history.png beside the weights. On several CPUs or GPUs: torchrun --nproc-per-node 2 -m
     tvm_bench train --distributed
+
+    \b
+    Examples:
+      tvm-bench train resnet18 --data fashion-mnist:full --epochs 2 --image-size 64
+      tvm-bench train resnet18 --data cifar10:/data/cifar10 --epochs 30
+      tvm-bench train resnet50 --weights imagenet --data indoor67:/data/indoor67 --output indoor67.safetensors
     """
     from ..pipeline import training
 

@@ -88,7 +88,7 @@ def _check_batch(declared: Sequence[OpenInput], shapes: Mapping[str, tuple[int, 
     if wrong and len(wrong) == len(firsts) and (batch != 1 or is_image):
         raise UserError(
             f"'{path}': input '{wrong[0]}' is fixed at {list(shapes[wrong[0]])}, but the batch size is {batch}. Give "
-            f"--batch {firsts[wrong[0]]}, or export the model with an open batch size."
+            f"--batch-size {firsts[wrong[0]]}, or export the model with an open batch size."
         )
 
 

@@ -54,24 +54,26 @@ class Check:
     required: bool = False
 
 
-def doctor(console: Console) -> int:
-    """Print a table of all checks. Returns 1 if something required is missing, otherwise 0."""
+def lacking(results: list[Check]) -> list[Check]:
+    """The checks without which `bench` cannot run."""
+    return [check for check in results if check.required and check.state == "missing"]
+
+
+def show(results: list[Check], console: Console) -> None:
+    """Print a table of all checks, and what is to be done."""
     from rich.table import Table
     from rich.text import Text
 
-    results = checks()
     table = Table("", "", "found", "to do, or what it means")
     for check in results:
-        state = "MISSING" if check.state == "missing" and check.required else check.state
+        state = "MISSING" if check in lacking(results) else check.state
         style = {"ok": "green", "MISSING": "bold red"}.get(state, "yellow")
         table.add_row(Text(state, style), Text(check.name), Text(check.found), Text(check.cure))
     console.print(table)
-    lacking = [check for check in results if check.required and check.state == "missing"]
-    for check in lacking:
+    for check in lacking(results):
         console.print(Text(f"{check.name} is missing. {check.cure}"), soft_wrap=True)
-    if not lacking:
+    if not lacking(results):
         console.print("Everything that is required is installed.")
-    return 1 if lacking else 0
 
 
 def checks() -> list[Check]:

@@ -108,6 +108,14 @@ def _run_name(path: Path) -> str:
     return f"{time[:19].replace(':', '-')}-{commit[:10]}"
 
 
+def last_raced(root: Path) -> Path:
+    """The folder of the model below `root` that was raced last. Raises `UserError` if none was."""
+    found = sorted(root.glob("*/results.json"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(f"there is no race in '{root}'. Run `tvm-bench bench`, or give --artifacts.")
+    return found[-1].parent
+
+
 def last_runs(folder: Path) -> tuple[Path, Path]:
     """The results of the last two races of the model in `folder`, the older first.
 

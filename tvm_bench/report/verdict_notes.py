@@ -106,5 +106,5 @@ def _changes(verdict: Verdict) -> Iterator[str]:
 
 
 def _more(check: Check) -> str:
-    noun = {"max_drop": " of drop", "max_rss": "", "p95": ""}[check.name]
+    noun = {"max_drop": " of drop", "max_rss": "", "max_p95": ""}[check.name]
     return f"{amount(check.name, check.needed - check.limit)}{noun} more ({option(check.name)} {check.needed:g})"

@@ -11,7 +11,7 @@ class Constraints:
 
     max_drop: float | None = None  # percentage points of Top-1 below FP32 eager
     max_rss: float | None = None  # MB of peak memory
-    p95: float | None = None  # ms, 95th percentile of the latency
+    max_p95: float | None = None  # ms, 95th percentile of the latency
 
     def given(self) -> dict[str, float]:
         """The constraints that are set, by name."""

@@ -161,7 +161,8 @@ def _multiply_adds(call: relay.Call) -> int:
     per_output = math.prod(weight) // _output_channels(call, weight)
     if "winograd" in _short(call):
         size = int(call.attrs.tile_size) + int(call.attrs.kernel_size[0]) - 1
-        per_output = per_output * kernel // (size * size)
+        if weight[:2] == [size, size]:  # they are transformed
+            per_output = per_output * kernel // (size * size)
     return math.prod(output) * per_output
 
 

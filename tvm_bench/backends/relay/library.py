@@ -105,7 +105,7 @@ class Library:
             if array.shape != spec.shape or array.dtype != spec.dtype:
                 raise UserError(
                     f"the input {spec.name} is {array.dtype} {array.shape}; this library takes {spec.dtype} "
-                    f"{spec.shape}. Convert it, or build for that shape with --input-shape and --batch."
+                    f"{spec.shape}. Convert it, or build for that shape with --input-shape and --batch-size."
                 )
 
     def verify(self) -> dict[str, float]:

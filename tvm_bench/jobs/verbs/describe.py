@@ -116,7 +116,9 @@ def _check(network: Network, model: ModelSpec, batch: int, task: str | None) -> 
             "Give --inputs samples.npz (arrays by input name, first axis = sample), or --inputs synthetic."
         )
     if batch > 1 and (single := [spec for spec in network.outputs if not spec.batched]):
-        raise UserError(f"the output {single[0].text} has no batch size of {batch} as its first size. Give --batch 1.")
+        raise UserError(
+            f"the output {single[0].text} has no batch size of {batch} as its first size. Give --batch-size 1."
+        )
     if task:
         tasks.check(task, network.outputs)
 

@@ -17,16 +17,13 @@ from tvm import relay, te
 from tvm.relay.op.strategy import wrap_topi_schedule, x86
 from tvm.target.x86 import get_simd_32bit_lanes
 
-from . import conv_workload, winograd_int8, winograd_kernel
+from . import conv_workload, winograd_int8, winograd_kernel, winograd_weights
 from .conv_workload import Convolution
 
 SIZES = (4, 2)  # of a tile of outputs; the first is the default
 NAME = "winograd"  # before the size, in the name of the schedule
-MAX_WEIGHTS_MB = 10.0  # reading larger transformed weights is likely to take longer than Winograd saves
-MANY_OUTPUTS = 160  # then weights of any size are read for enough outputs: 512->512 at 14 pixels
-# With fewer outputs, reading weights of any size takes longer than Winograd saves:
-# ResNet-34 at 32 pixels takes 6.4 ms with Winograd everywhere, and 3.3 ms with this limit.
-LEAST_OUTPUTS = 80
+# With fewer outputs, transforms take longer than Winograd saves.
+LEAST_OUTPUTS = 49
 
 
 def alter_layout(
@@ -38,11 +35,11 @@ def alter_layout(
     if not schedule.startswith(NAME):
         return None
     size = int(schedule.removeprefix(NAME))
-    int8 = convolution.dtype == "int8"
-    weight = winograd_int8.transformed(inputs[1]) if int8 else _transformed(inputs[1], convolution, size)
+    int8, block = convolution.dtype == "int8", _block(convolution)
+    shape = (convolution.kernel[0], convolution.data[1], *convolution.kernel[1:])
+    weight = winograd_int8.transformed(inputs[1]) if int8 else winograd_weights.stored(inputs[1], shape, size, block)
     if weight is None:
         return None
-    block = _block(convolution)
     return relay.nn.contrib_conv2d_winograd_without_weight_transform(
         inputs[0],
         weight,
@@ -54,13 +51,6 @@ def alter_layout(
         out_layout=f"NCHW{block}c",
         out_dtype="int32" if int8 else "float32",
     )
-
-
-def _transformed(weight: relay.Expr, convolution: Convolution, size: int) -> relay.Expr:
-    block = _block(convolution)
-    weight = relay.nn.contrib_conv2d_winograd_weight_transform(weight, tile_size=size)
-    shape = (size + 2, size + 2, convolution.kernel[0] // block, block, convolution.data[1])
-    return relay.transpose(relay.reshape(weight, shape), (0, 1, 2, 4, 3))
 
 
 def _block(convolution: Convolution) -> int:
@@ -86,8 +76,7 @@ def pays(convolution: Convolution) -> bool:
         return False
     if convolution.dtype == "int8":
         return winograd_int8.pays(convolution)
-    weights_mb = 4 * (SIZES[0] + 2) ** 2 * convolution.kernel[0] * convolution.data[1] / 1e6
-    return convolution.outputs >= (LEAST_OUTPUTS if weights_mb <= MAX_WEIGHTS_MB else MANY_OUTPUTS)
+    return convolution.outputs >= LEAST_OUTPUTS
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target) -> relay.op.OpStrategy:

@@ -5,6 +5,7 @@ Together, what goes from step to step stays in the L2 cache of a core.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from tvm import te, tir, topi
 from tvm.topi.nn.winograd_util import winograd_transform_matrices
 from tvm.topi.utils import const_matrix, get_const_tuple, traverse_inline
 
-from . import int8_dot, int16_dot, winograd_int8
+from . import int8_dot, int16_dot, winograd_int8, winograd_weights
 from .int16_dot import PAIR
 
 TAG = "conv2d_winograd_NCHWc"
@@ -78,21 +79,24 @@ class RegisterTile:
 def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tensor]:
     """Data (N, CI/16, H, W, 16) -> (N, CO/16, OH, OW, 16).
 
-    The transformed weights are (6, 6, CO/16, CI, 16), or (4, 4, ...), in FP32, and (6, 6, CO/16, CI/2, 16, 2) in INT8.
+    The weights are transformed to (6, 6, CO/16, CI, 16), or (4, 4, ...), in FP32, and to (6, 6, CO/16, CI/2, 16, 2) in
+    INT8. In FP32 they may be (CO/16, CI, 3, 3, 16) too.
     """
     data, weight = inputs
     int8 = data.dtype == "uint8"
     size = int(attrs.tile_size)
     span = size + 2
+    if raw := not winograd_weights.are_transformed(weight):
+        weight = winograd_weights.transformed(weight, size)
+    out_blocks = get_const_tuple(weight.shape)[2]
     top, left, bottom, right = get_const_tuple(attrs.padding)
     images, in_blocks, in_height, in_width, block = get_const_tuple(data.shape)
-    out_blocks = get_const_tuple(weight.shape)[2]
     height, width = in_height + top + bottom - 2, in_width + left + right - 2
     rows, columns = -(-height // size), -(-width // size)  # of tiles
     element = 2 if int8 else 4
     lines, places = images * rows, span * span * block
     between = places * columns * (in_blocks * element + out_blocks * 4)
-    together = _together(lines, columns, between, places * block * in_blocks * out_blocks * element)
+    together = not raw and _together(lines, columns, between, places * block * in_blocks * out_blocks * element)
     tiles = Tiles(lines, columns, 1 if together else lines)
     groups = tiles.lines // tiles.grouped
     rows_of_sums = RegisterTile.of(block, int8_dot.best(winograd_int8.BLOCK) if int8 else None).rows(tiles.in_group)
@@ -241,7 +245,15 @@ def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> 
     tiles, block = get_const_tuple(product.shape)[4:]
     kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
     outer, inner = s[product].split(t, RegisterTile.of(block, kind).rows(tiles))
-    if not together:
+    data, weight = product.op.input_tensors
+    if weight.op.input_tensors:  # the library has them as they were
+        few = 4 * math.prod(get_const_tuple(data.shape)) <= L2_BYTES
+        places = (o, e) if few else (e, o)  # what is read again stays in the L2 cache: few data, or those of one row
+        s[product].reorder(g, *places, n)
+        task = s[product].fuse(g, *places)
+        s[product].parallel(task)
+        winograd_weights.schedule(s, weight, s[product], task)
+    elif not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
     _unroll_and_vectorize(s[product], (inner,), k)
     s[accumulator].compute_at(s[product], outer)

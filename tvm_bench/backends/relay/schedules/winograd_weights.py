@@ -1,0 +1,72 @@
+"""Winograd's weights in FP32: a library stores small ones transformed, and large ones as they are.
+
+Transformed, they are four times as large, and a kernel with few tiles waits for memory while it reads them. So the
+kernel transforms large ones itself, for some filters and a row of the tile at a time: these stay in the L2 cache. That
+takes about twenty instructions for a vector of filters and an input channel, and their products take six for each tile.
+"""
+
+from __future__ import annotations
+
+from tvm import relay, te, tir
+from tvm.topi.nn.winograd_util import winograd_transform_matrices
+from tvm.topi.utils import get_const_tuple
+
+KERNEL = 3
+LARGE = 1_000_000  # bytes, transformed
+
+
+def stored(weight: relay.Expr, shape: tuple[int, ...], size: int, block: int) -> relay.Expr:
+    """Weights of this `shape` (CO, CI, 3, 3) for tiles of `size` 4, as a library stores them for a `block` of 16.
+
+    Large ones are (CO/16, CI, 3, 3, 16), others transformed: (6, 6, CO/16, CI, 16), with 4 in place of 6 for a `size`
+    of 2.
+    """
+    outputs, inputs, *_ = shape
+    span = size + KERNEL - 1
+    if 4 * span * span * outputs * inputs > LARGE:
+        return relay.transpose(relay.reshape(weight, (outputs // block, block, *shape[1:])), (0, 2, 3, 4, 1))
+    weight = relay.nn.contrib_conv2d_winograd_weight_transform(weight, tile_size=size)
+    weight = relay.reshape(weight, (span, span, outputs // block, block, inputs))
+    return relay.transpose(weight, (0, 1, 2, 4, 3))
+
+
+def are_transformed(weight: te.Tensor) -> bool:
+    """Whether the library stores them transformed."""
+    return get_const_tuple(weight.shape)[2:4] != (KERNEL, KERNEL)
+
+
+def transformed(weight: te.Tensor, size: int) -> te.Tensor:
+    """(CO/16, CI, 3, 3, 16) -> (6, 6, CO/16, CI, 16) for tiles of `size` 4."""
+    outputs, inputs, *_, block = get_const_tuple(weight.shape)
+    span = size + KERNEL - 1
+    *_, G = winograd_transform_matrices(size, KERNEL, weight.dtype)
+    rows = te.compute(G.shape, lambda e, y: G[e, y], name="weight_rows")
+    y, x = te.reduce_axis((0, KERNEL), "y"), te.reduce_axis((0, KERNEL), "x")
+    half = te.compute(
+        (outputs, inputs, span, KERNEL, block),
+        lambda o, c, e, x, k: te.sum(weight[o, c, y, x, k] * rows[e, y], axis=y),
+        name="weight_half",
+    )
+    return te.compute(
+        (span, span, outputs, inputs, block),
+        lambda e, n, o, c, k: te.sum(half[o, c, e, x, k] * G[n, x], axis=x),
+        name="weight_transform",
+    )
+
+
+def schedule(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: tir.IterVar) -> None:
+    """Transform them at this axis of the consumer, which is of some filters and a row of the tile."""
+    half, G = transformed.op.input_tensors
+    rows = half.op.input_tensors[1]
+    s[G].compute_inline()
+    for loop in s[rows].op.axis:  # a table, since the row is known at run time only
+        s[rows].unroll(loop)
+    *_, n, _, c, k = s[transformed].op.axis
+    s[transformed].reorder(c, n, k)
+    s[transformed].compute_at(consumer, axis)
+    s[half].compute_at(s[transformed], c)
+    *_, row, column, lanes = s[half].op.axis
+    for stage, unrolled, vector in ((s[transformed], (n,), k), (s[half], (row, column), lanes)):
+        for loop in (*unrolled, *stage.op.reduce_axis):
+            stage.unroll(loop)
+        stage.vectorize(vector)
