@@ -277,7 +277,7 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int, as_json
     \b
     Examples:
       tvm-bench run artifacts/resnet18/int8-relay shirt.png
-      tvm-bench run artifacts/resnet18/int8-relay photos/*.jpg --top 1
+      tvm-bench run artifacts/resnet18/int8-relay cat.jpg dog.jpg --top 1
       tvm-bench run artifacts/resnet18/int8-relay shirt.png --threads 1 --json
     """
     from ..pipeline import prediction
