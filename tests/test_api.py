@@ -30,6 +30,15 @@ def test_compile_returns_a_library(built, tmp_path):
     assert (tmp_path / "application" / "predict.py").exists()
 
 
+def test_progress_goes_to_a_function(built, capsys):
+    told = []
+    with tb.progress_to(lambda *what: told.append(what)):
+        tb.compile(TINY, precision="int8", data="fashion-mnist", frontend="onnx", threads=1, artifacts=built.parent)
+    assert {title for title, *_ in told} == {"build"} and told[-1] == ("build", 1.0, "done")
+    shares = [share for _, share, _ in told]
+    assert shares == sorted(shares) and len(shares) > 2 and "%" not in capsys.readouterr().err
+
+
 def test_what_the_compiler_did_is_a_value(built):
     inspection = tb.inspect(built / "int8-relay-onnx")
     assert "qnn.quantize" in inspection.text("1") and "qnn.quantize" not in inspection.text(inspection.stages[-1].name)

@@ -113,6 +113,13 @@ def test_every_package_of_setup_cfg_counts(found):
     assert {"openvino", "nncf", "ncnn", "pnnx", "MNN"} == packages.required("peers").keys()
 
 
+def test_the_constraints_are_those_of_setup_cfg():
+    lines = (ROOT / "docs" / "reference" / "constraints.txt").read_text().splitlines()
+    for extra in ("workbench", "dev", "peers"):
+        pins = {f"{name}=={version}".lower() for name, version in packages.required(extra).items()}
+        assert pins <= {line.lower() for line in lines}
+
+
 def test_a_package_of_another_version_is_missing_to_the_doctor(monkeypatch):
     monkeypatch.setattr(packages, "required", lambda: {"numpy": "1.0", "no-such-package": "2.0"})
     numpy, absent = doctor.packages()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .api.plots import plot
     from .api.races import Race, bench
     from .backends.relay.library import load
+    from .host.progress import progress_to
     from .jobs.launcher import JobError
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ += [
     "inspect",
     "load",
     "plot",
+    "progress_to",
     "sensitivity",
     "tune",
 ]
@@ -41,6 +43,7 @@ LAZY = {
     **dict.fromkeys(("Race", "bench"), "api.races"),
     "JobError": "jobs.launcher",
     "load": "backends.relay.library",
+    "progress_to": "host.progress",
 }
 
 

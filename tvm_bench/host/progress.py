@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import TracebackType
 
 from rich.console import Console
@@ -15,6 +18,22 @@ from . import quiet
 
 DRAW_EVERY = 0.1  # seconds
 LOG_EVERY = 30.0  # seconds
+Listener = Callable[[str, float, str], None]
+_listener: ContextVar[Listener | None] = ContextVar("_listener", default=None)
+
+
+@contextmanager
+def progress_to(listener: Listener) -> Iterator[None]:
+    """While the context is open, call `listener(title, share, note)` in place of drawing bars.
+
+    `title` is that of the work, such as "bench"; `share` is how much of it is done, from 0 to 1; `note` says what is
+    being done.
+    """
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 class Progress:
@@ -22,7 +41,8 @@ class Progress:
 
     def __init__(self, title: str, total: float, start: float = 0):
         self.title, self.total, self.start = title, total, start
-        self.quiet = bool(os.environ.get(quiet.VARIABLE))
+        self.listener = _listener.get()
+        self.quiet = bool(self.listener or os.environ.get(quiet.VARIABLE))
         self.console = Console(file=sys.stderr)
         self.began = self.logged = time.monotonic()
         self.drawn = 0.0
@@ -50,6 +70,8 @@ class Progress:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             self.bar.update(self.task, completed=self.total, note="done")
+            if self.listener:
+                self.listener(self.title, 1.0, "done")
         self.bar.stop()
 
     def step(self, note: str) -> None:
@@ -63,6 +85,8 @@ class Progress:
 
     def to(self, done: float, note: str = "") -> None:
         """Show that `done` of the total is done."""
+        if self.listener:
+            self.listener(self.title, done / self.total if self.total else 0.0, note)
         now = time.monotonic()
         self.bar.update(self.task, completed=done, note=note, refresh=now - self.drawn > DRAW_EVERY)
         if now - self.drawn > DRAW_EVERY:
