@@ -33,10 +33,14 @@ def main() -> None:
 
 def keep(path: Path, page: Callable[[dict[str, Any]], str], **results: Any) -> None:
     """Write the results to `path`, with date, commit, CPU and threads, and then their page."""
-    about = {"date": str(datetime.date.today()), "commit": (checkout.commit() or "")[:8]}
-    machine = {"cpu": cpu.model_name(), "threads": cpu.cores()}
-    path.write_text(json.dumps({**about, **machine, **results}, indent=1) + "\n")
+    path.write_text(json.dumps({**about(), **results}, indent=1) + "\n")
     write(path, page)
+
+
+def about() -> dict[str, Any]:
+    """When, by which code and on which machine something is measured now."""
+    commit = (checkout.commit() or "")[:8]
+    return {"date": str(datetime.date.today()), "commit": commit, "cpu": cpu.model_name(), "threads": cpu.cores()}
 
 
 def write(path: Path, page: Callable[[dict[str, Any]], str]) -> None:

@@ -8,7 +8,6 @@ package, so that a name that is gone stops the script. Needs `make relax`.
 
 from __future__ import annotations
 
-import datetime
 import json
 import subprocess
 import sys
@@ -16,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import click
+import measured
 
 from tvm_bench.analysis import results
 from tvm_bench.analysis.statistics import mean_latency
-from tvm_bench.host import checkout, cpu, environments
-from tvm_bench.report import table
+from tvm_bench.host import environments
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "explanation" / "relay-to-relax.md"
-RESULTS = ROOT / "docs" / "results" / "relax.json"
+RESULTS = measured.FOLDER / "relax.json"
 NETWORKS = ("resnet18", "mobilenet_v2", "resnet50", "squeezenet1_1", "efficientnet_b0", "mobilenet_v3_small")
 BACKENDS = ("relay", "relay-stock", "relax", "onnxruntime", "openvino")
 NONE = "–"
@@ -179,8 +178,8 @@ The tools are the same: `inspect`, `explain` and `inspect --profile` read the li
 
 {found}
 
-Random weights, 224 pixels, untuned. `relay-stock` is Relay with TVM's own schedules only. A dash: not raced. *Right*:
-the check of answers of a race found nothing. Measured at these commits: {commits}.
+Random weights, 224 pixels, untuned. `relay-stock` is Relay with TVM's own schedules only. A dash: not raced, or not
+built. *Right*: the check of answers of a race found nothing. Measured at these commits: {commits}.
 """
 
 
@@ -194,8 +193,8 @@ def main(networks: tuple[str, ...], rounds: int) -> None:
     known, commits = before["rows"], before["commits"]
     for name in networks or [name for name in NETWORKS if name not in known]:
         known[name] = _raced(name, rounds)
-        commits[name] = (checkout.commit() or "")[:7]
-        about = {"date": str(datetime.date.today()), "cpu": cpu.model_name(), "threads": cpu.cores()}
+        about = measured.about()
+        commits[name] = about["commit"]
         RESULTS.write_text(json.dumps({**about, "commits": commits, "rows": known}, indent=1) + "\n")
     PAGE.write_text(page(json.loads(RESULTS.read_text())))
     click.echo(str(PAGE))
@@ -233,17 +232,21 @@ def _raced(name: str, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
-def page(measured: dict[str, Any]) -> str:
-    """The page for the races that were `measured`."""
+def page(results: dict[str, Any]) -> str:
+    """The page for the races in the results."""
     passes, calls = (_names(rows) for rows in (PASSES, CALLS))
-    found = [_line(name, precision, rows) for name, rows in measured["rows"].items() for precision in ("fp32", "int8")]
-    named = {name: measured[name] for name in ("date", "cpu", "threads")}
-    commits = ", ".join(f"{name} {commit}" for name, commit in measured["commits"].items())
-    return TEXT.format(passes=passes, calls=calls, found=_markdown(FOUND, found), commits=commits, **named)
+    found = [_line(name, precision, rows) for name, rows in results["rows"].items() for precision in ("fp32", "int8")]
+    by_commit: dict[str, list[str]] = {}
+    for name, commit in results["commits"].items():
+        by_commit.setdefault(commit, []).append(name)
+    commits = "; ".join(f"{commit} ({', '.join(names)})" for commit, names in by_commit.items())
+    named = {name: results[name] for name in ("date", "cpu", "threads")}
+    table = measured.lines_of(FOUND, found)
+    return TEXT.format(passes=passes, calls=calls, found=table, commits=commits, **named)
 
 
 def _names(rows: tuple[tuple[str, str, str, str], ...]) -> str:
-    return _markdown(HEADER, [[what, _code(relay), _code(relax), note] for what, relay, relax, note in rows])
+    return measured.lines_of(HEADER, [[what, _code(relay), _code(relax), note] for what, relay, relax, note in rows])
 
 
 def _code(names: str) -> str:
@@ -263,10 +266,6 @@ def _line(name: str, precision: str, rows: list[dict[str, Any]]) -> list[str]:
         *(f"{ms:.2f}" if ms else NONE for ms in times),
         f"{ratio:.2f}" if ratio else NONE,
     ]
-
-
-def _markdown(header: tuple[str, ...], lines: list[list[str]]) -> str:
-    return table.markdown([table.Table("", header, lines)]).removeprefix(":\n\n")
 
 
 if __name__ == "__main__":

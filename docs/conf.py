@@ -12,6 +12,7 @@ root_doc = "site"
 source_suffix = {".md": "myst-nb", ".rst": "restructuredtext", ".ipynb": "myst-nb"}
 exclude_patterns = ["_build", "results/*.json"]
 nb_execution_mode = "off"  # tests run the notebooks
+smartquotes = False  # `--quick` in an example is to be copied
 myst_heading_anchors = 3
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"

@@ -29,7 +29,9 @@ def test_the_help_has_three_examples_that_are_understood(name, tmp_path, monkeyp
 def test_many_options_are_shown_in_sections():
     shown = CliRunner().invoke(main, ["bench", "--help"]).output
     titles = [line.rstrip(":") for line in shown.splitlines() if line.rstrip(":") in SECTIONS]
-    assert titles == ["Model and data", "Build", "Race", "Limits", "Output"], "each option of bench has its place"
+    assert titles == ["Model and data", "Build and run", "Race", "Limits", "Output"], (
+        "each option of bench has its place"
+    )
     assert "\nOptions:" in CliRunner().invoke(main, ["verify", "--help"]).output
 
 

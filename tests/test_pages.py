@@ -79,5 +79,6 @@ def test_the_site_builds_without_warnings(tmp_path):
     command = [sys.executable, "-m", "sphinx", *options, ROOT / "docs", tmp_path / "html"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    assert "tvm-bench bench --quick" in (tmp_path / "html" / "reference" / "cli.html").read_text()
     for name in ("site", "reference/cli", "reference/python", "tutorials/training", "results/zoo"):
         assert (tmp_path / "html" / f"{name}.html").stat().st_size > 5000

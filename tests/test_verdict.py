@@ -9,6 +9,7 @@ from rich.console import Console
 
 from tests.runs import FAILED, a_row, a_run, constant, realistic, scored, times
 from tvm_bench.analysis import pareto
+from tvm_bench.analysis.constraint_checks import requested
 from tvm_bench.analysis.names import shortened
 from tvm_bench.analysis.quality_warnings import quality_warnings
 from tvm_bench.analysis.results import Row
@@ -125,6 +126,12 @@ def test_constraints_that_nothing_meets_name_the_nearest():
         "With 141 MB more (--max-rss 241)",
         "With 20 MB more (--max-rss 120)",
     ]
+
+
+def test_a_limit_of_an_older_file_is_read():
+    results = deployable()
+    old = replace(results, settings={**results.settings, "limits": {"p95": 15.0}})
+    assert requested(old) == Constraints(max_p95=15.0)
 
 
 def test_a_constraint_within_an_interval_leaves_the_race_open():

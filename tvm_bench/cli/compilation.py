@@ -282,10 +282,10 @@ def run(artifact: Path, images: tuple[str, ...], top: int, threads: int, as_json
     """
     from ..pipeline import prediction
 
-    found = dict(zip(images, prediction.classify(artifact, images, top, threads), strict=True))
+    found = list(zip(images, prediction.classify(artifact, images, top, threads), strict=True))
     if as_json:
-        return print_json(found)
-    for image, answers in found.items():
+        return print_json([{"image": image, "classes": answers} for image, answers in found])
+    for image, answers in found:
         click.echo(image)
         for answer in answers:
             click.echo(f"  {answer['probability']:7.2%}  {answer['class']}")

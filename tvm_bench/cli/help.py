@@ -8,10 +8,11 @@ import click
 
 SECTIONS = {
     "Options": "",
-    "Model and data": "--model --weights --input-shape --dim --data --inputs --normalize --recipe --task",
-    "Build": "--precision --frontend --backend --calibration-images --target --batch-size --threads --require-coverage",
+    "Model and data": "--model --weights --input-shape --dim --data --inputs --normalize --recipe --task --images",
+    "Build and run": "--precision --frontend --backend --calibration-images --target --batch-size --threads "
+    "--require-coverage",
     "Search": "--tuner --trials --minutes --again --rpc-tracker --rpc-key",
-    "Race": "--backends --rounds --samples --images --quick --dry-run",
+    "Race": "--backends --rounds --samples --quick --dry-run",
     "Training": "--epochs --lr --seed --layers --teacher --teacher-weights --temperature --alpha --image-size --stages "
     "--patience --device --amp --distributed",
     "Limits": "--max-drop --max-rss --max-p95 --min-sqnr",

@@ -59,16 +59,19 @@ def plot_file(context: click.Context, option: click.Parameter, value: Path | Non
     """A .png or .svg file, in a folder that exists."""
     if value and value.suffix not in PICTURES:
         raise click.BadParameter(f"'{value}': give a file that ends with {' or '.join(PICTURES)}.")
-    if value and not value.parent.is_dir():
-        raise click.BadParameter(f"'{value}': there is no folder '{value.parent}'.")
+    _check_folder(value)
     return value
 
 
 def output_file(context: click.Context, option: click.Parameter, value: Path | None) -> None:
     """The file for JSON, in a folder that exists: it is kept in the context."""
-    if value and not value.parent.is_dir():
-        raise click.BadParameter(f"'{value}': there is no folder '{value.parent}'.")
+    _check_folder(value)
     context.meta[OUTPUT] = value
+
+
+def _check_folder(file: Path | None) -> None:
+    if file and not file.parent.is_dir():
+        raise click.BadParameter(f"'{file}': there is no folder '{file.parent}'.")
 
 
 def json_wanted(context: click.Context, option: click.Parameter, value: bool) -> bool:
