@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import relay, tir
 
-from . import int8_dot
+from . import int8_dot, winograd_matrices
 from .conv_workload import Convolution
 from .int16_dot import PAIR
 
@@ -25,20 +25,8 @@ LEAST_OUTPUTS = 400
 LEAST_CHANNELS = 32
 LEAST_VALUES = 25_000  # outputs x channels
 LEAST_OUTPUTS_WITHOUT_VNNI = 49  # where direct products take twice as many instructions, or four times
-# As `winograd_transform_matrices`: data is multiplied by B from the right, sums by A.
-B = np.array(
-    [
-        [4, 0, 0, 0, 0, 0],
-        [0, -4, 4, -2, 2, 4],
-        [-5, -4, -4, -1, -1, 0],
-        [0, 1, -1, 2, -2, -5],
-        [1, 1, 1, 1, 1, 0],
-        [0, 0, 0, 0, 0, 1],
-    ],
-    np.int16,
-)
-G = np.array([[1, 0, 0], [-1, -1, -1], [-1, 1, -1], [1, 2, 4], [1, -2, 4], [0, 0, 1]])
-A = np.array([[6, 0, 0, 0], [4, 4, 4, 4], [4, -4, 4, -4], [1, 2, 4, 8], [1, -2, 4, -8], [0, 0, 0, 24]], np.int32)
+G = winograd_matrices.OF[SIZE].all_of_weights.T.astype(np.int64)
+SUMS = 4 * winograd_matrices.OF[SIZE].sums  # without fractions
 INVERSE_OF_9 = 954437177  # modulo 2^32
 SHIFT = 6
 

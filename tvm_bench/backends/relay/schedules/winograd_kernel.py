@@ -12,10 +12,9 @@ from typing import Any
 
 import tvm
 from tvm import te, tir, topi
-from tvm.topi.nn.winograd_util import winograd_transform_matrices
-from tvm.topi.utils import const_matrix, get_const_tuple, traverse_inline
+from tvm.topi.utils import get_const_tuple, traverse_inline
 
-from . import int8_dot, int16_dot, winograd_int8, winograd_weights
+from . import int8_dot, int16_dot, winograd_int8, winograd_matrices, winograd_weights
 from .int16_dot import PAIR
 
 TAG = "conv2d_winograd_NCHWc"
@@ -71,6 +70,12 @@ class RegisterTile:
         dividing = max(rows for rows in range(1, self.most + 1) if tiles % rows == 0)
         return fastest if self._time(dividing, tiles) > LEAST_GAIN * self._time(fastest, tiles) else dividing
 
+    def positions(self, tiles: int, span: int) -> int:
+        """How many positions of a row of the tile are computed at once, so that there are enough chains."""
+        sums = self.rows(tiles) * self.vectors
+        enough = [count for count in range(1, span + 1) if span % count == 0 and count * sums >= self.chains]
+        return min(enough, default=1) if sums < self.chains else 1
+
     def _time(self, rows: int, tiles: int) -> int:
         """By the products, the loads, or the chains of each register tile, whatever takes longest."""
         return -(-tiles // rows) * max(rows * self.vectors, rows + self.vectors, self.chains)
@@ -101,13 +106,7 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     groups = tiles.lines // tiles.grouped
     rows_of_sums = RegisterTile.of(block, int8_dot.best(winograd_int8.BLOCK) if int8 else None).rows(tiles.in_group)
     in_product = -(-tiles.in_group // rows_of_sums) * rows_of_sums
-    if int8:
-        A, B = const_matrix(winograd_int8.A), const_matrix(winograd_int8.B)
-    else:
-        A, B, _ = winograd_transform_matrices(size, 3, data.dtype)
-    y, x = te.reduce_axis((0, span), "y"), te.reduce_axis((0, span), "x")
-    e, n = te.reduce_axis((0, span), "e"), te.reduce_axis((0, span), "n")
-
+    matrices = winograd_matrices.OF[size]
     after = (rows * size + 2 - in_height - top, columns * size + 2 - in_width - left)
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
 
@@ -115,30 +114,25 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
         if in_product > tiles.in_group:
             t = tir.min(t, tiles.in_group - 1)  # beyond the tiles, the last one again: nothing reads its products
         line = g * tiles.grouped + t // columns
-        return padded[line // rows, b, line % rows * size + y, t % columns * size + x, c].astype(B.dtype)
+        return padded[line // rows, b, line % rows * size + y, t % columns * size + x, c].astype("int16" if int8 else data.dtype)
 
     tile = te.compute((in_blocks, groups, in_product, span, span, block), tile_of)
-    half = te.compute(
-        tile.shape, lambda b, g, t, e, x, c: te.sum(tile[b, g, t, y, x, c] * B[y, e], axis=y), name="input_half"
-    )
+    of_tiles = winograd_matrices.tile_times(tile, matrices.data, matrices.pairs)
     transformed = te.compute(
         (groups, span, span, in_blocks, in_product, block),
-        lambda g, e, n, b, t, c: te.sum(half[b, g, t, e, x, c] * B[x, n], axis=x),
+        lambda g, e, n, b, t, c: of_tiles[b, g, t, e, n, c],
         name="input_transform",
     )
-    product = _product(transformed, weight, A.dtype)
-    inverse_half = te.compute(
-        (out_blocks, tiles.lines, columns, span, size, block),
-        lambda o, line, w, e, j, k: te.sum(
-            product[line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k] * A[n, j], axis=n
-        ),
-        name="inverse_half",
+    product = _product(transformed, weight, "int32" if int8 else data.dtype)
+    of_product = te.compute(
+        (out_blocks, tiles.lines, columns, span, span, block),
+        lambda o, line, w, e, n, k: product[
+            line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k
+        ],
+        name="products_of_tile",
     )
-    inverse = te.compute(
-        (out_blocks, tiles.lines, columns, size, size, block),
-        lambda o, line, w, i, j, k: te.sum(inverse_half[o, line, w, e, j, k] * A[e, i], axis=e),
-        name="inverse",
-    )
+    sums = winograd_int8.SUMS if int8 else matrices.sums
+    inverse = winograd_matrices.tile_times(of_product, matrices.pairs, sums)
 
     def output_of(s: tir.Var, o: tir.Var, h: tir.Var, w: tir.Var, k: tir.Var) -> tir.PrimExpr:
         value = inverse[o, s * rows + h // size, w // size, h % size, w % size, k]
@@ -193,23 +187,21 @@ def schedule(outs: list[te.Tensor]) -> te.Schedule:
 
 
 def _schedule(s: te.Schedule, output: te.Operation, last: te.Operation) -> None:
-    inverse = output.input_tensors[0]
-    inverse_half, A = inverse.op.input_tensors
-    product = inverse_half.op.input_tensors[0]
+    inverses, of_product = winograd_matrices.steps(s, output.input_tensors[0])
+    product = of_product.op.input_tensors[0]
     transformed = product.op.input_tensors[0]
-    half, B = transformed.op.input_tensors
-    tile = half.op.input_tensors[0]
-    for inlined in (A, B, tile.op.input_tensors[0]):
+    before, tile = winograd_matrices.steps(s, transformed.op.input_tensors[0])
+    for inlined in (of_product, tile.op.input_tensors[0]):
         s[inlined].compute_inline()
     together = get_const_tuple(product.shape)[0] > 1
     if not output.same_as(last):
         s[output].compute_inline()
-    size = get_const_tuple(inverse.shape)[3]
-    task = _schedule_outputs(s[last], (s[inverse], s[inverse_half]), size, together=together)
+    size = get_const_tuple(inverses[0].op.output(0).shape)[3]
+    task = _schedule_outputs(s[last], inverses, size, together=together)
     if together:
         s[product].compute_at(s[last], task)
         s[transformed].compute_at(s[last], task)
-    _schedule_transform(s[transformed], (s[half], s[tile]), together=together)
+    _schedule_transform(s[transformed], (*before, s[tile]), together=together)
     _schedule_product(s, product, together=together)
 
 
@@ -239,12 +231,17 @@ def _schedule_transform(transformed: te.Stage, before: Iterable[te.Stage], *, to
 
 
 def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> None:
-    """A matrix product for each position in a tile: some rows of its result stay in registers."""
+    """A matrix product for each position in a tile: some rows of its result stay in registers, of few tiles those of
+    several positions.
+    """
     accumulator = s.cache_write(product, "local")
     g, e, n, o, t, k = s[product].op.axis
-    tiles, block = get_const_tuple(product.shape)[4:]
+    *_, span, _, tiles, block = get_const_tuple(product.shape)
     kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
-    outer, inner = s[product].split(t, RegisterTile.of(block, kind).rows(tiles))
+    register_tile = RegisterTile.of(block, kind)
+    t, row = s[product].split(t, register_tile.rows(tiles))
+    n, position = s[product].split(n, register_tile.positions(tiles, span))
+    s[product].reorder(g, e, n, o, t, position, row, k)
     data, weight = product.op.input_tensors
     if weight.op.input_tensors:  # the library has them as they were
         few = 4 * math.prod(get_const_tuple(data.shape)) <= L2_BYTES
@@ -255,20 +252,21 @@ def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> 
         winograd_weights.schedule(s, weight, s[product], task)
     elif not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
-    _unroll_and_vectorize(s[product], (inner,), k)
-    s[accumulator].compute_at(s[product], outer)
-    *_, t, k = s[accumulator].op.axis
+    _unroll_and_vectorize(s[product], (position, row), k)
+    s[accumulator].compute_at(s[product], t)
+    _, _, position, _, row, k = s[accumulator].op.axis
     reduced = s[accumulator].op.reduce_axis
     if kind:
         vector, k = s[accumulator].split(k, kind.lanes)
         *outer_sums, pair = reduced
-        s[accumulator].reorder(*outer_sums, t, vector, k, pair)
+        s[accumulator].reorder(*outer_sums, position, row, vector, k, pair)
         s[accumulator].unroll(vector)
         s[accumulator].tensorize(k, int16_dot.te_intrinsic(kind))
     else:
-        s[accumulator].reorder(*reduced, t, k)
+        s[accumulator].reorder(*reduced, position, row, k)
         s[accumulator].vectorize(k)
-    s[accumulator].unroll(t)
+    s[accumulator].unroll(position)
+    s[accumulator].unroll(row)
 
 
 def _whole_tiles_at(stages: Iterable[te.Stage], consumer: te.Stage, axis: tir.IterVar) -> None:

@@ -7,9 +7,11 @@ takes about twenty instructions for a vector of filters and an input channel, an
 
 from __future__ import annotations
 
+import numpy as np
 from tvm import relay, te, tir
-from tvm.topi.nn.winograd_util import winograd_transform_matrices
-from tvm.topi.utils import get_const_tuple
+from tvm.topi.utils import const_matrix, get_const_tuple
+
+from . import winograd_matrices
 
 KERNEL = 3
 LARGE = 1_000_000  # bytes, transformed
@@ -23,9 +25,11 @@ def stored(weight: relay.Expr, shape: tuple[int, ...], size: int, block: int) ->
     """
     outputs, inputs, *_ = shape
     span = size + KERNEL - 1
+    weight = relay.multiply(weight, relay.const(winograd_matrices.OF[size].factor))
     if 4 * span * span * outputs * inputs > LARGE:
         return relay.transpose(relay.reshape(weight, (outputs // block, block, *shape[1:])), (0, 2, 3, 4, 1))
-    weight = relay.nn.contrib_conv2d_winograd_weight_transform(weight, tile_size=size)
+    G = relay.const(winograd_matrices.OF[size].all_of_weights.T.astype(np.float32))
+    weight = relay.einsum((G, weight, G), "ea,oiab,nb->enoi")
     weight = relay.reshape(weight, (span, span, outputs // block, block, inputs))
     return relay.transpose(weight, (0, 1, 2, 4, 3))
 
@@ -39,34 +43,36 @@ def transformed(weight: te.Tensor, size: int) -> te.Tensor:
     """(CO/16, CI, 3, 3, 16) -> (6, 6, CO/16, CI, 16) for tiles of `size` 4."""
     outputs, inputs, *_, block = get_const_tuple(weight.shape)
     span = size + KERNEL - 1
-    *_, G = winograd_transform_matrices(size, KERNEL, weight.dtype)
+    matrices = winograd_matrices.OF[size]
+    G = const_matrix(matrices.all_of_weights.T.astype(weight.dtype))
     rows = te.compute(G.shape, lambda e, y: G[e, y], name="weight_rows")
-    y, x = te.reduce_axis((0, KERNEL), "y"), te.reduce_axis((0, KERNEL), "x")
+    y = te.reduce_axis((0, KERNEL), "y")
     half = te.compute(
         (outputs, inputs, span, KERNEL, block),
         lambda o, c, e, x, k: te.sum(weight[o, c, y, x, k] * rows[e, y], axis=y),
         name="weight_half",
     )
+    whole = winograd_matrices.times(winograd_matrices.times(half, 3, matrices.weights), 3, matrices.pairs)
     return te.compute(
-        (span, span, outputs, inputs, block),
-        lambda e, n, o, c, k: te.sum(half[o, c, e, x, k] * G[n, x], axis=x),
-        name="weight_transform",
+        (span, span, outputs, inputs, block), lambda e, n, o, c, k: whole[o, c, e, n, k], name="weight_transform"
     )
 
 
 def schedule(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: tir.IterVar) -> None:
     """Transform them at this axis of the consumer, which is of some filters and a row of the tile."""
-    half, G = transformed.op.input_tensors
+    before, half = winograd_matrices.steps(s, transformed.op.input_tensors[0])
     rows = half.op.input_tensors[1]
-    s[G].compute_inline()
+    s[rows.op.input_tensors[0]].compute_inline()
     for loop in s[rows].op.axis:  # a table, since the row is known at run time only
         s[rows].unroll(loop)
     *_, n, _, c, k = s[transformed].op.axis
     s[transformed].reorder(c, n, k)
     s[transformed].compute_at(consumer, axis)
-    s[half].compute_at(s[transformed], c)
-    *_, row, column, lanes = s[half].op.axis
-    for stage, unrolled, vector in ((s[transformed], (n,), k), (s[half], (row, column), lanes)):
-        for loop in (*unrolled, *stage.op.reduce_axis):
+    s[transformed].unroll(n)
+    s[transformed].vectorize(k)
+    for stage in (*before, s[half]):
+        stage.compute_at(s[transformed], c)
+        *_, row, column, lanes = stage.op.axis
+        for loop in (row, column, *stage.op.reduce_axis):
             stage.unroll(loop)
-        stage.vectorize(vector)
+        stage.vectorize(lanes)
