@@ -34,7 +34,8 @@ RUNS = [k for k in int8_dot.KINDS if (k.feature if k.feature != "avxvnni" else "
 
 @pytest.fixture
 def on_small_images(monkeypatch):
-    monkeypatch.setattr(winograd, "LEAST_OUTPUTS", 0)
+    for name in ("LEAST_OUTPUTS", "LEAST_OUTPUTS_WITH_AVX512"):
+        monkeypatch.setattr(winograd, name, 0)
     monkeypatch.setattr(winograd_int8, "pays", lambda convolution: True)
 
 
@@ -182,8 +183,8 @@ def test_winograd_in_int8_refuses_weights_whose_sums_could_be_too_large(channels
 @pytest.mark.parametrize(
     ("dtype", "channels", "size", "pays"),
     [
-        *(("fp32", 64, 6, False), ("fp32", 64, 7, True)),
-        *(("fp32", 512, 6, False), ("fp32", 512, 7, True)),
+        *(("fp32", 64, 3, False), ("fp32", 64, 4, True)),
+        *(("fp32", 512, 3, False), ("fp32", 512, 4, True)),
         *(("int8", 64, 14, False), ("int8", 64, 56, True), ("int8", 16, 56, False)),
         *(("int8", 512, 14, False), ("int8", 512, 28, True)),
     ],
@@ -195,9 +196,13 @@ def test_winograd_pays_unless_the_output_is_small(dtype, channels, size, pays):
         assert winograd.pays(workload) == pays
 
 
-def test_winograd_in_int8_pays_for_small_outputs_too_without_vnni():
-    workload = conv_workload.Convolution("int8", (1, 64, 14, 14), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
-    for cpu, pays in (("haswell", True), ("znver4", False)):
+@pytest.mark.parametrize(
+    ("dtype", "size", "pays_on"),
+    [("int8", 14, {"haswell": True, "znver4": False}), ("fp32", 6, {"haswell": False, "znver4": True})],
+)
+def test_winograd_pays_for_other_outputs_on_other_cpus(dtype, size, pays_on):
+    workload = conv_workload.Convolution(dtype, (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)
+    for cpu, pays in pays_on.items():
         with target.resolve(f"llvm -mcpu={cpu}", 2):
             assert winograd.pays(workload) == pays
 

@@ -24,6 +24,7 @@ SIZES = (4, 2)  # of a tile of outputs; the first is the default
 NAME = "winograd"  # before the size, in the name of the schedule
 # With fewer outputs, transforms take longer than Winograd saves.
 LEAST_OUTPUTS = 49
+LEAST_OUTPUTS_WITH_AVX512 = 16  # whose registers hold all sums of few tiles
 
 
 def alter_layout(
@@ -76,7 +77,7 @@ def pays(convolution: Convolution) -> bool:
         return False
     if convolution.dtype == "int8":
         return winograd_int8.pays(convolution)
-    return convolution.outputs >= LEAST_OUTPUTS
+    return convolution.outputs >= (LEAST_OUTPUTS_WITH_AVX512 if _block(convolution) == 16 else LEAST_OUTPUTS)
 
 
 def strategy(attrs: Any, inputs: list[te.Tensor], out_type: Any, target: tvm.target.Target) -> relay.op.OpStrategy:

@@ -70,11 +70,9 @@ class RegisterTile:
         dividing = max(rows for rows in range(1, self.most + 1) if tiles % rows == 0)
         return fastest if self._time(dividing, tiles) > LEAST_GAIN * self._time(fastest, tiles) else dividing
 
-    def positions(self, tiles: int, span: int) -> int:
-        """How many positions of a row of the tile are computed at once, so that there are enough chains."""
-        sums = self.rows(tiles) * self.vectors
-        enough = [count for count in range(1, span + 1) if span % count == 0 and count * sums >= self.chains]
-        return min(enough, default=1) if sums < self.chains else 1
+    def holds(self, tiles: int, positions: int) -> bool:
+        """Whether the sums of all `tiles` at these `positions` fit."""
+        return self.rows(tiles) == tiles and positions * tiles <= self.most
 
     def _time(self, rows: int, tiles: int) -> int:
         """By the products, the loads, or the chains of each register tile, whatever takes longest."""
@@ -106,7 +104,7 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     groups = tiles.lines // tiles.grouped
     rows_of_sums = RegisterTile.of(block, int8_dot.best(winograd_int8.BLOCK) if int8 else None).rows(tiles.in_group)
     in_product = -(-tiles.in_group // rows_of_sums) * rows_of_sums
-    matrices = winograd_matrices.OF[size]
+    matrices, dtype = winograd_matrices.OF[size], "int16" if int8 else data.dtype
     after = (rows * size + 2 - in_height - top, columns * size + 2 - in_width - left)
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
 
@@ -114,7 +112,7 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
         if in_product > tiles.in_group:
             t = tir.min(t, tiles.in_group - 1)  # beyond the tiles, the last one again: nothing reads its products
         line = g * tiles.grouped + t // columns
-        return padded[line // rows, b, line % rows * size + y, t % columns * size + x, c].astype("int16" if int8 else data.dtype)
+        return padded[line // rows, b, line % rows * size + y, t % columns * size + x, c].astype(dtype)
 
     tile = te.compute((in_blocks, groups, in_product, span, span, block), tile_of)
     of_tiles = winograd_matrices.tile_times(tile, matrices.data, matrices.pairs)
@@ -126,9 +124,7 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     product = _product(transformed, weight, "int32" if int8 else data.dtype)
     of_product = te.compute(
         (out_blocks, tiles.lines, columns, span, span, block),
-        lambda o, line, w, e, n, k: product[
-            line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k
-        ],
+        lambda o, line, w, e, n, k: product[line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k],
         name="products_of_tile",
     )
     sums = winograd_int8.SUMS if int8 else matrices.sums
@@ -231,30 +227,31 @@ def _schedule_transform(transformed: te.Stage, before: Iterable[te.Stage], *, to
 
 
 def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> None:
-    """A matrix product for each position in a tile: some rows of its result stay in registers, of few tiles those of
-    several positions.
+    """A matrix product for each position in a tile: some rows of its result stay in registers.
+
+    Of few tiles, the sums of a whole row of positions do: then weights are transformed in registers too.
     """
     accumulator = s.cache_write(product, "local")
     g, e, n, o, t, k = s[product].op.axis
     *_, span, _, tiles, block = get_const_tuple(product.shape)
+    data, weight = product.op.input_tensors
     kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
     register_tile = RegisterTile.of(block, kind)
+    whole_row = register_tile.holds(tiles, span)
+    n, position = s[product].split(n, span if whole_row else 1)
     t, row = s[product].split(t, register_tile.rows(tiles))
-    n, position = s[product].split(n, register_tile.positions(tiles, span))
     s[product].reorder(g, e, n, o, t, position, row, k)
-    data, weight = product.op.input_tensors
-    if weight.op.input_tensors:  # the library has them as they were
+    if raw := bool(weight.op.input_tensors):
         few = 4 * math.prod(get_const_tuple(data.shape)) <= L2_BYTES
         places = (o, e) if few else (e, o)  # what is read again stays in the L2 cache: few data, or those of one row
         s[product].reorder(g, *places, n)
         task = s[product].fuse(g, *places)
         s[product].parallel(task)
-        winograd_weights.schedule(s, weight, s[product], task)
     elif not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
     _unroll_and_vectorize(s[product], (position, row), k)
     s[accumulator].compute_at(s[product], t)
-    _, _, position, _, row, k = s[accumulator].op.axis
+    *_, position, _, row, k = s[accumulator].op.axis
     reduced = s[accumulator].op.reduce_axis
     if kind:
         vector, k = s[accumulator].split(k, kind.lanes)
@@ -265,8 +262,11 @@ def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> 
     else:
         s[accumulator].reorder(*reduced, position, row, k)
         s[accumulator].vectorize(k)
-    s[accumulator].unroll(position)
-    s[accumulator].unroll(row)
+    for loop in (position, row):
+        s[accumulator].unroll(loop)
+    if raw:
+        at = (s[accumulator], reduced[-1]) if whole_row else (s[product], task)
+        winograd_weights.schedule(s, weight, *at)
 
 
 def _whole_tiles_at(stages: Iterable[te.Stage], consumer: te.Stage, axis: tir.IterVar) -> None:

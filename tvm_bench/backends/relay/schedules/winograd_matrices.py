@@ -1,8 +1,8 @@
 """The matrices of Winograd's algorithm, for the points 0, 1, -1, 2, -2 and infinity, or 0, 1, -1 and infinity.
 
 The rows of two points p and -p have the same even part and opposite odd parts. So a matrix is applied in two steps: the
-parts of each pair, then their sum and difference (`PAIRS`). That takes two thirds of the additions. All fractions are
-in one factor, which weights may contain.
+parts of each pair, then their sum and difference. That saves additions. Most fractions are in one factor, which the
+weights contain.
 
 Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks", CVPR, arXiv:1509.09308.
 """

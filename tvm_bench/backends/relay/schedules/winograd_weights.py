@@ -1,8 +1,9 @@
 """Winograd's weights in FP32: a library stores small ones transformed, and large ones as they are.
 
 Transformed, they are four times as large, and a kernel with few tiles waits for memory while it reads them. So the
-kernel transforms large ones itself, for some filters and a row of the tile at a time: these stay in the L2 cache. That
-takes about twenty instructions for a vector of filters and an input channel, and their products take six for each tile.
+kernel transforms large ones itself: in registers if those hold the sums of all tiles, else for some filters and a row
+of the tile at a time, which stay in the L2 cache. That takes about fifteen instructions for a vector of filters and an
+input channel, and their products take six for each tile.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ def transformed(weight: te.Tensor, size: int) -> te.Tensor:
 
 
 def schedule(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: tir.IterVar) -> None:
-    """Transform them at this axis of the consumer, which is of some filters and a row of the tile."""
+    """Transform them at this axis of the consumer, for a row of the tile."""
     before, half = winograd_matrices.steps(s, transformed.op.input_tensors[0])
     rows = half.op.input_tensors[1]
     s[rows.op.input_tensors[0]].compute_inline()
