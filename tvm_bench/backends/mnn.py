@@ -1,4 +1,4 @@
-"""MNN on the CPU, in FP32."""
+"""MNN on the CPU, in the precision of the file."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ FORMATS = {
     ("openvino", "bf16"): SourceFormat(("onnx", "fp32"), ("openvino",)),
     ("openvino", "int8"): SourceFormat(("onnx", "fp32"), ("openvino", "nncf")),
     ("ncnn", "fp32"): SourceFormat(("onnx", "fp32"), ("ncnn", "pnnx")),
+    ("ncnn", "int8"): SourceFormat(("onnx", "int8"), ("ncnn", "pnnx")),
     ("mnn", "fp32"): SourceFormat(("onnx", "fp32"), ("MNN",)),
+    ("mnn", "int8"): SourceFormat(("onnx", "int8"), ("MNN",)),
 }
 
 # After quantization-aware training, all INT8 files are converted from the trained module.

@@ -224,6 +224,9 @@ def write_ncnn(request: Request) -> Method:
 
     if any(spec.dtype != "float32" for spec in request.inputs):
         raise UserError("ncnn takes FP32 inputs only. Give other --backends.")
+    if request.precision == "int8":
+        ncnn_file.convert_int8(request.source, request.out)
+        return _around_zero(request)
     ncnn_file.convert(request.source, request.out)
     return None
 
@@ -232,6 +235,9 @@ def write_mnn(request: Request) -> Method:
     """MNN's own format."""
     from ...exporters import mnn_file
 
+    if request.precision == "int8":
+        mnn_file.convert_int8(request.source, request.out)
+        return _onnx_method(request)
     mnn_file.convert(request.source, request.out)
     return None
 
@@ -316,6 +322,21 @@ def _quantized_onnx(request: Request, *, tensorrt: bool = False) -> Method:
     calibration = checked(request.calibration(request.batch), request.inputs)
     qdq.quantize(request.source, request.out, calibration, vnni=cpu.has_vnni(), **options)
     return qdq.method(**options)
+
+
+def _around_zero(request: Request) -> Method:
+    """How the INT8 ONNX file was quantized, and what ncnn makes of it: it has no zero points."""
+    activations = "INT8, symmetric, per tensor, the largest magnitudes of the ONNX file"
+    return {**_onnx_method(request), "activations": activations}
+
+
+def _onnx_method(request: Request) -> Mapping[str, object]:
+    """How the INT8 ONNX file was quantized that another file is made from."""
+    if request.quantization.pt2e:
+        return pt2e.METHOD
+    if request.quantization.aware:
+        return qat.method(per_channel=_per_channel(request))
+    return qdq.method(**request.quantization.by_onnxruntime, excluded=request.quantization.excluded)
 
 
 def _per_channel(request: Request) -> bool:
