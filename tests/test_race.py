@@ -46,6 +46,7 @@ def test_all_variants_are_measured_and_right(race):
         assert bool(row["time_evaluator_ms"]) == ("relay" in name)
         assert row["size_mb"] > 0 and row["flagged"] is None
         assert row["pss_peak_mb"] and all(0 < pss < row["peak_rss_mb"][i] for i, pss in enumerate(row["pss_peak_mb"]))
+        assert len(row["huge_pages_mb"]) == 2
         assert row["batch"] == row["threads"] == 1 and len(row["watch"]) == 2
         if "null" not in name:
             assert row["images"] == 50 and 0 <= row["top1"] <= row["top5"] <= 1

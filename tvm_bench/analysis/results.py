@@ -46,6 +46,7 @@ class Row:
     rss_after_import_mb: list[float] = field(default_factory=list)
     rss_after_load_mb: list[float] = field(default_factory=list)
     pss_peak_mb: list[float] = field(default_factory=list)  # at the end of the samples; shared pages by their share
+    huge_pages_mb: list[float] = field(default_factory=list)  # of that; older files have none
     live_threads: list[int] = field(default_factory=list)
     working_threads: list[int] = field(default_factory=list)
     cpu_per_wall: list[float] = field(default_factory=list)

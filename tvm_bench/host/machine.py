@@ -120,10 +120,12 @@ def mhz_now() -> float | None:
 
 def pss_mb() -> float | None:
     """The proportional set size (PSS) now, in MB of 10**6 bytes: shared pages count by this process's share."""
-    for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
-        if line.startswith("Pss:"):
-            return round(int(line.split()[1]) * 1024 / 1e6, 2)
-    return None
+    return _mapped("Pss")
+
+
+def huge_pages_mb() -> float | None:
+    """How much of this process's memory lies in huge pages now, in MB of 10**6 bytes."""
+    return _mapped("AnonHugePages")
 
 
 def boost() -> bool | None:
@@ -168,6 +170,13 @@ def cpu_ticks() -> dict[int, list[int]]:
     """
     lines = re.findall(r"^cpu(\d+) (.+)$", _read(STAT) or "", re.MULTILINE)
     return {int(number): [int(ticks) for ticks in text.split()[:TICK_KINDS]] for number, text in lines}
+
+
+def _mapped(key: str) -> float | None:
+    for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
+        if line.startswith(f"{key}:"):
+            return round(int(line.split()[1]) * 1024 / 1e6, 2)
+    return None
 
 
 def _status(key: str) -> float | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..host import cpu, environments, packages, quiet
+from ..host import cpu, environments, huge_pages, packages, quiet
 from ..host.files import write_json
 from ..spec.errors import Error, UserError
 from . import planning, receipts
@@ -130,6 +130,7 @@ def child_environment(threads: int) -> dict[str, str]:
         environment["CXX"] = compiler  # TVM and Inductor cannot run `ccache g++`
     environment["TOPHUB_LOCATION"] = "NONE"  # without it, TVM would look for schedules on the network
     environment["NNCF_CI"] = "1"  # without it, NNCF reports its use over the network
+    environment["GLIBC_TUNABLES"] = huge_pages.TUNABLE  # for all runtimes alike: tvm_bench.load asks for huge pages
     environment |= TVM_THREADS
     return environment
 

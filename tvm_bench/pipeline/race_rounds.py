@@ -16,7 +16,7 @@ from .race_entrants import Entrant, attempt
 # Fields of a row that get one value per round, besides the samples.
 PER_ROUND = (
     *("load_ms", "first_call_ms", "rss_after_import_mb", "rss_after_load_mb", "peak_rss_mb", "pss_peak_mb"),
-    *("live_threads", "working_threads", "cpu_per_wall", "watch"),
+    *("huge_pages_mb", "live_threads", "working_threads", "cpu_per_wall", "watch"),
 )
 
 

@@ -16,6 +16,7 @@ HEADER = (
         "after\nload MB",
         "peak\nMB",
         "PSS\nMB",
+        "in huge\npages MB",
         "TVM's plan: weights\n+ workspace MB",
     ),
     *("artifact\nMB", "with its\nruntime MB", "working\nthreads", "CPU s\nper s", "rounds\nrepeated"),
@@ -30,7 +31,7 @@ def tables(results: Results) -> list[Table]:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    memory = (row.rss_after_import_mb, row.rss_after_load_mb, row.peak_rss_mb, row.pss_peak_mb)
+    memory = (row.rss_after_import_mb, row.rss_after_load_mb, row.peak_rss_mb, row.pss_peak_mb, row.huge_pages_mb)
     plan, size, runtime = row.plan_mb, row.size_mb, row.runtime_mb
     return (
         *(formatting.mb(float(np.median(values)) if values else None) for values in memory),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...data.imagefolder import read_image
 from ...data.preprocess import InputSpec, network_input
-from ...host import manifest, packages
+from ...host import huge_pages, manifest, packages
 from ...spec.errors import UserError
 from ...spec.tensors import Arrays, TensorSpec, from_json
 from .runtime import GraphExecutor, Runtime
@@ -59,7 +59,8 @@ class Library:
         self.inputs, self.outputs = from_json(about["inputs"]), from_json(about["outputs"])
         self.spec = InputSpec.from_dict(about["spec"]) if about["spec"] else None
         self.classes = tuple(about["classes"])
-        self.executor = GraphExecutor(RUNTIME, folder / manifest.LIBRARY)
+        with huge_pages.for_new_memory():
+            self.executor = GraphExecutor(RUNTIME, folder / manifest.LIBRARY)
 
     def __call__(self, arrays: Arrays) -> Arrays:
         """The outputs, one array each. Raises `UserError` for other shapes or dtypes than the library was built for."""

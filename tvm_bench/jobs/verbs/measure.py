@@ -11,7 +11,7 @@ import numpy as np
 from ... import backends
 from ...data import synthetic
 from ...host import interference
-from ...host.machine import load_average, peak_rss_mb, pss_mb, rss_mb
+from ...host.machine import huge_pages_mb, load_average, peak_rss_mb, pss_mb, rss_mb
 from ...measure import timed_inputs
 from ...spec.tensors import Arrays, TensorSpec, from_json
 
@@ -69,6 +69,7 @@ def run(
         "rss_after_load_mb": after_load,
         "peak_rss_mb": peak,
         "pss_peak_mb": shared,
+        "huge_pages_mb": huge_pages_mb(),
         "live_threads": len(after.threads),
         "working_threads": interference.working_threads(before, after),
         "cpu_per_wall": (after.process - before.process) / (after.wall - before.wall),
