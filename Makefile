@@ -18,12 +18,14 @@ VENV      := .venv
 READY     := $(VENV)/.ready
 PEERS     := $(VENV)/.peers
 RELAX     := $(VENV)/environments/relax/.ready
+ALONE     := executorch litert
 BROWSER   := $(VENV)/.browser
 BIN       := $(VENV)/bin
 given      = $(if $($(1)),--$(2) $($(1)))
 comma     := ,
 chosen     = $(subst $(comma), ,$(BACKENDS))
 needs      = $(READY) $(if $(filter all openvino ncnn mnn,$(chosen)),$(PEERS)) $(if $(filter relax,$(chosen)),$(RELAX))
+needs     += $(patsubst %,$(VENV)/environments/%/.ready,$(filter $(ALONE),$(chosen)))
 SUBJECT    = --model $(MODEL) --weights $(WEIGHTS) $(call given,DATA,data)
 FORMS      = $(call given,THREADS,threads) --precision $(PRECISION) $(call given,FRONTEND,frontend) --batch-size $(BATCH)
 
@@ -35,10 +37,10 @@ PLATFORM  := manylinux_2_27_x86_64
 TRAINED   := training compressed qat
 
 .DEFAULT_GOAL := help
-.PHONY: help setup peers relax browser bench tune build report test test-all coverage docs dist lint clean distclean
+.PHONY: help setup peers relax $(ALONE) browser bench tune build report test test-all coverage docs dist lint clean distclean
 
 help: ## List the targets and variables
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "variables: MODEL=$(MODEL) WEIGHTS=$(WEIGHTS) DATA= PRECISION=$(PRECISION) BACKENDS=$(BACKENDS) FRONTEND= THREADS= BATCH=$(BATCH) ROUNDS=$(ROUNDS) IMAGES=$(IMAGES) TRIALS=$(TRIALS) MINUTES="
 
 setup: $(READY) ## Create .venv from setup.cfg
@@ -59,6 +61,19 @@ relax: $(RELAX) ## Build the environment of Relax (apache-tvm) in .venv; `make b
 $(RELAX): $(READY)
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --editable '.[relax]'
+	touch $@
+
+executorch: $(VENV)/environments/executorch/.ready ## The same for ExecuTorch
+litert: $(VENV)/environments/litert/.ready ## The same for LiteRT
+
+# Without what these packages ask for beside torch: it is for other devices and for language models. setup.cfg lists what
+# is imported.
+$(ALONE:%=$(VENV)/environments/%/.ready): $(READY)
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable .
+	$(@D)/bin/python -c "from tvm_bench.host.packages import required; \
+		print(*map('=='.join, required('$(notdir $(@D))').items()))" | xargs $(@D)/bin/python -m pip install --quiet --no-deps
+	$(@D)/bin/python -m pip install --quiet torch
 	touch $@
 
 browser: $(BROWSER) ## Add what the tests need to open pages in Chromium; `make test-all` does it too

@@ -13,6 +13,7 @@ from tvm_bench.jobs import receipts
 PACKAGE = ROOT / "tvm_bench"
 HEAVY = {"torch", "torchvision", "tvm", "onnx", "onnxruntime", "openvino", "nncf", "ncnn", "MNN"}
 HEAVY |= {"safetensors", "sklearn"}
+HEAVY |= {"executorch", "litert_torch", "ai_edge_litert", "ai_edge_quantizer"}
 # Which rooms each room may import. The first two rows serve both sides of the process boundary; then the steps of a
 # model, each of which knows only what comes before it; then the parent's side.
 RULES = {

@@ -1,11 +1,20 @@
-"""Checks the calibration samples, which determine the ranges of activations."""
+"""Opens and checks the calibration samples, which determine the ranges of activations."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from ..data import feeds
 from ..spec.errors import UserError
+from ..spec.feed import FeedRequest
 from ..spec.tensors import Arrays, TensorSpec
+
+
+def batches(request: FeedRequest, batch: int, images: int | None) -> Iterator[Arrays]:
+    """The first `images` calibration samples (None: all), in batches. Raises `UserError` without data."""
+    if not request.data and not request.samples:
+        raise UserError("INT8 needs samples for calibration. Give --data with images, or --inputs.")
+    return feeds.load(request, "calibration").batches(batch, images)
 
 
 def checked(batches: Iterable[Arrays], inputs: Sequence[TensorSpec]) -> Iterator[Arrays]:

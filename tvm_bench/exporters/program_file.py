@@ -34,7 +34,8 @@ def save_from_module(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]
         except Exception as error:  # torch.export raises errors of many kinds, those of the module included
             first = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
-                f"{type(module).__name__} cannot be exported by torch.export: {first}. Give --frontend onnx."
+                f"{type(module).__name__} cannot be exported by torch.export: {first}. Give --frontend onnx, or "
+                "other --backends."
             ) from error
     with torch.no_grad():
         save(torch.export.export(with_folded_batch_norms(graph), zeros(inputs)), path)

@@ -1,7 +1,8 @@
 """Environments beside this one, for packages that cannot live in it. Standard library only.
 
 `apache-tvm` (Relax) and the TVM of Relay are both imported as `tvm`. `make relax` builds the environment `relax` inside
-this one, and the jobs of its backends run there.
+this one, and the jobs of its backends run there. ExecuTorch and LiteRT (`make executorch`, `make litert`) need many
+packages that nothing else here does.
 """
 
 from __future__ import annotations

@@ -32,7 +32,9 @@ INHERITED = (
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
 # Jobs of these verbs time nothing. Their idle threads sleep: two jobs whose threads wait actively take the CPUs from
 # each other, and far longer than one after the other.
-UNTIMED = frozenset({"classify", "compress", "describe", "diff", "evaluate", "figures", "layers", "prepare", "train"})
+UNTIMED = frozenset(
+    {"classify", "compress", "describe", "diff", "evaluate", "figures", "layers", "prepare", "prepare_program", "train"}
+)
 # Jobs of these verbs run a library, which needs neither torch nor the compiler.
 RUNTIME_ONLY = frozenset({"classify", "verify"})
 TVM_THREADS = {"TVM_BIND_THREADS": "0", "TVM_THREAD_POOL_SPIN_COUNT": "1000"}  # backends/relay/runtime.py says why

@@ -84,7 +84,9 @@ def checks() -> list[Check]:
         _asked("TVM's LLVM", ASK_TVM, lambda a: f"TVM {a['tvm']}, LLVM {a['llvm']}, this CPU is '{a['cpu']}' to it"),
         _asked("import torch", ASK_TORCH, lambda a: a["torch"]),
         peers(),
-        relax(),
+        own_environment("relax", "apache-tvm"),
+        own_environment("litert", "ai-edge-litert"),
+        own_environment("executorch", "executorch"),
         *vectors(),
         *resources(),
         compiler(),
@@ -126,13 +128,13 @@ def peers() -> Check:
         return Check("peers", "note", "not installed (optional)", str(error))
 
 
-def relax() -> Check:
-    """A check of the environment of the backend `relax`."""
+def own_environment(name: str, package: str) -> Check:
+    """A check of the environment of the backend `name`; `package` is the runtime in it."""
     try:
-        environments.python("relax")
+        environments.python(name)
     except UserError as error:
-        return Check("relax", "note", "not built (optional)", str(error))
-    return Check("relax", "ok", f"apache-tvm {environments.versions('relax')['apache-tvm']}, in its own environment")
+        return Check(name, "note", "not built (optional)", str(error))
+    return Check(name, "ok", f"{package} {environments.versions(name)[package]}, in its own environment")
 
 
 def vectors() -> Iterator[Check]:

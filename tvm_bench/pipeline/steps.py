@@ -77,8 +77,8 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
     """The model file in the format `kind` (see spec/formats.py), and its receipt, which has the quantization."""
     if bench.model_spec.is_onnx and kind == "module":
         raise UserError(
-            f"'{bench.model_spec.model}' is an ONNX file: PyTorch's backends and --frontend pytorch cannot run it. "
-            "Give --backends relay,onnxruntime,openvino."
+            f"'{bench.model_spec.model}' is an ONNX file: PyTorch's backends, executorch, litert and --frontend "
+            "pytorch cannot run it. Give --backends relay,onnxruntime,openvino."
         )
     batch = 1 if kind in formats.BATCH_FREE else batch
     quantization = bench.recipe.quantization if precision != "fp32" else None
@@ -99,12 +99,13 @@ def prepare(bench: Workbench, kind: str, precision: str, batch: int) -> tuple[Pa
         "batch": batch,
         "quantization": asdict(quantization) if quantization else None,
     }
-    options: dict[str, Any] = {"inputs": (parent,) if parent else ()}
+    environment = formats.FORMATS[kind, precision].environment
+    options: dict[str, Any] = {"inputs": (parent,) if parent else (), "venv": environment}
     if quantization and trains and kind == "module":
         path = bench.folder / "qat" / recipe_settings.NAME
         request["settings"] = recipe_settings.settings(bench, quantization, path)
         options |= {"timeout": 7 * DAY, "show": True}
-    return out, bench.job("prepare", request, label, **options)
+    return out, bench.job("prepare_program" if environment else "prepare", request, label, **options)
 
 
 def source(bench: Workbench, variant: Variant) -> tuple[Path, dict[str, Any]]:

@@ -37,6 +37,8 @@ BACKENDS = {
     "openvino": Backend("openvino", "openvino", ("fp32", "int8", "bf16"), packages=("openvino",)),
     "ncnn": Backend("ncnn", "ncnn", ("fp32", "int8"), packages=("ncnn",)),
     "mnn": Backend("mnn", "mnn", ("fp32", "int8"), packages=("MNN",)),
+    "litert": Backend("litert", "litert", ("fp32", "int8"), environment="litert"),
+    "executorch": Backend("executorch", "executorch", ("fp32", "int8"), environment="executorch"),
     "eager-cuda": Backend("eager_cuda", "module", ("fp32",), gpu=True),
     "inductor-cuda": Backend("inductor_cuda", "module", ("fp32",), packages=("triton",), gpu=True),
     "onnxruntime-cuda": Backend("onnxruntime_cuda", "onnx", ("fp32", "fp16"), packages=("onnxruntime-gpu",), gpu=True),

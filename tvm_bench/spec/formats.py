@@ -16,16 +16,22 @@ SUFFIXES = {
     "mnn": ".mnn",
     "tensorrt": ".onnx",
     "exported": ".pt2",
+    "litert": ".tflite",
+    "executorch": ".pte",
 }
 BATCH_FREE = {"module", "ncnn"}  # one file serves every batch size
 
 
 @dataclass(frozen=True)
 class SourceFormat:
-    """`parent` is the format that it is converted from (None: the model itself); `packages` are optional packages."""
+    """`parent` is the format that it is converted from (None: the model itself); `packages` are optional packages.
+
+    `environment` is the one that it is converted in (see host/environments.py); None: this one.
+    """
 
     parent: tuple[str, str] | None = None
     packages: tuple[str, ...] = ()
+    environment: str | None = None
 
 
 FORMATS = {
@@ -50,6 +56,10 @@ FORMATS = {
     ("ncnn", "int8"): SourceFormat(("onnx", "int8"), ("ncnn", "pnnx")),
     ("mnn", "fp32"): SourceFormat(("onnx", "fp32"), ("MNN",)),
     ("mnn", "int8"): SourceFormat(("onnx", "int8"), ("MNN",)),
+    ("litert", "fp32"): SourceFormat(("exported", "fp32"), environment="litert"),
+    ("litert", "int8"): SourceFormat(("litert", "fp32"), environment="litert"),
+    ("executorch", "fp32"): SourceFormat(("exported", "fp32"), environment="executorch"),
+    ("executorch", "int8"): SourceFormat(("exported", "fp32"), environment="executorch"),
 }
 
 # After quantization-aware training, all INT8 files are converted from the trained module.

@@ -11,11 +11,10 @@ import onnx
 from torch import nn
 from torch.fx import GraphModule
 
-from ...compression import bfloat16, codebook_file, dynamic, pt2e, ptq, qat
+from ...compression import bfloat16, calibration, codebook_file, dynamic, pt2e, ptq, qat
 from ...compression.calibration import checked
 from ...compression.retraining import retrainer
 from ...data import feeds
-from ...data.feeds import Feed
 from ...data.preprocess import InputSpec
 from ...exporters import module_file, onnx_file, onnx_halves, program_file, pt2e_file, qdq, torchscript
 from ...host import cpu, packages
@@ -73,14 +72,13 @@ class Request:
 
     def calibration(self, batch: int) -> Iterator[Arrays]:
         """The calibration samples, in batches. Raises `UserError` without data."""
-        if not self.model_spec.data and not self.model_spec.samples:
-            raise UserError("INT8 needs samples for calibration. Give --data with images, or --inputs.")
-        return self.feed("calibration").batches(batch, self.calibration_images)
+        return calibration.batches(self.feed_request, batch, self.calibration_images)
 
-    def feed(self, split: str) -> Feed:
-        """The inputs of this split."""
+    @property
+    def feed_request(self) -> FeedRequest:
+        """Where the inputs come from."""
         spec = asdict(self.spec) if self.spec else None
-        return feeds.load(FeedRequest(self.inputs, spec, self.model_spec.data, self.model_spec.samples), split)
+        return FeedRequest(self.inputs, spec, self.model_spec.data, self.model_spec.samples)
 
 
 def run(
@@ -287,9 +285,8 @@ def _fp32_module(request: Request) -> nn.Module:
         return codebook_file.load(request.parent, spec.model, shape=request.images.shape, classes=request.outputs)
     model = resolve(spec.model, spec.weights, input_shape=spec.input_shape, classes=request.classes)
     if spec.weights == "random":
-        random_weights.fit(
-            model.module, request.feed("calibration").batches(random_weights.BATCH, random_weights.IMAGES)
-        )
+        feed = feeds.load(request.feed_request, "calibration")
+        random_weights.fit(model.module, feed.batches(random_weights.BATCH, random_weights.IMAGES))
     return model.module
 
 
