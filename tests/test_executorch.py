@@ -6,14 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import ROOT, TINY
+from tests import programs
+from tests.conftest import ROOT
 from tvm_bench.exporters import program_file
 from tvm_bench.host import environments
 from tvm_bench.jobs import launcher
-from tvm_bench.jobs.launcher import Job
 from tvm_bench.spec.errors import UserError
-from tvm_bench.spec.tensors import TensorSpec, to_json
-from tvm_bench.spec.variant import ModelSpec
+from tvm_bench.spec.tensors import TensorSpec
 
 pytestmark = pytest.mark.skipif(
     not environments.versions("executorch"), reason="the environment is not built: make executorch"
@@ -65,17 +64,7 @@ def prepared(folder, module, batch, precision, quantization=None):
     samples = folder / "samples.npz"
     many = random_arrays(inputs_of(64 * batch), seed=1)
     np.savez(samples, **{spec.name: array for spec, array in zip(inputs, many, strict=True)})
-    request = {
-        "kind": "executorch",
-        "precision": precision,
-        "parent": str(source),
-        "out": str(out),
-        "model_spec": ModelSpec(TINY, samples=str(samples)).request(),
-        "description": {"model_inputs": to_json(inputs), "spec": None, "calibration": None},
-        "batch": batch,
-        "quantization": quantization,
-    }
-    receipt = launcher.run(Job("prepare_program", request, folder, precision, venv="executorch", inputs=(source,)))
+    receipt = programs.prepare("executorch", precision, source, out, inputs, samples, quantization)
     return out, receipt
 
 
@@ -113,15 +102,6 @@ def test_options_of_int8_are_refused(tmp_path):
 def test_a_program_that_cannot_be_read_is_named(tmp_path):
     source = tmp_path / "broken.pt2"
     source.write_bytes(b"no program")
-    request = {
-        "kind": "executorch",
-        "precision": "fp32",
-        "parent": str(source),
-        "out": str(tmp_path / "out.pte"),
-        "model_spec": ModelSpec(TINY).request(),
-        "description": {},
-        "batch": 1,
-    }
     with pytest.raises(UserError, match=r"cannot lower '.*broken.pt2': .*Give other --backends"):
-        launcher.run(Job("prepare_program", request, tmp_path / "jobs", "broken", venv="executorch"))
+        programs.prepare("executorch", "fp32", source, tmp_path / "out.pte", inputs_of(1))
     assert not list(tmp_path.glob("*.pte"))

@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 import torch
 
+from tests import programs
 from tests.conftest import ROOT
 from tvm_bench.exporters import program_file
 from tvm_bench.host import environments
 from tvm_bench.jobs import launcher
-from tvm_bench.jobs.launcher import Job
 from tvm_bench.spec import backends, formats
 from tvm_bench.spec.errors import UserError
 from tvm_bench.spec.recipe import Quantize
-from tvm_bench.spec.tensors import TensorSpec, to_json
-from tvm_bench.spec.variant import ModelSpec
+from tvm_bench.spec.tensors import TensorSpec
 
 needs_litert = pytest.mark.skipif(
     not environments.versions("litert"), reason="the environment is not built: make litert"
@@ -80,17 +79,8 @@ def many(tmp_path_factory):
 
 def prepared(out, parent, precision, samples=None, inputs=INPUTS, **quantization):
     """The receipt of the job that writes the file `out`."""
-    request = {
-        "kind": "litert",
-        "precision": precision,
-        "parent": str(parent),
-        "out": str(out),
-        "model_spec": ModelSpec("many", samples=str(samples) if samples else None).request(),
-        "description": {"model_inputs": to_json(inputs), "spec": None, "calibration": None},
-        "batch": BATCH,
-        "quantization": asdict(Quantize("int8", **quantization)) if quantization else None,
-    }
-    return launcher.run(Job("prepare_program", request, out.parent / "jobs", out.stem, venv="litert"))
+    options = asdict(Quantize("int8", **quantization)) if quantization else None
+    return programs.prepare("litert", precision, parent, out, inputs, samples, options)
 
 
 def answers_of(artifact, samples, folder):

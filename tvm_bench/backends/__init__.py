@@ -19,7 +19,7 @@ from types import ModuleType
 
 from ..host import packages, user_code
 from ..spec.backends import named
-from ..spec.errors import UserError
+from ..spec.errors import UserError, first_line
 from ..spec.tensors import Arrays
 
 
@@ -38,7 +38,7 @@ def load(name: str, artifact: Path, *, threads: int) -> Callable[[Arrays], Array
     except UserError:
         raise
     except Exception as error:
-        message = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        message = first_line(error)
         raise UserError(
             f"{name} cannot open '{artifact}': {message}. If it is damaged, delete it: the next run writes it again."
         ) from error

@@ -16,7 +16,7 @@ from torch.fx import GraphModule, Node
 
 from ..host import cpu
 from ..models.tensors import tensors, zeros
-from ..spec.errors import UserError
+from ..spec.errors import UserError, first_line
 from ..spec.tensors import Arrays, TensorSpec
 from .calibration import checked
 
@@ -57,7 +57,7 @@ def exported(module: nn.Module, inputs: Sequence[TensorSpec]) -> torch.export.Ex
         # Strict: without, torchao does not tell apart two calls of one ReLU.
         return torch.export.export(module, zeros(inputs), strict=True)
     except Exception as error:  # torch.export raises errors of many kinds, those of the module included
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise UserError(
             f"{type(module).__name__} cannot be exported for int8-pt2e: {first}. Give --recipe int8 --frontend onnx, "
             "which quantizes the ONNX file, or --precision fp32."

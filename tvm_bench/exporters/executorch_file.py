@@ -19,7 +19,7 @@ from executorch.exir import to_edge_transform_and_lower
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from ..host.files import replace_with
-from ..spec.errors import UserError
+from ..spec.errors import UserError, first_line
 from ..spec.recipe import Quantize
 from ..spec.tensors import Arrays
 
@@ -66,5 +66,5 @@ def _named(source: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:  # errors of many kinds: an operator without a kernel, a type, a failed pass
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise UserError(f"ExecuTorch cannot lower '{source}': {first}. Give other --backends.") from error

@@ -15,7 +15,7 @@ from ai_edge_quantizer.quantizer import Quantizer
 from ai_edge_quantizer.utils.qsv_utils import min_max_update
 
 from ..host.files import replace_with
-from ..spec.errors import UserError
+from ..spec.errors import UserError, first_line
 from ..spec.recipe import Quantize
 from ..spec.tensors import Arrays
 
@@ -34,7 +34,7 @@ def convert(source: Path, path: Path) -> None:
         assert program.example_inputs, "torch.export keeps the inputs of its call"
         model = litert_torch.convert(program.module(), program.example_inputs[0], enable_x64=True)
     except Exception as error:  # errors of many kinds: an operator without a lowering, a type, a failed pass
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise UserError(f"LiteRT cannot convert '{source}': {first}. Give other --backends.") from error
     with replace_with(path) as temporary:
         model.export(str(temporary))

@@ -15,7 +15,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from ..host.files import replace_with
 from ..models.tensors import flat_outputs, zeros
-from ..spec.errors import UserError
+from ..spec.errors import UserError, first_line
 from ..spec.tensors import TensorSpec
 from .torchscript import plain_attention
 
@@ -32,7 +32,7 @@ def save_from_module(module: nn.Module, path: Path, inputs: Sequence[TensorSpec]
         try:
             graph = torch.export.export(module.eval(), zeros(inputs)).module()
         except Exception as error:  # torch.export raises errors of many kinds, those of the module included
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            first = first_line(error)
             raise UserError(
                 f"{type(module).__name__} cannot be exported by torch.export: {first}. Give --frontend onnx, or "
                 "other --backends."

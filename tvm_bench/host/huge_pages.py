@@ -23,13 +23,16 @@ ANONYMOUS = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-p 0+ 00:00 0 *(?:\[heap\])?
 @contextmanager
 def for_new_memory() -> Iterator[None]:
     """Ask for huge pages for the memory that is allocated within. Nothing happens where the kernel has none to give."""
-    allowed = machine.huge_pages() in ("always", "madvise")
-    before = _whole_pages() if allowed else set()
+    if machine.huge_pages() not in ("always", "madvise"):
+        yield
+        return
+    before = _whole_pages()
     yield
-    for page in _whole_pages() - before if allowed else ():
+    library = ctypes.CDLL(None)
+    for page in _whole_pages() - before:
         address, size = ctypes.c_void_p(page * SIZE), ctypes.c_size_t(SIZE)
         for advice in (mmap.MADV_HUGEPAGE, COLLAPSE):  # for what is written later, and for what was written already
-            ctypes.CDLL(None).madvise(address, size, advice)
+            library.madvise(address, size, advice)
 
 
 def _whole_pages() -> set[int]:

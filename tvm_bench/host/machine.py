@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import re
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ NO_TURBO = Path("/sys/devices/system/cpu/intel_pstate/no_turbo")
 NVIDIA = Path("/proc/driver/nvidia")
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 STAT = Path("/proc/stat")
+STATUS, MAPPED = Path("/proc/self/status"), Path("/proc/self/smaps_rollup")
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 TICK_KINDS = 8  # numbers of a CPU in /proc/stat that do not overlap
 
@@ -74,12 +74,12 @@ def peak_rss_mb() -> float | None:
 
     It is VmHWM: `ru_maxrss` of a child starts at its parent's size on Linux.
     """
-    return _status("VmHWM")
+    return _in_mb(STATUS, "VmHWM")
 
 
 def rss_mb() -> float | None:
     """The resident memory of this process now (VmRSS), in MB of 10**6 bytes; None outside Linux."""
-    return _status("VmRSS")
+    return _in_mb(STATUS, "VmRSS")
 
 
 def memory_mb() -> float | None:
@@ -120,12 +120,12 @@ def mhz_now() -> float | None:
 
 def pss_mb() -> float | None:
     """The proportional set size (PSS) now, in MB of 10**6 bytes: shared pages count by this process's share."""
-    return _mapped("Pss")
+    return _in_mb(MAPPED, "Pss")
 
 
 def huge_pages_mb() -> float | None:
     """How much of this process's memory lies in huge pages now, in MB of 10**6 bytes."""
-    return _mapped("AnonHugePages")
+    return _in_mb(MAPPED, "AnonHugePages")
 
 
 def boost() -> bool | None:
@@ -172,17 +172,8 @@ def cpu_ticks() -> dict[int, list[int]]:
     return {int(number): [int(ticks) for ticks in text.split()[:TICK_KINDS]] for number, text in lines}
 
 
-def _mapped(key: str) -> float | None:
-    for line in (_read(Path("/proc/self/smaps_rollup")) or "").splitlines():
-        if line.startswith(f"{key}:"):
-            return round(int(line.split()[1]) * 1024 / 1e6, 2)
-    return None
-
-
-def _status(key: str) -> float | None:
-    if sys.platform != "linux":
-        return None
-    for line in Path("/proc/self/status").read_text().splitlines():
+def _in_mb(path: Path, key: str) -> float | None:
+    for line in (_read(path) or "").splitlines():
         if line.startswith(f"{key}:"):
             return round(int(line.split()[1]) * 1024 / 1e6, 2)  # the file says kB and means KiB
     return None

@@ -18,6 +18,11 @@ class Unavailable(UserError):
     """This machine lacks a package or a device. A variant that needs it is skipped."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of its message, or its type if it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     """The error for a `name` that is not `allowed`. Its message suggests the nearest names."""
     names = sorted(allowed)
