@@ -251,15 +251,15 @@ def test_full_scale_sums_do_not_overflow(groups):
     largest = torch.ones(16, 128, 8, 8)
     quantized = ptq.quantize_static(module, [(largest.numpy(),)], [image_input((128, 8, 8))])
     torch.testing.assert_close(quantized(largest), module(largest), rtol=0.02, atol=0)
-    assert quantized.get_submodule("0").weight().int_repr().max() == 127
+    assert quantized.get_submodule("0").weight().int_repr().max() == ptq.weight_range(module[0])["quant_max"]
 
 
-def test_activations_keep_eight_bits_where_the_engine_can_sum_them(monkeypatch):
-    few, many = nn.Conv2d(128, 128, 1, groups=64), nn.Conv2d(128, 128, 1, groups=128)
-    monkeypatch.setattr(ptq.cpu, "host_features", lambda: frozenset({"avx512vnni"}))
-    assert not ptq.reduce_range(few) and ptq.reduce_range(nn.Sequential(few, many))
-    monkeypatch.setattr(ptq.cpu, "host_features", lambda: frozenset({"avxvnni"}))
-    assert ptq.reduce_range(few)
+@pytest.mark.parametrize(("feature", "few", "many"), [("avx512vnni", 127, 64), ("avxvnni", 64, 64)])
+def test_weights_keep_eight_bits_where_the_engine_can_sum_them(feature, few, many, monkeypatch):
+    monkeypatch.setattr(ptq.cpu, "host_features", lambda: frozenset({feature}))
+    module = nn.Sequential(nn.Conv2d(128, 128, 1, groups=64), nn.Conv2d(128, 128, 1, groups=128)).eval()
+    quantized = ptq.quantize_static(module, [(torch.rand(4, 128, 4, 4).numpy(),)], [image_input((128, 4, 4))])
+    assert [quantized.get_submodule(name).weight().int_repr().max() for name in "01"] == [few, many]
 
 
 def test_observers_find_other_ranges(module, pictures):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,10 +24,9 @@ from .calibration import checked
 ENGINE = "x86"
 OBSERVERS = {"minmax": "MinMaxObserver", "histogram": "HistogramObserver", "entropy": "EntropyObserver"}
 WEIGHTS = {
-    True: "INT8, per channel, PerChannelMinMaxObserver",
-    False: "INT8, per tensor, MinMaxObserver",
+    True: "INT8, per channel, PerChannelMinMaxObserver, 8 bits, or 7 in layers that FBGEMM computes",
+    False: "INT8, per tensor, MinMaxObserver, 8 bits, or 7 in layers that FBGEMM computes",
 }
-BITS = "8 bits, or 7 (reduce_range) where the CPU has no AVX-512 VNNI or a convolution over 100 groups"
 ONEDNN_GROUPS = 100  # PyTorch's `should_use_onednn_quant` gives convolutions with more groups to FBGEMM
 
 
@@ -35,7 +35,7 @@ def method(*, per_channel: bool = True, observer: str = "histogram") -> dict[str
     return {
         "method": "static post-training quantization, torch.ao FX graph mode, x86 engine",
         "weights": WEIGHTS[per_channel],
-        "activations": f"UINT8, per tensor, {OBSERVERS[observer]}, {BITS}",
+        "activations": f"UINT8, per tensor, {OBSERVERS[observer]}",
     }
 
 
@@ -118,29 +118,37 @@ def packs_transposed() -> bool:
     return torch.equal(packed.unpack()[0].int_repr(), values)
 
 
-def reduce_range(module: nn.Module) -> bool:
-    """Whether activations must be limited to seven bits.
+def weight_range(layer: nn.Module) -> dict[str, int]:
+    """The range of a layer's INT8 weights, as options of an observer: of eight bits, or half of it for FBGEMM.
 
-    Eight bits overflow the 16-bit sums of `vpmaddubsw` in FBGEMM. PyTorch uses FBGEMM on CPUs without AVX-512 VNNI,
-    and on all CPUs for convolutions of many groups.
+    FBGEMM adds two products in 16 bits (`vpmaddubsw`): 255 * 64 + 255 * 64 fits. PyTorch uses it on CPUs without
+    AVX-512 VNNI, and on all CPUs for convolutions of many groups.
     """
-    groups = (layer.groups for layer in module.modules() if isinstance(layer, nn.Conv2d))
-    return "avx512vnni" not in cpu.host_features() or max(groups, default=1) > ONEDNN_GROUPS
+    many_groups = isinstance(layer, nn.Conv2d) and layer.groups > ONEDNN_GROUPS
+    if many_groups or "avx512vnni" not in cpu.host_features():
+        return {"quant_min": -64, "quant_max": 64}
+    return {"quant_min": -128, "quant_max": 127}
+
+
+def with_weights(mapping: ao.QConfigMapping, module: nn.Module, activations: Any, weights: Any) -> ao.QConfigMapping:
+    """`mapping` with these observers of activations and weights, the latter with the `weight_range` of each layer."""
+    mapping.set_global(ao.QConfig(activations, weights.with_args(**weight_range(nn.Identity()))))
+    for name, layer in module.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            mapping.set_module_name(name, ao.QConfig(activations, weights.with_args(**weight_range(layer))))
+    return mapping
 
 
 def _mapping(module: nn.Module, per_channel: bool, observer: str) -> ao.QConfigMapping:
-    reduced = reduce_range(module)
+    activations: Any = ao.HistogramObserver
     if observer == "entropy":
         from .entropy import EntropyObserver  # loads ONNX Runtime, which a process that runs PyTorch must not pay for
 
-        activations = EntropyObserver.with_args(reduce_range=reduced)
+        activations = EntropyObserver
     elif observer == "minmax":
-        unsigned = {"dtype": torch.quint8, "qscheme": torch.per_tensor_affine}
-        activations = ao.MinMaxObserver.with_args(**unsigned, reduce_range=reduced)
-    else:
-        activations = ao.HistogramObserver.with_args(reduce_range=reduced)
+        activations = ao.MinMaxObserver.with_args(dtype=torch.quint8, qscheme=torch.per_tensor_affine)
     weights = ao.default_per_channel_weight_observer if per_channel else ao.default_weight_observer
-    return ao.get_default_qconfig_mapping(ENGINE).set_global(ao.QConfig(activations, weights))
+    return with_weights(ao.get_default_qconfig_mapping(ENGINE), module, activations, weights)
 
 
 def _converted(prepared: GraphModule) -> nn.Module:

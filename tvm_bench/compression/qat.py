@@ -22,7 +22,7 @@ def method(*, per_channel: bool = True) -> dict[str, str]:
     return {
         "method": "quantization-aware training, torch.ao FX graph mode, x86 engine",
         "weights": ptq.WEIGHTS[per_channel],
-        "activations": f"UINT8, per tensor, MovingAverageMinMaxObserver, {ptq.BITS}",
+        "activations": "UINT8, per tensor, MovingAverageMinMaxObserver",
     }
 
 
@@ -44,7 +44,7 @@ def _observe_training_only(module: nn.Module, _: object) -> None:
 
 
 def _mapping(module: nn.Module, per_channel: bool) -> ao.QConfigMapping:
-    ranges = {"quant_min": 0, "quant_max": 255, "reduce_range": ptq.reduce_range(module)}
-    activations = ao.FusedMovingAvgObsFakeQuantize.with_args(observer=ao.MovingAverageMinMaxObserver, **ranges)
+    observed = {"observer": ao.MovingAverageMinMaxObserver, "quant_min": 0, "quant_max": 255}
+    activations = ao.FusedMovingAvgObsFakeQuantize.with_args(**observed)
     weights = ao.default_fused_per_channel_wt_fake_quant if per_channel else ao.default_weight_fake_quant
-    return ao.get_default_qat_qconfig_mapping(ptq.ENGINE).set_global(ao.QConfig(activations, weights))
+    return ptq.with_weights(ao.get_default_qat_qconfig_mapping(ptq.ENGINE), module, activations, weights)

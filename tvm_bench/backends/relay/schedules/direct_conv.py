@@ -95,12 +95,13 @@ def configure(config: Any, data: te.Tensor, kernel: te.Tensor, *others: Any) -> 
 
 
 def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> relay.Expr | None:
-    """An INT8 or BF16 convolution in blocks of 16 or 8 channels, or a dilated depthwise one in blocks; else None.
+    """An INT8 or BF16 convolution in blocks of 16 or 8 channels, or a depthwise one that TVM leaves slow; else None.
 
-    TVM's own blocks for INT8 have 16. It leaves dilated depthwise convolutions in NCHW, without a schedule for CPUs.
+    TVM's own blocks for INT8 have 16, but with AVX2 those of depthwise convolutions have 8, and the layout would change
+    before and after each. It leaves dilated ones in NCHW, without a schedule for CPUs.
     """
     convolution = conv_workload.of(attrs, *types)
-    if convolution.depthwise and set(convolution.dilation) != {1}:
+    if convolution.depthwise and (set(convolution.dilation) != {1} or convolution.dtype == "int8"):
         return _blocked_depthwise(attrs, inputs, convolution)
     if attrs.data_layout != "NCHW" or types[0].dtype not in ("uint8", bf16_dot.BITS) or convolution.groups > 1:
         return None
@@ -116,12 +117,15 @@ def alter_layout(attrs: Any, inputs: list, types: list[relay.TensorType]) -> rel
 
 
 def _blocked_depthwise(attrs: Any, inputs: list, convolution: conv_workload.Convolution) -> relay.Expr | None:
-    vector = get_simd_32bit_lanes()
-    block = block_size(convolution.kernel[0], (vector, HALF_BLOCK, *range(vector, 1, -1)))
+    block = block_size(convolution.kernel[0], (*_depthwise_blocks(convolution), *range(get_simd_32bit_lanes(), 1, -1)))
     if attrs.data_layout != "NCHW" or attrs.kernel_layout != "OIHW" or not block:
         return None
     changed = _in_blocks(attrs, convolution, block, f"OIHW1i{block}o", block)
     return relay.nn.contrib_depthwise_conv2d_nchwc(*inputs, **changed)
+
+
+def _depthwise_blocks(convolution: conv_workload.Convolution) -> tuple[int, ...]:
+    return BLOCKS if convolution.dtype == "int8" else (get_simd_32bit_lanes(), HALF_BLOCK)
 
 
 def _in_blocks(
@@ -167,7 +171,7 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     elif convolution.dtype == "bf16":
         return []
     else:
-        block, lanes = block_size(convolution.kernel[0], (vector, HALF_BLOCK)), vector
+        block, lanes = block_size(convolution.kernel[0], _depthwise_blocks(convolution)), vector
     if not block:
         return []
     registers = (32 if vector == 16 else 16) * min(lanes, block) // block
