@@ -458,14 +458,18 @@ def test_depthwise_convolution_is_right_on_odd_sizes(precision, shape, kernel, s
         ((1, 10, 7, 7), 17, 2),
         ((1, 16, 1, 1), 4, 1),
         ((2, 48, 28, 28), 16, 2),
+        ((1, 16, 14, 13), 32, 2),
+        ((2, 8, 9, 25), 24, 1),
+        ((1, 40, 63, 63), 16, 1),
     ],
 )
-def test_pointwise_convolution_is_right_on_odd_sizes(shape, outputs, stride):
+@pytest.mark.parametrize("cpu", [None, WITHOUT_VNNI["avx2"]])
+def test_pointwise_convolution_is_right_on_odd_sizes(shape, outputs, stride, cpu):
     random = np.random.default_rng(0)
     data = random.integers(-8, 8, shape).astype(np.float32)
     weight = random.integers(-8, 8, (outputs, shape[1], 1, 1)).astype(np.float32)
     exact = F.conv2d(torch.from_numpy(data), torch.from_numpy(weight), stride=stride).relu().numpy()
-    result, *_ = run(relay.nn.relu(convolution(data, weight, "float32", strides=(stride, stride))), data)
+    result, *_ = run(relay.nn.relu(convolution(data, weight, "float32", strides=(stride, stride))), data, cpu=cpu)
     np.testing.assert_array_equal(result, exact)
 
 

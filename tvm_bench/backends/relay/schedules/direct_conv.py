@@ -23,7 +23,7 @@ from tvm.topi.generic.conv2d import conv2d_alter_int8_common
 from tvm.topi.utils import get_const_tuple, traverse_inline
 from tvm.topi.x86 import conv2d, conv2d_alter_op
 
-from . import bf16_dot, conv_workload, grouped_conv, int8_dot, int8_products, register_tile
+from . import bf16_dot, conv_workload, grouped_conv, int8_dot, int8_products, pointwise_conv, register_tile
 from .register_tile import HALF_BLOCK, Tile, block_size
 
 BLOCKS = (16, HALF_BLOCK)  # channels of INT8 and BF16, on AVX2 too; TVM's own schedules take the first only
@@ -53,6 +53,8 @@ def strategy(
         # The INT8 compute of topi.x86 configures TVM's schedule too, which refuses blocks of 8.
         compute = _dots if convolution.dtype in DOTS else topi.x86.conv2d_NCHWc
         compute = partial(_wide, compute, convolution=convolution, tile=tile)
+        if pointwise_conv.fits(convolution):
+            compute = partial(pointwise_conv.compute, tile=tile)
     result = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
     schedule = partial(_schedule, tile=tile, stride=convolution.strides[0])
@@ -179,7 +181,10 @@ def tiles(convolution: conv_workload.Convolution) -> list[str]:
     blocks = convolution.kernel[0] // block if ungrouped else 1
     few = convolution.depthwise or has_few_products(convolution)
     on_stack = register_tile.STACK_BYTES // (4 * block) if few else 0
-    beyond, dots = ungrouped and not _is_pointwise(convolution), convolution.dtype in DOTS
+    dots = convolution.dtype in DOTS
+    if pointwise_conv.fits(convolution):
+        return register_tile.names(blocks, 1, prod(convolution.out), registers, beyond=True)
+    beyond = ungrouped and not _is_pointwise(convolution)
     return register_tile.names(blocks, *convolution.out, registers, on_stack=on_stack, beyond=beyond, dots=dots)
 
 
@@ -199,6 +204,8 @@ def _schedule(outs: list[te.Tensor], tile: Tile, stride: int) -> te.Schedule:
     def visit(op: te.Operation) -> None:
         if op.tag in TAGS:
             _schedule_convolution(schedule, op, outs[0].op, tile, stride)
+        elif op.tag == pointwise_conv.TAG:
+            pointwise_conv.schedule(schedule, op, outs[0].op, tile)
 
     traverse_inline(schedule, outs[0].op, visit)
     return schedule
