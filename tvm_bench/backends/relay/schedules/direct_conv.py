@@ -32,7 +32,6 @@ DEPTHWISE = "depthwise_conv2d_NCHWc"
 TAGS = ("conv2d_NCHWc", "conv2d_NCHWc_int8", DEPTHWISE)
 FEW_PRODUCTS = 128  # for each output: the 147 of a ResNet's first convolution take longer with these tiles
 L1_BYTES = 24 * 1024  # of 32, for the padded rows of a task
-LEAST_TASKS = 8  # so that all cores have work
 
 
 def strategy(
@@ -276,6 +275,6 @@ def _tiles_per_task(depthwise: te.Operation, per_row: int, stride: int) -> int:
         for count in range(1, tiles + 1)
         if tiles % count == 0
         and (padded_height - (height - count * per_row) * stride) * row_bytes <= L1_BYTES
-        and images * blocks * tiles // count >= LEAST_TASKS
+        and images * blocks * tiles // count >= register_tile.LEAST_TASKS
     ]
     return max(fitting, default=1)

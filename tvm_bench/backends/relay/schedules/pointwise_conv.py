@@ -15,11 +15,10 @@ from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple
 
 from .conv_workload import Convolution
-from .register_tile import Tile
+from .register_tile import LEAST_TASKS, Tile
 
 TAG = "pointwise_conv2d_NCHWc"
 L1_BYTES = 16 * 1024  # of 32, for the outputs of a task
-LEAST_TASKS = 8  # so that all cores have work
 
 
 def fits(convolution: Convolution) -> bool:

@@ -13,6 +13,7 @@ STACK_BYTES = 1023
 HEAP_LOADS = 0.25  # per multiplication, estimated
 FEW_REGISTERS = 16  # of AVX2; AVX-512 has 32
 IN_FLIGHT = 8  # sums that keep both multipliers of a core at work: two each cycle, and each takes four
+LEAST_TASKS = 8  # so that all cores have work
 Tile = tuple[int, int, int]  # channel blocks, rows and columns of the output that are summed together
 
 
