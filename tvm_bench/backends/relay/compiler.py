@@ -16,6 +16,7 @@ from . import kernels as kernel_infos
 from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from .averages import AveragesAsPools
 from .bfloat16 import Bfloat16, Bfloat16Casts
+from .byte_tables import ByteTables
 from .calls import name_of
 from .dilated import DilatedConvolutions
 from .einsum import EinsumsAsProducts
@@ -71,6 +72,7 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
         config = config | lowering(module)
         with target, tvm.transform.PassContext(3, config=config, disabled_pass=disabled):
             altered = passes.alter_layouts(module)
+            altered = in_sequence([ByteTables()], altered) if own else altered
         disabled += passes.REPEATED
         with tvm.transform.PassContext(3, config=config, disabled_pass=disabled, instruments=[fusion]):
             factory = relay.build(altered, target=target)
