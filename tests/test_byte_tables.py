@@ -44,9 +44,9 @@ def convolved(data):
     return rounded(relay.cast(sums, "float32"))
 
 
-def answer(output, cpu):
+def answer(output, cpu, schedules="default"):
     module = relay.transform.InferType()(tvm.IRModule.from_expr(output))
-    built = compiler.compiled(module, target.resolve(cpu, 2), compiler.Schedules())
+    built = compiler.compiled(module, target.resolve(cpu, 2), compiler.Schedules(schedules))
     executor = graph_executor.GraphModule(built.library["default"](tvm.cpu()))
     executor.run(data=EVERY_BYTE)
     return executor.get_output(0).numpy(), str(built.fused)
@@ -85,3 +85,8 @@ def cheap(data):
 def test_other_functions_are_computed(function):
     output = function(convolved(relay.var("data", shape=SHAPE, dtype="uint8")))
     assert byte_tables.LOOKUP not in answer(output, None)[1]
+
+
+def test_stock_schedules_stay_those_of_tvm():
+    output = silu(convolved(relay.var("data", shape=SHAPE, dtype="uint8")))
+    assert byte_tables.LOOKUP not in answer(output, None, "stock")[1]

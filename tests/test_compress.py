@@ -251,7 +251,9 @@ def test_full_scale_sums_do_not_overflow(groups):
     largest = torch.ones(16, 128, 8, 8)
     quantized = ptq.quantize_static(module, [(largest.numpy(),)], [image_input((128, 8, 8))])
     torch.testing.assert_close(quantized(largest), module(largest), rtol=0.02, atol=0)
-    assert quantized.get_submodule("0").weight().int_repr().max() == ptq.weight_range(module[0])["quant_max"]
+    assert quantized.get_submodule("0").weight().int_repr().max() == (
+        127 if groups == 1 and "avx512vnni" in ptq.cpu.host_features() else 64
+    )
 
 
 @pytest.mark.parametrize(("feature", "few", "many"), [("avx512vnni", 127, 64), ("avxvnni", 64, 64)])

@@ -473,6 +473,13 @@ def test_pointwise_convolution_is_right_on_odd_sizes(shape, outputs, stride, cpu
     np.testing.assert_array_equal(result, exact)
 
 
+@pytest.mark.parametrize(("size", "stride"), [(7, 1), (14, 2), (13, 1)])
+def test_an_odd_number_of_pixels_is_one_row_where_registers_are_few(size, stride):
+    pointwise = conv_workload.Convolution("fp32", (1, 160, size, size), (960, 1, 1), (stride,) * 2, (0,) * 4, (1, 1), 1)
+    with target.resolve(WITHOUT_VNNI["avx2"], 2):
+        assert schedules.candidates(pointwise)[0] == "2x1x6", "no part of 7 or 13"
+
+
 def test_tiles_on_the_stack_have_one_row():
     """TVM puts larger ones on the heap, and fills them with zeros."""
     for blocks, height, width in ((6, 56, 56), (55, 7, 7), (60, 7, 7), (1, 28, 28)):

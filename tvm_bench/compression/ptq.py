@@ -118,24 +118,23 @@ def packs_transposed() -> bool:
     return torch.equal(packed.unpack()[0].int_repr(), values)
 
 
-def weight_range(layer: nn.Module) -> dict[str, int]:
-    """The range of a layer's INT8 weights, as options of an observer: of eight bits, or half of it for FBGEMM.
+def weight_range(groups: int = 1) -> dict[str, int]:
+    """The range of INT8 weights, as options of an observer: of eight bits, or half of it where FBGEMM computes.
 
     FBGEMM adds two products in 16 bits (`vpmaddubsw`): 255 * 64 + 255 * 64 fits. PyTorch uses it on CPUs without
-    AVX-512 VNNI, and on all CPUs for convolutions of many groups.
+    AVX-512 VNNI, and on all CPUs for convolutions of many `groups`.
     """
-    many_groups = isinstance(layer, nn.Conv2d) and layer.groups > ONEDNN_GROUPS
-    if many_groups or "avx512vnni" not in cpu.host_features():
+    if groups > ONEDNN_GROUPS or "avx512vnni" not in cpu.host_features():
         return {"quant_min": -64, "quant_max": 64}
     return {"quant_min": -128, "quant_max": 127}
 
 
 def with_weights(mapping: ao.QConfigMapping, module: nn.Module, activations: Any, weights: Any) -> ao.QConfigMapping:
     """`mapping` with these observers of activations and weights, the latter with the `weight_range` of each layer."""
-    mapping.set_global(ao.QConfig(activations, weights.with_args(**weight_range(nn.Identity()))))
+    mapping.set_global(ao.QConfig(activations, weights.with_args(**weight_range())))
     for name, layer in module.named_modules():
         if isinstance(layer, nn.Conv2d):
-            mapping.set_module_name(name, ao.QConfig(activations, weights.with_args(**weight_range(layer))))
+            mapping.set_module_name(name, ao.QConfig(activations, weights.with_args(**weight_range(layer.groups))))
     return mapping
 
 

@@ -17,23 +17,17 @@ from tvm.relay.expr_functor import ExprMutator
 from tvm.relay.op import op as operators
 
 from .calls import as_pass, is_scalar, name_of, shape_of
+from .folding import OPERATORS
+from .rounding import BYTES
 
 LOOKUP = "tvm_bench.lookup"
-BYTES = ("uint8", "int8")
 SLOW: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "tanh": np.tanh,
     "exp": np.exp,
     "erf": np.vectorize(erf, otypes=[np.float64]),
 }
-ARITHMETIC: dict[str, Callable[..., np.ndarray]] = {
-    "add": np.add,
-    "subtract": np.subtract,
-    "multiply": np.multiply,
-    "divide": np.divide,
-    "maximum": np.maximum,
-    "minimum": np.minimum,
-}
+FAST = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "clip", "cast")  # folding.py computes them
 
 
 @as_pass
@@ -48,7 +42,11 @@ class ByteTables(ExprMutator):
         if chain is None or not any(name_of(step) in SLOW for step in chain):
             return new
         source, *steps = chain
-        return relay.Call(tvm.ir.Op.get(LOOKUP), [self.visit(source), relay.const(_table(source, steps))])
+        table = _table(source, steps)
+        return new if table is None else relay.Call(tvm.ir.Op.get(LOOKUP), [self.visit(source), relay.const(table)])
+
+
+NAME = ByteTables().info.name
 
 
 def _chain(last: relay.Call) -> list[relay.Expr] | None:
@@ -57,49 +55,42 @@ def _chain(last: relay.Call) -> list[relay.Expr] | None:
     None if `last` depends on more than that value and scalars, or by other operators than those of this file.
     """
     sources: list[relay.Expr] = []
-    steps: list[relay.Expr] = []
+    steps: dict[relay.Expr, None] = {}
 
     def visit(value: relay.Expr) -> bool:
-        if is_scalar(value) or any(value.same_as(known) for known in (*sources, *steps)):
+        if is_scalar(value) or value in steps or any(map(value.same_as, sources)):
             return True
         if shape_of(value) != shape_of(last):
             return False
         if value.checked_type.dtype == "uint8" and not value.same_as(last):
             sources.append(value)
             return len(sources) == 1
-        if name_of(value) not in (*SLOW, *ARITHMETIC, "cast", "clip", "reinterpret"):
+        if name_of(value) not in (*SLOW, *FAST, "reinterpret"):
             return False
         known = all(map(visit, value.args))
-        steps.append(value)
+        steps[value] = None
         return known
 
     return [*sources, *steps] if visit(last) and sources else None
 
 
-def _table(source: relay.Expr, steps: list[relay.Call]) -> np.ndarray:
-    """The answers (256,) of `steps` for all values of `source`."""
-    answers = [np.arange(256, dtype=np.uint8)]
-    values = [source, *steps]
-
-    def of(value: relay.Expr) -> np.ndarray:
-        if is_scalar(value):
-            return value.data.numpy().reshape(())
-        return answers[next(place for place, known in enumerate(values) if value.same_as(known))]
-
+def _table(source: relay.Expr, steps: list[relay.Call]) -> np.ndarray | None:
+    """The answers (256,) of `steps` for all values of `source`; None if folding.py leaves one of them to TVM."""
+    answers = {source: np.arange(256, dtype=np.uint8)}
     for step in steps:
-        answers.append(_answer(step, *map(of, step.args)))
-    return answers[-1]
+        inputs = (answers[value] if value in answers else value.data.numpy().reshape(()) for value in step.args)
+        answer = _answer(step, *inputs)
+        if answer is None:
+            return None
+        answers[step] = answer
+    return answers[steps[-1]]
 
 
-def _answer(step: relay.Call, *inputs: np.ndarray) -> np.ndarray:
-    name, attributes, data = name_of(step), step.attrs, inputs[0]
+def _answer(step: relay.Call, *inputs: np.ndarray) -> np.ndarray | None:
+    name, data = name_of(step), inputs[0]
     if name in SLOW:
         return SLOW[name](data.astype(np.float64)).astype(data.dtype)
-    if name in ARITHMETIC:
-        return ARITHMETIC[name](*inputs)
-    if name == "clip":
-        return data.clip(*(np.asarray(limit, data.dtype) for limit in (attributes.a_min, attributes.a_max)))
-    return data.view(attributes.dtype) if name == "reinterpret" else data.astype(attributes.dtype)
+    return data.view(step.attrs.dtype) if name == "reinterpret" else OPERATORS[name](step.attrs, *inputs)
 
 
 def _register() -> None:

@@ -12,11 +12,10 @@ import tvm
 from tvm import relay
 
 from ...spec.errors import UserError
+from . import byte_tables, layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from . import kernels as kernel_infos
-from . import layer_norm_match, passes, scale_folding, schedules, simplify, tokens
 from .averages import AveragesAsPools
 from .bfloat16 import Bfloat16, Bfloat16Casts
-from .byte_tables import ByteTables
 from .calls import name_of
 from .dilated import DilatedConvolutions
 from .einsum import EinsumsAsProducts
@@ -67,12 +66,11 @@ def compiled(module: tvm.IRModule, target: tvm.target.Target, plan: Schedules) -
     own = plan.name in ("default", "templates")  # the other tuners extract their tasks from the module without this
     module = _rewritten(_folded(module, target)) if own else module
     fusion = _LastFusion()
-    disabled = [scale_folding.TVMS_PASS, *simplify.TVMS_PASSES] if own else []
+    disabled = [scale_folding.TVMS_PASS, *simplify.TVMS_PASSES] if own else [byte_tables.NAME]
     with _schedules(plan, target) as (config, records):
         config = config | lowering(module)
         with target, tvm.transform.PassContext(3, config=config, disabled_pass=disabled):
             altered = passes.alter_layouts(module)
-            altered = in_sequence([ByteTables()], altered) if own else altered
         disabled += passes.REPEATED
         with tvm.transform.PassContext(3, config=config, disabled_pass=disabled, instruments=[fusion]):
             factory = relay.build(altered, target=target)

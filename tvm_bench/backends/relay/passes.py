@@ -12,6 +12,7 @@ from tvm import relay
 from tvm.relay.expr_functor import ExprMutator
 
 from . import quantized_clip, quantized_dense, quantized_reshape, quantized_resize, quantized_tables
+from .byte_tables import ByteTables
 from .calls import as_pass
 from .float_constants import FloatConstants
 from .folding import FoldWithNumPy
@@ -88,6 +89,7 @@ def alter_layouts(module: tvm.IRModule) -> tvm.IRModule:
         transform.AlterOpLayout(),
         FoldWithNumPy(),
         Simplified(),
+        ByteTables(),
     ]
     return in_sequence(steps, module)
 

@@ -48,12 +48,12 @@ def strategy(
         return x86.conv2d_NCHWc_strategy_cpu(attrs, inputs, out_type, target)
     if convolution.depthwise:
         compute = topi.x86.depthwise_conv2d_NCHWc
+    elif pointwise_conv.fits(convolution):
+        compute = partial(pointwise_conv.compute, tile=tile)
     else:
         # The INT8 compute of topi.x86 configures TVM's schedule too, which refuses blocks of 8.
         compute = _dots if convolution.dtype in DOTS else topi.x86.conv2d_NCHWc
         compute = partial(_wide, compute, convolution=convolution, tile=tile)
-        if pointwise_conv.fits(convolution):
-            compute = partial(pointwise_conv.compute, tile=tile)
     result = relay.op.OpStrategy()
     wrapped = wrap_compute_conv2d(compute, need_data_layout=True, need_out_layout=True)
     schedule = partial(_schedule, tile=tile, stride=convolution.strides[0])
