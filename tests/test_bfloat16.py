@@ -192,7 +192,7 @@ def test_it_races(cli, tmp_path):
         "bench", TINY, "--data", "fashion-mnist", "--precision", "fp32,bf16", "--backends", "eager,relay",
         "--rounds", 1, "--samples", 3, "--images", 50, "--threads", 1, "--artifacts", tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == (0 if HERE else 1), done.stdout + done.stderr
     rows = {row["name"]: row for row in json.loads(next(tmp_path.glob("*/results.json")).read_text())["variants"]}
     row = rows["tiny-cnn/bf16-relay"]
     if not HERE:

@@ -74,8 +74,9 @@ def test_is_it_faster(tmp_path):
 
 
 @pytest.mark.slow
-def test_smaller_or_faster(tmp_path):
-    settings = {"MODEL": TINY, "DATA": "fashion-mnist", "EPOCHS": 0.001, "ROUNDS": 2, "SAMPLES": 3, "IMAGES": 20}
+def test_smaller_or_faster(pictures, tmp_path):
+    settings = {"MODEL": TINY, "DATA": f"imagefolder:{pictures}", "EPOCHS": 0.1}
+    settings |= {"ROUNDS": 2, "SAMPLES": 3, "IMAGES": 20}
     text, drawn = executed("smaller-or-faster.ipynb", {**settings, "ARTIFACTS": str(tmp_path)})
     assert text.count("that of the dense network") == 4
     assert drawn == 1
