@@ -21,8 +21,10 @@ from tvm_bench.backends.relay.schedules import (
     override,
     register_tile,
     winograd,
+    winograd_chunks,
     winograd_int8,
     winograd_kernel,
+    winograd_tiles,
     winograd_weights,
 )
 from tvm_bench.host.cpu import host_features
@@ -72,19 +74,22 @@ def convolution(data, weight, out_dtype, **attributes):
         ((1, 16, 11, 6), 48, (0, 0)),
         ((1, 16, 5, 5), 16, (2, 1)),
         ((1, 32, 20, 20), 16, (1, 1)),
+        ((1, 32, 16, 9), 48, (1, 1)),
     ],
 )
-@pytest.mark.parametrize("weights", ["transformed", "by filters", "by rows"])
+@pytest.mark.parametrize("weights", ["transformed", "by filters", "by rows", "in chunks"])
 def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding, weights, monkeypatch):
     if weights != "transformed":
         monkeypatch.setattr(winograd_weights, "LARGE", 0)
         monkeypatch.setattr(winograd_kernel, "L2_BYTES", 0 if weights == "by rows" else winograd_kernel.L2_BYTES)
+        monkeypatch.setattr(winograd_chunks, "TASKS_PER_CORE", 0 if weights == "in chunks" else 99)
     random = np.random.default_rng(0)
     data = random.standard_normal(shape).astype(np.float32)
     weight = (random.standard_normal((outputs, shape[1], 3, 3)) / np.sqrt(9 * shape[1])).astype(np.float32)
     bias = random.standard_normal(outputs).astype(np.float32)
     output = convolution(data, weight, "float32", padding=padding)
-    result, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data)
+    cpu = "llvm -mcpu=haswell" if weights == "in chunks" else None
+    result, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data, cpu=cpu)
     exact = F.conv2d(*(torch.from_numpy(a).double() for a in (data, weight, bias)), padding=padding).relu().numpy()
     assert "winograd" in kernels
     assert np.abs(result - exact).max() < 2e-5
@@ -97,6 +102,18 @@ def test_large_weights_of_winograd_are_stored_as_they_are(on_small_images):
     assert "winograd" in " ".join(map(str, library.function_metadata)) and stored.nbytes == size
     small = relay_library(convolution(data[:, :32], np.ones((32, 32, 3, 3), np.float32), "float32", padding=(1, 1)))
     assert [value.numpy().nbytes for value in small.get_params().values()] == [32 * 32 * 36 * 4]
+
+
+@pytest.mark.parametrize("size", winograd.SIZES)
+def test_winograd_in_chunks_keeps_its_sums_in_registers(size):
+    data, weight = np.ones((1, 256, 14, 14), np.float32), np.ones((256, 256, 3, 3), np.float32)
+    output = convolution(data, weight, "float32", padding=(1, 1))
+    workload = conv_workload.of(output.attrs, *(relay.TensorType(array.shape) for array in (data, weight)))
+    result, _, assembly = run(output, data, {str(workload): f"winograd{size}"}, "llvm -mcpu=haswell")
+    np.testing.assert_allclose((result.min(), result.max()), (4 * 256, 9 * 256), rtol=1e-5)
+    loop = max(re.split(r"\n\.LBB", assembly), key=lambda block: block.count("vfmadd231ps"))
+    loop, _ = loop.rsplit("vfmadd231ps", 1)
+    assert loop.count("vbroadcastss") * 2 == loop.count("vfmadd231ps") + 1 >= 64 and "(%rsp)" not in loop
 
 
 @pytest.mark.parametrize(
@@ -154,7 +171,7 @@ def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kin
 @pytest.mark.parametrize(
     ("cpu", "int8", "tiles", "rows"),
     [
-        *(("haswell", True, 16, 4), ("haswell", True, 49, 2), ("haswell", False, 49, 7), ("haswell", False, 25, 9)),
+        *(("haswell", True, 16, 4), ("haswell", True, 49, 2), ("haswell", False, 49, 5), ("haswell", False, 16, 4)),
         *(("alderlake", True, 16, 4), ("alderlake", True, 49, 5), ("alderlake", True, 14, 5)),
         *(("znver4", True, 49, 7), ("znver4", False, 196, 14), ("znver4", True, 961, 23)),
     ],
@@ -162,7 +179,7 @@ def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kin
 def test_rows_that_do_not_divide_the_tiles_are_taken_where_others_are_slow(cpu, int8, tiles, rows):
     with target.resolve(f"llvm -mcpu={cpu}", 2):
         block = 16 if int8 or cpu == "znver4" else 8
-        tile = winograd_kernel.RegisterTile.of(block, int8_dot.best() if int8 else None)
+        tile = winograd_tiles.RegisterTile.of(block, 8, int8_dot.best() if int8 else None)
     assert tile.rows(tiles) == rows and tile.rows(-(-tiles // rows) * rows) % rows == 0
 
 
@@ -198,7 +215,7 @@ def test_winograd_pays_unless_the_output_is_small(dtype, channels, size, pays):
 
 @pytest.mark.parametrize(
     ("dtype", "size", "pays_on"),
-    [("int8", 14, {"haswell": True, "znver4": False}), ("fp32", 6, {"haswell": False, "znver4": True})],
+    [("int8", 14, {"haswell": True, "znver4": False}), ("fp32", 5, {"haswell": False, "znver4": True})],
 )
 def test_winograd_pays_for_other_outputs_on_other_cpus(dtype, size, pays_on):
     workload = conv_workload.Convolution(dtype, (1, 64, size, size), (64, 3, 3), (1, 1), (1, 1, 1, 1), (1, 1), 1)

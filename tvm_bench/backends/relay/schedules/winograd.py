@@ -23,7 +23,7 @@ from .conv_workload import Convolution
 SIZES = (4, 2)  # of a tile of outputs; the first is the default
 NAME = "winograd"  # before the size, in the name of the schedule
 # With fewer outputs, transforms take longer than Winograd saves.
-LEAST_OUTPUTS = 49
+LEAST_OUTPUTS = 36
 LEAST_OUTPUTS_WITH_AVX512 = 16  # whose registers hold all sums of few tiles
 
 

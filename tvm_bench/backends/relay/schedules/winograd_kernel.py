@@ -7,76 +7,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import tvm
 from tvm import te, tir, topi
+from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple, traverse_inline
 
-from . import int8_dot, int16_dot, winograd_int8, winograd_matrices, winograd_weights
+from . import int8_dot, int16_dot, winograd_chunks, winograd_int8, winograd_matrices, winograd_weights
 from .int16_dot import PAIR
+from .winograd_tiles import LEAST_ROWS, SUMS, TASKS_PER_CORE, RegisterTile, Tiles
 
 TAG = "conv2d_winograd_NCHWc"
-TASKS_PER_CORE = 3  # with fewer rows of tiles, one core would wait for another
-SUMS = 24  # of the 32 registers of AVX-512, for those of a register tile; half of them with AVX2
-PAIRED_SUMS = 8  # of the 16 registers of AVX2 without VNNI, which needs some for products
-LEAST_ROWS = 6  # of a register tile
-CHAINS = 8  # sums that do not wait for each other: a multiply-add takes four cycles, and two start in each
-LEAST_GAIN = 1.1  # of register tiles that do not divide the tiles
 L2_BYTES = 800_000  # of 1 MB, for what goes from step to step
 WEIGHTS_BYTES = 5_000_000  # each line of tiles reads all weights, from the L3 cache
-
-
-@dataclass(frozen=True)
-class Tiles:
-    """How a convolution is cut: `lines` of `columns` tiles, computed in groups of `grouped` lines."""
-
-    lines: int
-    columns: int
-    grouped: int
-
-    @property
-    def in_group(self) -> int:
-        """The number of tiles in a group."""
-        return self.grouped * self.columns
-
-
-@dataclass(frozen=True)
-class RegisterTile:
-    """The part of a matrix product whose sums stay in registers: at most `most` rows, each of `vectors`.
-
-    `chains` of sums keep the multipliers busy.
-    """
-
-    most: int
-    vectors: int
-    chains: int
-
-    @classmethod
-    def of(cls, block: int, kind: int8_dot.Kind | None) -> RegisterTile:
-        """That of the current target: by dot products of this `kind` (None: FP32, with `block` lanes)."""
-        lanes = kind.lanes if kind else block
-        if lanes == 16:
-            return cls(SUMS, 1, CHAINS)
-        vectors = block // lanes
-        if kind and not int8_dot.has_vnni():
-            return cls(PAIRED_SUMS // vectors, vectors, 1)
-        return cls(SUMS // 2 // vectors, vectors, CHAINS)
-
-    def rows(self, tiles: int) -> int:
-        """The rows for a number of `tiles`: they divide it, unless others take clearly less time."""
-        fastest = min(range(1, self.most + 1), key=lambda rows: self._time(rows, tiles))
-        dividing = max(rows for rows in range(1, self.most + 1) if tiles % rows == 0)
-        return fastest if self._time(dividing, tiles) > LEAST_GAIN * self._time(fastest, tiles) else dividing
-
-    def holds(self, tiles: int, positions: int) -> bool:
-        """Whether the sums of all `tiles` at these `positions` fit."""
-        return self.rows(tiles) == tiles and positions * tiles <= self.most
-
-    def _time(self, rows: int, tiles: int) -> int:
-        """By the products, the loads, or the chains of each register tile, whatever takes longest."""
-        return -(-tiles // rows) * max(rows * self.vectors, rows + self.vectors, self.chains)
 
 
 def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tensor]:
@@ -89,9 +33,8 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     int8 = data.dtype == "uint8"
     size = int(attrs.tile_size)
     span = size + 2
-    if raw := not winograd_weights.are_transformed(weight):
-        weight = winograd_weights.transformed(weight, size)
-    out_blocks = get_const_tuple(weight.shape)[2]
+    raw = not winograd_weights.are_transformed(weight)
+    out_blocks = get_const_tuple(weight.shape)[0 if raw else 2]
     top, left, bottom, right = get_const_tuple(attrs.padding)
     images, in_blocks, in_height, in_width, block = get_const_tuple(data.shape)
     height, width = in_height + top + bottom - 2, in_width + left + right - 2
@@ -102,8 +45,10 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     together = not raw and _together(lines, columns, between, places * block * in_blocks * out_blocks * element)
     tiles = Tiles(lines, columns, 1 if together else lines)
     groups = tiles.lines // tiles.grouped
-    rows_of_sums = RegisterTile.of(block, int8_dot.best(winograd_int8.BLOCK) if int8 else None).rows(tiles.in_group)
+    register_tile = RegisterTile.of(block, out_blocks, int8_dot.best(winograd_int8.BLOCK) if int8 else None)
+    rows_of_sums = register_tile.rows(tiles.in_group)
     in_product = -(-tiles.in_group // rows_of_sums) * rows_of_sums
+    chunks = raw and winograd_chunks.fit(register_tile, out_blocks, in_product, places)
     matrices, dtype = winograd_matrices.OF[size], "int16" if int8 else data.dtype
     after = (rows * size + 2 - in_height - top, columns * size + 2 - in_width - left)
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
@@ -116,12 +61,21 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
 
     tile = te.compute((in_blocks, groups, in_product, span, span, block), tile_of)
     of_tiles = winograd_matrices.tile_times(tile, matrices.data, matrices.pairs)
-    transformed = te.compute(
-        (groups, span, span, in_blocks, in_product, block),
-        lambda g, e, n, b, t, c: of_tiles[b, g, t, e, n, c],
-        name="input_transform",
-    )
-    product = _product(transformed, weight, "int32" if int8 else data.dtype)
+    if chunks:
+        transformed = te.compute(
+            (groups, in_blocks, span, span, in_product, block),
+            lambda g, b, e, n, t, c: of_tiles[b, g, t, e, n, c],
+            name="input_transform",
+        )
+        product = winograd_chunks.products(transformed, weight, size)
+    else:
+        transformed = te.compute(
+            (groups, span, span, in_blocks, in_product, block),
+            lambda g, e, n, b, t, c: of_tiles[b, g, t, e, n, c],
+            name="input_transform",
+        )
+        weight = winograd_weights.transformed(weight, size) if raw else weight
+        product = _product(transformed, weight, "int32" if int8 else data.dtype)
     of_product = te.compute(
         (out_blocks, tiles.lines, columns, span, span, block),
         lambda o, line, w, e, n, k: product[line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k],
@@ -189,58 +143,74 @@ def _schedule(s: te.Schedule, output: te.Operation, last: te.Operation) -> None:
     before, tile = winograd_matrices.steps(s, transformed.op.input_tensors[0])
     for inlined in (of_product, tile.op.input_tensors[0]):
         s[inlined].compute_inline()
-    together = get_const_tuple(product.shape)[0] > 1
+    together, chunks = get_const_tuple(product.shape)[0] > 1, product.op.name == winograd_chunks.NAME
     if not output.same_as(last):
         s[output].compute_inline()
     size = get_const_tuple(inverses[0].op.output(0).shape)[3]
-    task = _schedule_outputs(s[last], inverses, size, together=together)
+    *_, blocks, _, block = get_const_tuple(product.shape)
+    kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
+    register_tile = RegisterTile.of(block, blocks, kind)
+    of_task = register_tile.blocks if chunks else blocks if together else 1
+    task = _schedule_outputs(s[last], inverses, size, rows=not chunks, blocks=of_task)
     if together:
-        s[product].compute_at(s[last], task)
         s[transformed].compute_at(s[last], task)
-    _schedule_transform(s[transformed], (*before, s[tile]), together=together)
-    _schedule_product(s, product, together=together)
+    if together or chunks:
+        s[product].compute_at(s[last], task)
+    _schedule_transform(s[transformed], (*before, s[tile]), chunks=chunks, together=together)
+    if chunks:
+        winograd_chunks.schedule(s, product, register_tile)
+    else:
+        _schedule_product(s, product, kind, register_tile, together=together)
 
 
-def _schedule_outputs(last: te.Stage, inverses: Iterable[te.Stage], size: int, *, together: bool) -> tir.IterVar:
-    """Back to outputs, with the operators that are fused behind the convolution. Returns the axis of the tasks."""
+def _schedule_outputs(
+    last: te.Stage, inverses: Iterable[te.Stage], size: int, *, rows: bool, blocks: int
+) -> tir.IterVar:
+    """Back to outputs, with the operators that are fused behind the convolution. Returns the axis of the tasks.
+
+    A task has so many `blocks` of filters, of one row of tiles if `rows`, else of all.
+    """
     image, o, h, w, k = last.op.axis
     row, h = last.split(h, size)
     column, w = last.split(w, size)
-    tasks, rest = ((image, row), (o,)) if together else ((image, o, row), ())
+    o, block = last.split(o, blocks)
+    tasks, rest = ((image, o, row), (block,)) if rows else ((o,), (block, image, row))
     last.reorder(*tasks, *rest, column, h, w, k)
     task = last.fuse(*tasks)
     last.parallel(task)
     _unroll_and_vectorize(last, (h, w), k)
-    _whole_tiles_at(inverses, last, column)
+    _whole_tiles_at(inverses, last, column, h)
     return task
 
 
-def _schedule_transform(transformed: te.Stage, before: Iterable[te.Stage], *, together: bool) -> None:
+def _schedule_transform(transformed: te.Stage, before: Iterable[te.Stage], *, chunks: bool, together: bool) -> None:
     """Whole tiles are transformed at a time, for example of 6 x 6 vectors."""
-    g, e, n, b, t, c = transformed.op.axis
+    g, *places, t, c = transformed.op.axis
+    b, e, n = places if chunks else (places[2], *places[:2])
     transformed.reorder(g, b, t, e, n, c)
     if not together:
         t = transformed.fuse(g, b, t)
         transformed.parallel(t)
     _unroll_and_vectorize(transformed, (e, n), c)
-    _whole_tiles_at(before, transformed, t)
+    _whole_tiles_at(before, transformed, t, e)
 
 
-def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> None:
+def _schedule_product(
+    s: te.Schedule, product: te.Tensor, kind: int8_dot.Kind | None, register_tile: RegisterTile, *, together: bool
+) -> None:
     """A matrix product for each position in a tile: some rows of its result stay in registers.
 
     Of few tiles, the sums of a whole row of positions do: then weights are transformed in registers too.
     """
     accumulator = s.cache_write(product, "local")
     g, e, n, o, t, k = s[product].op.axis
-    *_, span, _, tiles, block = get_const_tuple(product.shape)
+    *_, span, _, tiles, _ = get_const_tuple(product.shape)
     data, weight = product.op.input_tensors
-    kind = int8_dot.best(winograd_int8.BLOCK) if product.dtype == "int32" else None
-    register_tile = RegisterTile.of(block, kind)
     whole_row = register_tile.holds(tiles, span)
     n, position = s[product].split(n, span if whole_row else 1)
+    o, part = s[product].split(o, register_tile.blocks)
     t, row = s[product].split(t, register_tile.rows(tiles))
-    s[product].reorder(g, e, n, o, t, position, row, k)
+    s[product].reorder(g, e, n, o, t, position, part, row, k)
     if raw := bool(weight.op.input_tensors):
         few = 4 * math.prod(get_const_tuple(data.shape)) <= L2_BYTES
         places = (o, e) if few else (e, o)  # what is read again stays in the L2 cache: few data, or those of one row
@@ -249,29 +219,31 @@ def _schedule_product(s: te.Schedule, product: te.Tensor, *, together: bool) -> 
         s[product].parallel(task)
     elif not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
-    _unroll_and_vectorize(s[product], (position, row), k)
+    _unroll_and_vectorize(s[product], (position, part, row), k)
     s[accumulator].compute_at(s[product], t)
-    *_, position, _, row, k = s[accumulator].op.axis
+    *_, position, part, row, k = s[accumulator].op.axis
     reduced = s[accumulator].op.reduce_axis
     if kind:
         vector, k = s[accumulator].split(k, kind.lanes)
         *outer_sums, pair = reduced
-        s[accumulator].reorder(*outer_sums, position, row, vector, k, pair)
+        s[accumulator].reorder(*outer_sums, position, row, part, vector, k, pair)
         s[accumulator].unroll(vector)
         s[accumulator].tensorize(k, int16_dot.te_intrinsic(kind))
     else:
-        s[accumulator].reorder(*reduced, position, row, k)
+        s[accumulator].reorder(*reduced, position, row, part, k)
         s[accumulator].vectorize(k)
-    for loop in (position, row):
+    for loop in (position, row, part):
         s[accumulator].unroll(loop)
     if raw:
         at = (s[accumulator], reduced[-1]) if whole_row else (s[product], task)
         winograd_weights.schedule(s, weight, *at)
 
 
-def _whole_tiles_at(stages: Iterable[te.Stage], consumer: te.Stage, axis: tir.IterVar) -> None:
-    for stage in stages:
-        stage.compute_at(consumer, axis)
+def _whole_tiles_at(stages: Iterable[te.Stage], consumer: te.Stage, axis: tir.IterVar, row: tir.IterVar) -> None:
+    """Where registers are few, the last two steps are computed for a row at a time."""
+    by_row = 2 if get_simd_32bit_lanes() < 16 else 0
+    for number, stage in enumerate(stages):
+        stage.compute_at(consumer, row if number < by_row else axis)
         _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
 
 

@@ -1,9 +1,10 @@
 """Winograd's weights in FP32: a library stores small ones transformed, and large ones as they are.
 
 Transformed, they are four times as large, and a kernel with few tiles waits for memory while it reads them. So the
-kernel transforms large ones itself: in registers if those hold the sums of all tiles, else for some filters and a row
-of the tile at a time, which stay in the L2 cache. That takes about fifteen instructions for a vector of filters and an
-input channel, and their products take six for each tile.
+kernel transforms large ones itself: in registers if those hold the sums of all tiles, else for some filters and a chunk
+of input channels (winograd_chunks.py), else for some filters and a row of the tile, which stay in the L2 cache. A row
+takes about fifteen instructions for a vector of filters and an input channel, and their products take six for each
+tile. With AVX2 it takes 58, and a whole tile 143.
 """
 
 from __future__ import annotations
@@ -40,6 +41,31 @@ def are_transformed(weight: te.Tensor) -> bool:
     return get_const_tuple(weight.shape)[2:4] != (KERNEL, KERNEL)
 
 
+def of_tile(weight: te.Tensor, size: int) -> te.Tensor:
+    """(CO/8, CI, 3, 3, 8) -> (CO/8, CI, 6, 6, 8) for tiles of `size` 4: that of each filter and channel at once."""
+    matrices = winograd_matrices.OF[size]
+    for axis in (2, 3):
+        for matrix in (matrices.weights, matrices.pairs):
+            weight = winograd_matrices.times(weight, axis, matrix)
+    return te.compute(weight.shape, lambda *place: weight(*place), name="weight_transform")
+
+
+def schedule_tiles(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: tir.IterVar) -> None:
+    """Transform them `of_tile` at this axis of the consumer, with few values in registers at a time."""
+    _, c, e, n, k = s[transformed].op.axis
+    s[transformed].compute_at(consumer, axis)
+    for loop in (e, n):
+        s[transformed].unroll(loop)
+    s[transformed].vectorize(k)
+    stages, _ = winograd_matrices.steps(s, transformed.op.input_tensors[0])
+    for stage, place in zip(stages, (e, e, c, c), strict=True):
+        stage.compute_at(s[transformed], place)
+        *_, row, column, lanes = stage.op.axis
+        for loop in (row, column):
+            stage.unroll(loop)
+        stage.vectorize(lanes)
+
+
 def transformed(weight: te.Tensor, size: int) -> te.Tensor:
     """(CO/16, CI, 3, 3, 16) -> (6, 6, CO/16, CI, 16) for tiles of `size` 4."""
     outputs, inputs, *_, block = get_const_tuple(weight.shape)
@@ -66,8 +92,8 @@ def schedule(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: t
     s[rows.op.input_tensors[0]].compute_inline()
     for loop in s[rows].op.axis:  # a table, since the row is known at run time only
         s[rows].unroll(loop)
-    *_, n, _, c, k = s[transformed].op.axis
-    s[transformed].reorder(c, n, k)
+    *_, n, o, c, k = s[transformed].op.axis
+    s[transformed].reorder(o, c, n, k)
     s[transformed].compute_at(consumer, axis)
     s[transformed].unroll(n)
     s[transformed].vectorize(k)
