@@ -142,7 +142,7 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, o
     np.testing.assert_allclose(result, expected.numpy(), rtol=1e-5)
 
 
-@pytest.mark.parametrize("cores", [1, 64], ids=["together", "step by step"])
+@pytest.mark.parametrize("cores", [1, 64, 0], ids=["together", "step by step", "in chunks"])
 @pytest.mark.parametrize("kind", RUNS, ids=lambda kind: kind.feature)
 @pytest.mark.parametrize(
     ("shape", "outputs", "padding"),
@@ -152,18 +152,25 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, o
     ],
 )
 def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kind, cores, monkeypatch):
+    cpu = None
+    if cores:
+        monkeypatch.setattr(winograd_kernel, "TASKS_PER_CORE", cores)
+    elif cpu := WITHOUT_VNNI.get(kind.feature if kind.lanes < 16 else ""):
+        monkeypatch.setattr(winograd_weights, "LARGE", 0)
+        monkeypatch.setattr(winograd_chunks, "TASKS_PER_CORE", 0)
+    else:
+        pytest.skip("only with AVX2")
     monkeypatch.setattr(int8_dot, "best", lambda channels=16: replace(kind, lanes=min(kind.lanes, channels)))
-    monkeypatch.setattr(winograd_kernel, "TASKS_PER_CORE", cores)
     random = np.random.default_rng(0)
     data = random.integers(0, 256, shape).astype(np.uint8)
     weight = random.integers(-127, 128, (outputs, shape[1], 3, 3)).astype(np.int8)
     bias = random.integers(-1000, 1000, (outputs, 1, 1)).astype(np.int32)
     output = convolution(data, weight, "int32", padding=padding)
-    result, kernels, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data)
+    result, kernels, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data, cpu=cpu)
     exact = F.conv2d(torch.from_numpy(data).double(), torch.from_numpy(weight).double(), padding=padding).numpy()
     assert "winograd" in kernels
     np.testing.assert_array_equal(result, np.maximum(exact + bias, 0))
-    np.testing.assert_array_equal(run(output, data)[0], exact, err_msg="nothing fused behind it")
+    np.testing.assert_array_equal(run(output, data, cpu=cpu)[0], exact, err_msg="nothing fused behind it")
     # LLVM makes a `vpdpwssd` of a `vpmaddwd` and a sum where the CPU has it.
     assert "vpdpwssd" in assembly or ("vnni" not in kind.feature and "vpmaddwd" in assembly)
 

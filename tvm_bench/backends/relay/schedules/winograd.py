@@ -38,7 +38,10 @@ def alter_layout(
     size = int(schedule.removeprefix(NAME))
     int8, block = convolution.dtype == "int8", _block(convolution)
     shape = (convolution.kernel[0], convolution.data[1], *convolution.kernel[1:])
-    weight = winograd_int8.transformed(inputs[1]) if int8 else winograd_weights.stored(inputs[1], shape, size, block)
+    if int8:
+        weight = winograd_int8.stored(inputs[1], chunks=winograd_int8.in_chunks(convolution))
+    else:
+        weight = winograd_weights.stored(inputs[1], shape, size, block)
     if weight is None:
         return None
     return relay.nn.contrib_conv2d_winograd_without_weight_transform(

@@ -1,4 +1,4 @@
-"""Winograd in FP32 with large weights and few registers (AVX2): the products of a chunk of input channels at a time.
+"""Winograd with large weights and few registers (AVX2): the products of a chunk of input channels at a time.
 
 A task has some filters. It transforms their weights for a chunk of channels, at all positions of a tile at once, and
 adds their products with all tiles to the sums, of which it computes the outputs in the end. Transformed weights and
@@ -12,17 +12,22 @@ from tvm import te
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple
 
-from . import winograd_weights
+from . import int16_dot, winograd_weights
+from .int8_dot import Kind
+from .int16_dot import PAIR
 from .winograd_tiles import TASKS_PER_CORE, RegisterTile
 
 NAME = "products_in_chunks"
 SUMS_BYTES = 150_000  # in an L2 cache of 256 KB or more
-TILES_PER_BLOCK = 4  # so many tiles for a block of channels in a chunk: weights take twice the bytes of sums
-MOST_BLOCKS = 8  # of a chunk
+CHANNELS = 2  # in a chunk, for each tile: weights take twice the bytes of sums
+MOST_CHANNELS = 64
 
 
 def fit(register_tile: RegisterTile, blocks: int, tiles: int, places: int) -> bool:
-    """Whether the sums of all `tiles` fit the cache, and there are tasks enough. A position of all is in `places`."""
+    """Whether the sums of all `tiles` fit the cache, and there are tasks enough for all `blocks` of filters.
+
+    The `places` are those in a tile of a block.
+    """
     cores = max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))
     tasks = blocks // register_tile.blocks
     sums = 4 * register_tile.blocks * tiles * places
@@ -30,32 +35,55 @@ def fit(register_tile: RegisterTile, blocks: int, tiles: int, places: int) -> bo
 
 
 def products(transformed: te.Tensor, weight: te.Tensor, size: int) -> te.Tensor:
-    """Of data (1, CI/8, 6, 6, tiles, 8) and weights (CO/8, CI, 3, 3, 8): (1, 6, 6, CO/8, tiles, 8)."""
+    """Of data (1, CI/8, 6, 6, tiles, 8) and weights (CO/8, CI, 3, 3, 8): (1, 6, 6, CO/8, tiles, 8).
+
+    In INT8, of data (1, CI/16, 6, 6, tiles, 16) and weights (CO/16, CI/2, 3, 3, 16, 2).
+    """
     groups, in_blocks, *span, tiles, block = get_const_tuple(transformed.shape)
-    weight = winograd_weights.of_tile(weight, size)
-    b, c = te.reduce_axis((0, in_blocks), "b"), te.reduce_axis((0, block), "c")
+    weight = winograd_weights.of_tile(weight, size, transformed.dtype)
+    shape = (groups, *span, get_const_tuple(weight.shape)[0], tiles, block)
+    b = te.reduce_axis((0, in_blocks), "b")
+    if transformed.dtype != "int16":
+        c = te.reduce_axis((0, block), "c")
+        return te.compute(
+            shape,
+            lambda g, e, n, o, t, k: te.sum(
+                transformed[g, b, e, n, t, c] * weight[o, b * block + c, e, n, k], axis=[b, c]
+            ),
+            name=NAME,
+        )
+    c, i = te.reduce_axis((0, block // PAIR), "c"), te.reduce_axis((0, PAIR), "i")
     return te.compute(
-        (groups, *span, get_const_tuple(weight.shape)[0], tiles, block),
-        lambda g, e, n, o, t, k: te.sum(transformed[g, b, e, n, t, c] * weight[o, b * block + c, e, n, k], axis=[b, c]),
+        shape,
+        lambda g, e, n, o, t, k: te.sum(
+            transformed[g, b, e, n, t, c * PAIR + i].astype("int32")
+            * weight[o, b * (block // PAIR) + c, e, n, k, i].astype("int32"),
+            axis=[b, c, i],
+        ),
         name=NAME,
     )
 
 
-def schedule(s: te.Schedule, products: te.Tensor, register_tile: RegisterTile) -> None:
+def schedule(s: te.Schedule, products: te.Tensor, kind: Kind | None, register_tile: RegisterTile) -> None:
     """The schedule of the products in a task."""
     g, e, n, o, t, k = s[products].op.axis
-    b, c = s[products].op.reduce_axis
-    tiles = get_const_tuple(products.shape)[4]
-    chunk, b = s[products].split(b, _blocks(b.dom.extent.value, tiles))
+    b, c, *pair = s[products].op.reduce_axis
+    *_, tiles, block = get_const_tuple(products.shape)
+    chunk, b = s[products].split(b, _blocks(b.dom.extent.value, block, tiles))
     t, row = s[products].split(t, register_tile.rows(tiles))
-    s[products].reorder(g, chunk, e, n, t, b, c, row, o, k)
-    for loop in (row, o):
+    vector, k = s[products].split(k, kind.lanes if kind else block)
+    s[products].reorder(g, chunk, e, n, t, b, c, row, o, vector, k, *pair)
+    for loop in (row, o, vector):
         s[products].unroll(loop)
-    s[products].vectorize(k)
+    if kind:
+        s[products].set_scope("local")  # as the instruction has it
+        s[products].tensorize(k, int16_dot.te_intrinsic(kind))
+    else:
+        s[products].vectorize(k)
     winograd_weights.schedule_tiles(s, products.op.input_tensors[1], s[products], chunk)
 
 
-def _blocks(inputs: int, tiles: int) -> int:
+def _blocks(inputs: int, block: int, tiles: int) -> int:
     """The blocks of input channels in a chunk; they divide those of all `inputs`."""
-    most = min(MOST_BLOCKS, max(1, tiles // TILES_PER_BLOCK))
+    most = max(1, min(MOST_CHANNELS, CHANNELS * tiles) // block)
     return max(blocks for blocks in range(1, most + 1) if inputs % blocks == 0)

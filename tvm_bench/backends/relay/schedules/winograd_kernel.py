@@ -27,7 +27,7 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     """Data (N, CI/16, H, W, 16) -> (N, CO/16, OH, OW, 16).
 
     The weights are transformed to (6, 6, CO/16, CI, 16), or (4, 4, ...), in FP32, and to (6, 6, CO/16, CI/2, 16, 2) in
-    INT8. In FP32 they may be (CO/16, CI, 3, 3, 16) too.
+    INT8. They may be (CO/16, CI, 3, 3, 16) in FP32 too, and (CO/16, CI/2, 3, 3, 16, 2) in INT8, in chunks.
     """
     data, weight = inputs
     int8 = data.dtype == "uint8"
@@ -48,7 +48,7 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
     register_tile = RegisterTile.of(block, out_blocks, int8_dot.best(winograd_int8.BLOCK) if int8 else None)
     rows_of_sums = register_tile.rows(tiles.in_group)
     in_product = -(-tiles.in_group // rows_of_sums) * rows_of_sums
-    chunks = raw and winograd_chunks.fit(register_tile, out_blocks, in_product, places)
+    chunks = raw and winograd_chunks.fit(register_tile, out_blocks, tiles.in_group, places)
     matrices, dtype = winograd_matrices.OF[size], "int16" if int8 else data.dtype
     after = (rows * size + 2 - in_height - top, columns * size + 2 - in_width - left)
     padded = topi.nn.pad(data, (0, 0, top, left, 0), (0, 0, *after, 0))
@@ -158,7 +158,7 @@ def _schedule(s: te.Schedule, output: te.Operation, last: te.Operation) -> None:
         s[product].compute_at(s[last], task)
     _schedule_transform(s[transformed], (*before, s[tile]), chunks=chunks, together=together)
     if chunks:
-        winograd_chunks.schedule(s, product, register_tile)
+        winograd_chunks.schedule(s, product, kind, register_tile)
     else:
         _schedule_product(s, product, kind, register_tile, together=together)
 

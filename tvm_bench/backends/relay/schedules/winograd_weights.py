@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from tvm import relay, te, tir
+from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import const_matrix, get_const_tuple
 
 from . import winograd_matrices
@@ -41,9 +42,12 @@ def are_transformed(weight: te.Tensor) -> bool:
     return get_const_tuple(weight.shape)[2:4] != (KERNEL, KERNEL)
 
 
-def of_tile(weight: te.Tensor, size: int) -> te.Tensor:
+def of_tile(weight: te.Tensor, size: int, dtype: str) -> te.Tensor:
     """(CO/8, CI, 3, 3, 8) -> (CO/8, CI, 6, 6, 8) for tiles of `size` 4: that of each filter and channel at once."""
     matrices = winograd_matrices.OF[size]
+    if weight.dtype != dtype:
+        whole = weight
+        weight = te.compute(weight.shape, lambda *place: whole(*place).astype(dtype), name=winograd_matrices.STEP)
     for axis in (2, 3):
         for matrix in (matrices.weights, matrices.pairs):
             weight = winograd_matrices.times(weight, axis, matrix)
@@ -52,18 +56,26 @@ def of_tile(weight: te.Tensor, size: int) -> te.Tensor:
 
 def schedule_tiles(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: tir.IterVar) -> None:
     """Transform them `of_tile` at this axis of the consumer, with few values in registers at a time."""
-    _, c, e, n, k = s[transformed].op.axis
     s[transformed].compute_at(consumer, axis)
-    for loop in (e, n):
-        s[transformed].unroll(loop)
-    s[transformed].vectorize(k)
+    _, c, e, n, k, *pair = s[transformed].op.axis
+    if pair:
+        place, k = s[transformed].split(k, get_simd_32bit_lanes())
+        s[transformed].reorder(c, place, e, n, k, *pair)
+    else:
+        place = c
     stages, _ = winograd_matrices.steps(s, transformed.op.input_tensors[0])
-    for stage, place in zip(stages, (e, e, c, c), strict=True):
-        stage.compute_at(s[transformed], place)
-        *_, row, column, lanes = stage.op.axis
-        for loop in (row, column):
-            stage.unroll(loop)
-        stage.vectorize(lanes)
+    for number, stage in enumerate(stages):
+        stage.compute_at(s[transformed], e if number < 2 else place)
+        _unroll_and_vectorize(stage, *stage.op.axis[2:])
+    _unroll_and_vectorize(s[transformed], e, n, k, *pair)
+
+
+def _unroll_and_vectorize(
+    stage: te.Stage, row: tir.IterVar, column: tir.IterVar, k: tir.IterVar, *pair: tir.IterVar
+) -> None:
+    for loop in (row, column):
+        stage.unroll(loop)
+    stage.vectorize(stage.fuse(k, *pair) if pair else k)
 
 
 def transformed(weight: te.Tensor, size: int) -> te.Tensor:
