@@ -319,6 +319,21 @@ def test_tiles_for_few_registers_leave_one(dots):
     assert register_tile.frugal(2, 12, 12, 16, beyond=True, flat=False, dots=False)[0] == (2, 6, 1)
 
 
+@pytest.mark.parametrize(("channels", "size", "tile"), [(24, 56, "3x1x4"), (40, 28, "5x1x2"), (32, 28, "2x1x4")])
+def test_an_odd_number_of_blocks_may_need_every_register(channels, size, tile):
+    random = np.random.default_rng(0)
+    data, weight = (random.standard_normal(s).astype(np.float32) for s in ((1, 48, size, size), (channels, 48, 1, 1)))
+    output = convolution(data, weight, "float32")
+    workload = conv_workload.of(output.attrs, *(relay.TensorType(array.shape) for array in (data, weight)))
+    with target.resolve("llvm -mcpu=haswell", 2):
+        assert schedules.candidates(workload)[0] == tile
+    result, _, assembly = run(output, data, cpu="llvm -mcpu=haswell")
+    np.testing.assert_allclose(result, F.conv2d(*map(torch.from_numpy, (data, weight))), atol=1e-4)
+    loop = max(re.split(r"\n\.LBB", assembly), key=lambda block: block.count("vfmadd231ps"))
+    loop, _ = loop.rsplit("vfmadd231ps", 1)
+    assert "(%rsp)" not in loop
+
+
 @pytest.mark.parametrize("registers", [8, 32])
 def test_a_register_tile_divides_the_output_and_fits_the_registers(registers):
     for blocks in (1, 2, 3, 4, 6, 16, 32):

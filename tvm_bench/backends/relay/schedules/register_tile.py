@@ -28,15 +28,22 @@ def fitting(blocks: int, height: int, width: int, registers: int) -> list[Tile]:
     return sorted(enough, key=lambda tile: (-prod(tile), _loads(tile), -tile[1]))
 
 
-def frugal(blocks: int, height: int, width: int, registers: int, *, beyond: bool, flat: bool, dots: bool) -> list[Tile]:
+def frugal(
+    blocks: int, height: int, width: int, registers: int, *, beyond: bool, flat: bool, dots: bool, full: bool = False
+) -> list[Tile]:
     """Tiles for few registers, the fastest first by an estimate; of equal ones, those with most rows, or `flat` ones.
 
-    One register is left over: LLVM keeps sums on the stack where a tile needs all 16. Dot products of `dots` need half
-    of them for products. With `beyond`, tiles need not divide the rows and columns: some sums are computed for nothing.
+    One register is left over: LLVM may keep sums on the stack where a tile needs all 16. If `full`, those of several
+    blocks need not. Dot products of `dots` need half of them for products. With `beyond`, tiles need not divide the
+    rows and columns: some sums are computed for nothing.
     """
     sizes = [range(1, min(size, registers) + 1) if beyond else _divisors(size, registers) for size in (height, width)]
     tiles: list[Tile] = [(o, h, w) for o, h, w in product(_divisors(blocks, registers), *sizes)]
-    tiles = [tile for tile in tiles if (2 * prod(tile) <= registers if dots else _registers(tile) < registers)]
+    tiles = [
+        tile
+        for tile in tiles
+        if (2 * prod(tile) <= registers if dots else _registers(tile) < registers + (full and tile[0] > 1))
+    ]
 
     def cost(tile: Tile) -> float:
         computed = prod(-(-size // part) * part for size, part in zip((height, width), tile[1:], strict=True))
@@ -56,6 +63,7 @@ def names(
     on_stack: int = 0,
     beyond: bool = False,
     dots: bool = False,
+    full: bool = False,
 ) -> list[str]:
     """The most promising tiles, the best first, as text; a tile has a `multiple` of blocks.
 
@@ -63,7 +71,7 @@ def names(
     count twice, as they come from the L2 cache, and more sums than that as `HEAP_LOADS`. `frugal` says the rest.
     """
     if registers <= FEW_REGISTERS:
-        tiles = frugal(blocks, height, width, registers, beyond=beyond, flat=on_stack > 0, dots=dots)
+        tiles = frugal(blocks, height, width, registers, beyond=beyond, flat=on_stack > 0, dots=dots, full=full)
     else:
         tiles = fitting(blocks, height, width, registers)
         if on_stack:
