@@ -41,6 +41,19 @@ def on_small_images(monkeypatch):
     monkeypatch.setattr(winograd_int8, "pays", lambda convolution: True)
 
 
+@pytest.fixture
+def in_chunks(monkeypatch):
+    """The products that Winograd computed in chunks."""
+    scheduled, original = [], winograd_chunks.schedule
+
+    def schedule(s, products, *others):
+        scheduled.append(products)
+        original(s, products, *others)
+
+    monkeypatch.setattr(winograd_chunks, "schedule", schedule)
+    return scheduled
+
+
 def relay_library(output, by_convolution=schedules.DEFAULTS, cpu=None):
     with schedules.using(by_convolution), tvm.transform.PassContext(3):
         return relay.build(tvm.IRModule.from_expr(output), target=target.resolve(cpu, 2))
@@ -78,7 +91,9 @@ def convolution(data, weight, out_dtype, **attributes):
     ],
 )
 @pytest.mark.parametrize("weights", ["transformed", "by filters", "by rows", "in chunks"])
-def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, outputs, padding, weights, monkeypatch):
+def test_winograd_is_right_with_what_is_fused_behind_it(
+    on_small_images, in_chunks, shape, outputs, padding, weights, monkeypatch
+):
     if weights != "transformed":
         monkeypatch.setattr(winograd_weights, "LARGE", 0)
         monkeypatch.setattr(winograd_kernel, "L2_BYTES", 0 if weights == "by rows" else winograd_kernel.L2_BYTES)
@@ -91,7 +106,7 @@ def test_winograd_is_right_with_what_is_fused_behind_it(on_small_images, shape, 
     cpu = "llvm -mcpu=haswell" if weights == "in chunks" else None
     result, kernels, _ = run(relay.nn.relu(relay.nn.bias_add(output, relay.const(bias))), data, cpu=cpu)
     exact = F.conv2d(*(torch.from_numpy(a).double() for a in (data, weight, bias)), padding=padding).relu().numpy()
-    assert "winograd" in kernels
+    assert "winograd" in kernels and bool(in_chunks) == (weights == "in chunks")
     assert np.abs(result - exact).max() < 2e-5
 
 
@@ -105,11 +120,12 @@ def test_large_weights_of_winograd_are_stored_as_they_are(on_small_images):
 
 
 @pytest.mark.parametrize("size", winograd.SIZES)
-def test_winograd_in_chunks_keeps_its_sums_in_registers(size):
+def test_winograd_in_chunks_keeps_its_sums_in_registers(in_chunks, size):
     data, weight = np.ones((1, 256, 14, 14), np.float32), np.ones((256, 256, 3, 3), np.float32)
     output = convolution(data, weight, "float32", padding=(1, 1))
     workload = conv_workload.of(output.attrs, *(relay.TensorType(array.shape) for array in (data, weight)))
     result, _, assembly = run(output, data, {str(workload): f"winograd{size}"}, "llvm -mcpu=haswell")
+    assert in_chunks
     np.testing.assert_allclose((result.min(), result.max()), (4 * 256, 9 * 256), rtol=1e-5)
     loop = max(re.split(r"\n\.LBB", assembly), key=lambda block: block.count("vfmadd231ps"))
     loop, _ = loop.rsplit("vfmadd231ps", 1)
@@ -151,7 +167,7 @@ def test_winograd_is_left_alone_where_it_does_not_fit(on_small_images, inputs, o
         ((2, 16, 13, 30), 48, (2, 0)),
     ],
 )
-def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kind, cores, monkeypatch):
+def test_winograd_in_int8_is_exact(on_small_images, in_chunks, shape, outputs, padding, kind, cores, monkeypatch):
     cpu = None
     if cores:
         monkeypatch.setattr(winograd_kernel, "TASKS_PER_CORE", cores)
@@ -168,7 +184,7 @@ def test_winograd_in_int8_is_exact(on_small_images, shape, outputs, padding, kin
     output = convolution(data, weight, "int32", padding=padding)
     result, kernels, assembly = run(relay.nn.relu(relay.add(output, relay.const(bias))), data, cpu=cpu)
     exact = F.conv2d(torch.from_numpy(data).double(), torch.from_numpy(weight).double(), padding=padding).numpy()
-    assert "winograd" in kernels
+    assert "winograd" in kernels and bool(in_chunks) == (not cores)
     np.testing.assert_array_equal(result, np.maximum(exact + bias, 0))
     np.testing.assert_array_equal(run(output, data, cpu=cpu)[0], exact, err_msg="nothing fused behind it")
     # LLVM makes a `vpdpwssd` of a `vpmaddwd` and a sum where the CPU has it.

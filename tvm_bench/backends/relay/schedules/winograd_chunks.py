@@ -7,15 +7,13 @@ sums stay in the caches of a core.
 
 from __future__ import annotations
 
-import tvm
 from tvm import te
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple
 
 from . import int16_dot, winograd_weights
 from .int8_dot import Kind
-from .int16_dot import PAIR
-from .winograd_tiles import TASKS_PER_CORE, RegisterTile
+from .winograd_tiles import TASKS_PER_CORE, RegisterTile, cores
 
 NAME = "products_in_chunks"
 SUMS_BYTES = 150_000  # in an L2 cache of 256 KB or more
@@ -28,40 +26,9 @@ def fit(register_tile: RegisterTile, blocks: int, tiles: int, places: int) -> bo
 
     The `places` are those in a tile of a block.
     """
-    cores = max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))
     tasks = blocks // register_tile.blocks
     sums = 4 * register_tile.blocks * tiles * places
-    return get_simd_32bit_lanes() == 8 and tasks >= TASKS_PER_CORE * cores and sums <= SUMS_BYTES
-
-
-def products(transformed: te.Tensor, weight: te.Tensor, size: int) -> te.Tensor:
-    """Of data (1, CI/8, 6, 6, tiles, 8) and weights (CO/8, CI, 3, 3, 8): (1, 6, 6, CO/8, tiles, 8).
-
-    In INT8, of data (1, CI/16, 6, 6, tiles, 16) and weights (CO/16, CI/2, 3, 3, 16, 2).
-    """
-    groups, in_blocks, *span, tiles, block = get_const_tuple(transformed.shape)
-    weight = winograd_weights.of_tile(weight, size, transformed.dtype)
-    shape = (groups, *span, get_const_tuple(weight.shape)[0], tiles, block)
-    b = te.reduce_axis((0, in_blocks), "b")
-    if transformed.dtype != "int16":
-        c = te.reduce_axis((0, block), "c")
-        return te.compute(
-            shape,
-            lambda g, e, n, o, t, k: te.sum(
-                transformed[g, b, e, n, t, c] * weight[o, b * block + c, e, n, k], axis=[b, c]
-            ),
-            name=NAME,
-        )
-    c, i = te.reduce_axis((0, block // PAIR), "c"), te.reduce_axis((0, PAIR), "i")
-    return te.compute(
-        shape,
-        lambda g, e, n, o, t, k: te.sum(
-            transformed[g, b, e, n, t, c * PAIR + i].astype("int32")
-            * weight[o, b * (block // PAIR) + c, e, n, k, i].astype("int32"),
-            axis=[b, c, i],
-        ),
-        name=NAME,
-    )
+    return get_simd_32bit_lanes() == 8 and tasks >= TASKS_PER_CORE * cores() and sums <= SUMS_BYTES
 
 
 def schedule(s: te.Schedule, products: te.Tensor, kind: Kind | None, register_tile: RegisterTile) -> None:

@@ -9,14 +9,13 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import tvm
 from tvm import te, tir, topi
 from tvm.target.x86 import get_simd_32bit_lanes
 from tvm.topi.utils import get_const_tuple, traverse_inline
 
 from . import int8_dot, int16_dot, winograd_chunks, winograd_int8, winograd_matrices, winograd_weights
 from .int16_dot import PAIR
-from .winograd_tiles import LEAST_ROWS, SUMS, TASKS_PER_CORE, RegisterTile, Tiles
+from .winograd_tiles import LEAST_ROWS, SUMS, TASKS_PER_CORE, RegisterTile, Tiles, cores
 
 TAG = "conv2d_winograd_NCHWc"
 L2_BYTES = 800_000  # of 1 MB, for what goes from step to step
@@ -61,21 +60,16 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
 
     tile = te.compute((in_blocks, groups, in_product, span, span, block), tile_of)
     of_tiles = winograd_matrices.tile_times(tile, matrices.data, matrices.pairs)
-    if chunks:
-        transformed = te.compute(
-            (groups, in_blocks, span, span, in_product, block),
-            lambda g, b, e, n, t, c: of_tiles[b, g, t, e, n, c],
-            name="input_transform",
-        )
-        product = winograd_chunks.products(transformed, weight, size)
-    else:
-        transformed = te.compute(
-            (groups, span, span, in_blocks, in_product, block),
-            lambda g, e, n, b, t, c: of_tiles[b, g, t, e, n, c],
-            name="input_transform",
-        )
-        weight = winograd_weights.transformed(weight, size) if raw else weight
-        product = _product(transformed, weight, "int32" if int8 else data.dtype)
+
+    def input_of(g: tir.Var, x: tir.Var, y: tir.Var, z: tir.Var, t: tir.Var, c: tir.Var) -> tir.PrimExpr:
+        b, e, n = (x, y, z) if chunks else (z, x, y)
+        return of_tiles[b, g, t, e, n, c]
+
+    places_of_data = (in_blocks, span, span) if chunks else (span, span, in_blocks)
+    transformed = te.compute((groups, *places_of_data, in_product, block), input_of, name="input_transform")
+    if raw:
+        weight = winograd_weights.of_tile(weight, size, dtype) if chunks else winograd_weights.transformed(weight, size)
+    product = _product(transformed, weight, "int32" if int8 else data.dtype, chunks=chunks)
     of_product = te.compute(
         (out_blocks, tiles.lines, columns, span, span, block),
         lambda o, line, w, e, n, k: product[line // tiles.grouped, e, n, o, line % tiles.grouped * columns + w, k],
@@ -93,34 +87,44 @@ def compute(attrs: Any, inputs: list[te.Tensor], out_type: Any) -> list[te.Tenso
 
 def _together(lines: int, columns: int, between: int, weights: int) -> bool:
     """Whether each line of tiles goes through all steps alone, with these bytes from step to step, and of weights."""
-    cores = max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))
-    divides = lines >= TASKS_PER_CORE * cores and RegisterTile(SUMS, 1, 1).rows(columns) >= LEAST_ROWS
+    divides = lines >= TASKS_PER_CORE * cores() and RegisterTile(SUMS, 1, 1).rows(columns) >= LEAST_ROWS
     return divides and between <= L2_BYTES and weights <= WEIGHTS_BYTES
 
 
-def _product(transformed: te.Tensor, weight: te.Tensor, dtype: str) -> te.Tensor:
-    """The matrix product of each position in a tile: (groups, e, n, CO/16, tiles, 16)."""
-    groups, *span, in_blocks, tiles, block = get_const_tuple(transformed.shape)
-    b = te.reduce_axis((0, in_blocks), "b")
-    shape = (groups, *span, get_const_tuple(weight.shape)[2], tiles, block)
+def _product(transformed: te.Tensor, weight: te.Tensor, dtype: str, *, chunks: bool) -> te.Tensor:
+    """The matrix product of each position in a tile: (groups, e, n, CO/16, tiles, 16).
+
+    In `chunks`, data and weights have their channels before their positions.
+    """
+    groups, *places, tiles, block = get_const_tuple(transformed.shape)
+    in_blocks, *span = places if chunks else (places[2], *places[:2])
+    shape = (groups, *span, get_const_tuple(weight.shape)[0 if chunks else 2], tiles, block)
+
+    def data_at(g: tir.Var, e: tir.Var, n: tir.Var, b: tir.Var, *rest: tir.PrimExpr) -> tir.PrimExpr:
+        return transformed[(g, b, e, n, *rest) if chunks else (g, e, n, b, *rest)]
+
+    def weight_at(e: tir.Var, n: tir.Var, o: tir.Var, c: tir.PrimExpr, *rest: tir.Var) -> tir.PrimExpr:
+        return weight[(o, c, e, n, *rest) if chunks else (e, n, o, c, *rest)]
+
+    b, name = te.reduce_axis((0, in_blocks), "b"), winograd_chunks.NAME if chunks else "product"
     if transformed.dtype == dtype:
         c = te.reduce_axis((0, block), "c")
         return te.compute(
             shape,
             lambda g, e, n, o, t, k: te.sum(
-                transformed[g, e, n, b, t, c] * weight[e, n, o, b * block + c, k], axis=[b, c]
+                data_at(g, e, n, b, t, c) * weight_at(e, n, o, b * block + c, k), axis=[b, c]
             ),
-            name="product",
+            name=name,
         )
     c, i = te.reduce_axis((0, block // PAIR), "c"), te.reduce_axis((0, PAIR), "i")
     return te.compute(
         shape,
         lambda g, e, n, o, t, k: te.sum(
-            transformed[g, e, n, b, t, c * PAIR + i].astype(dtype)
-            * weight[e, n, o, b * (block // PAIR) + c, k, i].astype(dtype),
+            data_at(g, e, n, b, t, c * PAIR + i).astype(dtype)
+            * weight_at(e, n, o, b * (block // PAIR) + c, k, i).astype(dtype),
             axis=[b, c, i],
         ),
-        name="product",
+        name=name,
     )
 
 
@@ -178,7 +182,7 @@ def _schedule_outputs(
     last.reorder(*tasks, *rest, column, h, w, k)
     task = last.fuse(*tasks)
     last.parallel(task)
-    _unroll_and_vectorize(last, (h, w), k)
+    winograd_matrices.unroll_and_vectorize(last, (h, w), k)
     _whole_tiles_at(inverses, last, column, h)
     return task
 
@@ -191,7 +195,7 @@ def _schedule_transform(transformed: te.Stage, before: Iterable[te.Stage], *, ch
     if not together:
         t = transformed.fuse(g, b, t)
         transformed.parallel(t)
-    _unroll_and_vectorize(transformed, (e, n), c)
+    winograd_matrices.unroll_and_vectorize(transformed, (e, n), c)
     _whole_tiles_at(before, transformed, t, e)
 
 
@@ -219,7 +223,7 @@ def _schedule_product(
         s[product].parallel(task)
     elif not together:
         s[product].parallel(s[product].fuse(g, e, n, o))
-    _unroll_and_vectorize(s[product], (position, part, row), k)
+    winograd_matrices.unroll_and_vectorize(s[product], (position, part, row), k)
     s[accumulator].compute_at(s[product], t)
     *_, position, part, row, k = s[accumulator].op.axis
     reduced = s[accumulator].op.reduce_axis
@@ -244,10 +248,4 @@ def _whole_tiles_at(stages: Iterable[te.Stage], consumer: te.Stage, axis: tir.It
     by_row = 2 if get_simd_32bit_lanes() < 16 else 0
     for number, stage in enumerate(stages):
         stage.compute_at(consumer, row if number < by_row else axis)
-        _unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])
-
-
-def _unroll_and_vectorize(stage: te.Stage, axes: Iterable[tir.IterVar], channels: tir.IterVar) -> None:
-    for axis in (*axes, *getattr(stage.op, "reduce_axis", ())):
-        stage.unroll(axis)
-    stage.vectorize(channels)
+        winograd_matrices.unroll_and_vectorize(stage, stage.op.axis[3:5], stage.op.axis[5])

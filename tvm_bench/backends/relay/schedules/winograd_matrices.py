@@ -10,6 +10,7 @@ Source: Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks"
 from __future__ import annotations
 
 import operator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
 
@@ -109,3 +110,9 @@ def steps(s: te.Schedule, tensor: te.Tensor) -> tuple[list[te.Stage], te.Tensor]
         stages.append(s[tensor])
         (tensor,) = tensor.op.input_tensors
     return stages, tensor
+
+
+def unroll_and_vectorize(stage: te.Stage, axes: Iterable[tir.IterVar], channels: tir.IterVar) -> None:
+    for axis in (*axes, *getattr(stage.op, "reduce_axis", ())):
+        stage.unroll(axis)
+    stage.vectorize(channels)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import tvm
+
 from . import int8_dot
 
 SUMS = 24  # of the 32 registers of AVX-512, for those of a register tile; half of them with AVX2
@@ -67,3 +69,8 @@ class RegisterTile:
     def _time(self, rows: int, tiles: int) -> int:
         """By the products, the loads, or the chains of each register tile, whatever takes longest."""
         return -(-tiles // rows) * max(rows * self.vectors, rows + self.vectors, self.chains)
+
+
+def cores() -> int:
+    """Those of the current target."""
+    return max(1, int(tvm.target.Target.current().attrs.get("num-cores", 1)))

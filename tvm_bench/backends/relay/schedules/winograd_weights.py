@@ -1,10 +1,11 @@
-"""Winograd's weights in FP32: a library stores small ones transformed, and large ones as they are.
+"""Winograd's weights: a library stores small ones transformed, and large ones as they are.
 
 Transformed, they are four times as large, and a kernel with few tiles waits for memory while it reads them. So the
 kernel transforms large ones itself: in registers if those hold the sums of all tiles, else for some filters and a chunk
-of input channels (winograd_chunks.py), else for some filters and a row of the tile, which stay in the L2 cache. A row
-takes about fifteen instructions for a vector of filters and an input channel, and their products take six for each
-tile. With AVX2 it takes 58, and a whole tile 143.
+of input channels (winograd_chunks.py), else for some filters and a row of the tile, which stay in the L2 cache. A
+vector of transformed weights takes about ten instructions by rows, and four if a whole tile is transformed at once.
+
+This is for FP32. INT8 has its own weights (winograd_int8.py), and stores large ones as they are only for chunks.
 """
 
 from __future__ import annotations
@@ -43,7 +44,10 @@ def are_transformed(weight: te.Tensor) -> bool:
 
 
 def of_tile(weight: te.Tensor, size: int, dtype: str) -> te.Tensor:
-    """(CO/8, CI, 3, 3, 8) -> (CO/8, CI, 6, 6, 8) for tiles of `size` 4: that of each filter and channel at once."""
+    """(CO/8, CI, 3, 3, 8) -> (CO/8, CI, 6, 6, 8) for tiles of `size` 4: that of each filter and channel at once.
+
+    In INT8, (CO/16, CI/2, 3, 3, 16, 2) -> (CO/16, CI/2, 6, 6, 16, 2), with `dtype` int16.
+    """
     matrices = winograd_matrices.OF[size]
     if weight.dtype != dtype:
         whole = weight
@@ -66,16 +70,13 @@ def schedule_tiles(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, a
     stages, _ = winograd_matrices.steps(s, transformed.op.input_tensors[0])
     for number, stage in enumerate(stages):
         stage.compute_at(s[transformed], e if number < 2 else place)
-        _unroll_and_vectorize(stage, *stage.op.axis[2:])
-    _unroll_and_vectorize(s[transformed], e, n, k, *pair)
+        _, _, *tile = stage.op.axis[:4]
+        winograd_matrices.unroll_and_vectorize(stage, tile, _fused(stage, *stage.op.axis[4:]))
+    winograd_matrices.unroll_and_vectorize(s[transformed], (e, n), _fused(s[transformed], k, *pair))
 
 
-def _unroll_and_vectorize(
-    stage: te.Stage, row: tir.IterVar, column: tir.IterVar, k: tir.IterVar, *pair: tir.IterVar
-) -> None:
-    for loop in (row, column):
-        stage.unroll(loop)
-    stage.vectorize(stage.fuse(k, *pair) if pair else k)
+def _fused(stage: te.Stage, k: tir.IterVar, *pair: tir.IterVar) -> tir.IterVar:
+    return stage.fuse(k, *pair) if pair else k
 
 
 def transformed(weight: te.Tensor, size: int) -> te.Tensor:
@@ -112,6 +113,4 @@ def schedule(s: te.Schedule, transformed: te.Tensor, consumer: te.Stage, axis: t
     for stage in (*before, s[half]):
         stage.compute_at(s[transformed], c)
         *_, row, column, lanes = stage.op.axis
-        for loop in (row, column, *stage.op.reduce_axis):
-            stage.unroll(loop)
-        stage.vectorize(lanes)
+        winograd_matrices.unroll_and_vectorize(stage, (row, column), lanes)
